@@ -1,0 +1,26 @@
+"""img2prompt looks at a picture and writes words for it.
+
+>>> from img2prompt import load_pipeline
+>>> pipeline = load_pipeline()
+>>> result = pipeline("photo.jpg")[0]
+>>> result.caption, result.prompt, result.embedding.shape
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from img2prompt.pipeline import Pipeline, Result, load_pipeline
+
+__version__ = "0.1.0"
+__all__ = ["Pipeline", "Result", "__version__", "load_pipeline"]
+
+
+def __getattr__(name: str) -> Any:
+    # torch takes seconds to import; `img2prompt --help` should not pay for it.
+    if name in ("Pipeline", "Result", "load_pipeline"):
+        from img2prompt import pipeline
+
+        return getattr(pipeline, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

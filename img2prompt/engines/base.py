@@ -1,0 +1,40 @@
+"""The protocol both engines follow, so that nothing downstream knows which one answers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal, Protocol
+
+import numpy as np
+from PIL import Image
+
+Aspect = Literal["content", "style"]
+
+
+class Engine(Protocol):
+    """Who looks at the picture: one look at a batch, then four questions about it.
+
+    `encode` runs the image tower once; the questions take what it returned, whose
+    shape is the engine's own business.
+    """
+
+    name: str
+
+    def encode(self, images: Sequence[Image.Image]) -> Any:
+        """Look at N RGB pictures."""
+
+    def describe(self, features: Any, beams: int = 3) -> list[str]:
+        """N captions, lower case, without a final full stop."""
+
+    def embed_images(self, features: Any, aspect: Aspect = "content") -> np.ndarray:
+        """(N, D) float32 unit vectors in the joint space.
+
+        `aspect` chooses what labels are compared with: what the picture shows, or how
+        it looks. An engine with one vector for both ignores it.
+        """
+
+    def embed_texts(self, texts: Sequence[str]) -> np.ndarray:
+        """(M, D) float32 unit vectors in the joint space."""
+
+    def regress(self, features: Any) -> np.ndarray | None:
+        """(N, 384) float32 unit vectors in MiniLM space; None without a trained regressor."""

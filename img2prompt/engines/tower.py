@@ -1,0 +1,81 @@
+"""The image tower: EfficientNet-Lite2 with a shared trunk and two tails.
+
+The trunk (stem and the first five stages) turns 224×224 pixels into a 14×14 grid.
+From there one tail keeps the ImageNet weights and answers with 1,000 class
+probabilities; the other was fine-tuned here and gives the 7×7 grid that the captioner
+reads and the vector that labels are ranked with.
+
+Batch normalisation is folded into the convolutions throughout: it halves the time on
+a CPU, and fine-tuning small batches goes better with fixed statistics.
+
+Tan and Le, *EfficientNet*, ICML 2019 (the Lite variant drops squeeze-and-excitation
+and swish); weights through timm's ``tf_efficientnet_lite2``.
+"""
+
+from __future__ import annotations
+
+import copy
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+INPUT_SIZE = 224
+GRID = 7
+TRUNK_WIDTH = 120
+GRID_WIDTH = 1280
+TRUNK_STAGES = 5
+CLASSES = 1000
+
+
+def to_tensor(image: Image.Image) -> torch.Tensor:
+    """RGB picture → (3, 224, 224) float32 in -1…1, squeezed to a square.
+
+    Squeezing keeps the whole picture in view; Flickr8k's photos come that way.
+    """
+    resized = image.resize((INPUT_SIZE, INPUT_SIZE), Image.Resampling.BICUBIC)
+    pixels = torch.from_numpy(np.array(resized, dtype=np.float32))
+    return pixels.permute(2, 0, 1).div_(127.5).sub_(1.0)
+
+
+def fold_batch_norm(module: nn.Module) -> None:
+    """Fold each BatchNorm that follows a convolution into it, in place, keeping activations."""
+    previous: tuple[str, nn.Module] | None = None
+    for name, child in list(module.named_children()):
+        if isinstance(child, nn.BatchNorm2d) and previous and isinstance(previous[1], nn.Conv2d):
+            setattr(module, previous[0], fuse_conv_bn_eval(previous[1], child))
+            setattr(module, name, getattr(child, "act", nn.Identity()))
+        else:
+            fold_batch_norm(child)
+        previous = (name, child)
+
+
+class Trunk(nn.Sequential):
+    """Pixels (N, 3, 224, 224) → trunk features (N, 120, 14, 14)."""
+
+
+class Tail(nn.Sequential):
+    """Trunk features (N, 120, 14, 14) → grid (N, 1280, 7, 7)."""
+
+
+def build_backbone() -> tuple[Trunk, Tail, nn.Linear]:
+    """An uninitialised trunk, tail and ImageNet classifier with folded batch norm."""
+    import timm
+
+    net = timm.create_model("tf_efficientnet_lite2").eval()
+    return split_backbone(net)
+
+
+def split_backbone(net: nn.Module) -> tuple[Trunk, Tail, nn.Linear]:
+    """Fold the batch norms of a timm EfficientNet and cut it into trunk, tail and classifier."""
+    net = copy.deepcopy(net).eval()
+    fold_batch_norm(net)
+    trunk = Trunk(net.conv_stem, net.bn1, *net.blocks[:TRUNK_STAGES])
+    tail = Tail(*net.blocks[TRUNK_STAGES:], net.conv_head, net.bn2)
+    return (
+        trunk.to(memory_format=torch.channels_last),
+        tail.to(memory_format=torch.channels_last),
+        net.classifier,
+    )

@@ -1,0 +1,25 @@
+"""The errors this package raises on purpose.
+
+Each message says what is wrong, with which file, and what to do next, so that a
+page or a command line can show it as it is.
+"""
+
+
+class Img2PromptError(Exception):
+    """Base class of everything raised on purpose."""
+
+
+class ImageError(Img2PromptError):
+    """These bytes cannot become a picture."""
+
+
+class WeightsError(Img2PromptError):
+    """Model weights are missing, damaged or do not fit."""
+
+
+class ConfigError(Img2PromptError):
+    """A setting or option has a value that cannot be used."""
+
+
+class DataError(Img2PromptError):
+    """A data set (CSV, folder, archive) cannot be read or makes no sense."""

@@ -1,0 +1,149 @@
+"""The one object everybody calls: pictures in, words and vectors out."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from img2prompt import ensemble, labels, prompts
+from img2prompt.engines import load_engine
+from img2prompt.engines.base import Engine
+from img2prompt.images import Limits, open_image
+from img2prompt.labels import LabelTable, Match
+from img2prompt.sentences import SentenceEncoder
+from img2prompt.settings import Settings
+
+Source = str | Path | bytes | Image.Image
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """What the pipeline says about one picture."""
+
+    caption: str
+    prompt: str
+    labels: dict[str, list[Match]]  # table name → matches, best first
+    embedding: np.ndarray  # (384,) float32, unit length
+    engine: str
+    seconds: float  # this picture's share of the batch
+    timings: dict[str, float]  # step → seconds, likewise
+
+
+class Pipeline:
+    """Caption, prompt, labels and embedding for a batch of pictures.
+
+    Safe to call from several threads: calls take turns at the model, because one call
+    already uses every core.
+    """
+
+    def __init__(self, engine: Engine, sentences: SentenceEncoder, tables: list[LabelTable], settings: Settings):
+        self.engine = engine
+        self.sentences = sentences
+        self.tables = tables
+        self.settings = settings
+        self._turn = threading.Lock()
+
+    def open(self, source: Source) -> Image.Image:
+        """Bytes or a path → upright RGB picture, within the limits of the settings.
+
+        Raises
+        ------
+        ImageError
+            When the bytes cannot become a picture.
+        """
+        return open_image(source, Limits.from_settings(self.settings))
+
+    def __call__(self, images: Source | Sequence[Source], style: str | None = None) -> list[Result]:
+        """One result per picture, in the order given; one picture is a batch of one.
+
+        Parameters
+        ----------
+        images : path, bytes or PIL picture, or a sequence of them
+        style : form of the prompt, if not the one in the settings
+
+        Raises
+        ------
+        ImageError
+            When a source cannot become a picture (use `open` to find out which).
+        """
+        sources = [images] if isinstance(images, str | Path | bytes | Image.Image) else list(images)
+        if not sources:
+            return []
+        clock = _Clock()
+        pictures = [self.open(source) for source in sources]
+        clock.lap("open")
+        with self._turn:
+            clock.lap("wait")
+            return self._run(pictures, style or self.settings.style, clock)
+
+    def _run(self, pictures: list[Image.Image], style: str, clock: _Clock) -> list[Result]:
+        features = self.engine.encode(pictures)
+        clock.lap("look")
+        captions = self.engine.describe(features, beams=self.settings.beams)
+        clock.lap("caption")
+        matches = labels.rank_all(self.engine, features, self.tables, prompts.labels_needed(style))
+        clock.lap("labels")
+        texts = [prompts.build(style, caption, found) for caption, found in zip(captions, matches, strict=True)]
+        written = self.sentences.encode(texts)
+        regressed = self.engine.regress(features)
+        ratio = self.settings.ratio
+        if regressed is None:
+            embeddings = written
+        else:
+            embeddings = ensemble.combine([written, regressed], [ratio, 1.0 - ratio])
+        clock.lap("embedding")
+        share = 1.0 / len(pictures)
+        timings = {step: seconds * share for step, seconds in clock.laps.items()}
+        return [
+            Result(
+                caption=captions[i],
+                prompt=texts[i],
+                labels=matches[i],
+                embedding=embeddings[i],
+                engine=self.engine.name,
+                seconds=sum(timings.values()),
+                timings=timings,
+            )
+            for i in range(len(pictures))
+        ]
+
+
+class _Clock:
+    """Seconds between laps."""
+
+    def __init__(self) -> None:
+        self.laps: dict[str, float] = {}
+        self._last = time.perf_counter()
+
+    def lap(self, name: str) -> None:
+        now = time.perf_counter()
+        self.laps[name] = now - self._last
+        self._last = now
+
+
+def load_pipeline(settings: Settings | None = None, **overrides: Any) -> Pipeline:
+    """Build a pipeline.
+
+    Parameters
+    ----------
+    settings : a complete `Settings`; by default defaults and environment
+    **overrides : single settings, for example ``engine="lite", style="classic"``
+
+    Raises
+    ------
+    ConfigError
+        For a setting that cannot be used.
+    WeightsError
+        When the chosen engine's weights are missing or damaged.
+    """
+    settings = settings or Settings.load(**overrides)
+    sentences = SentenceEncoder()
+    engine = load_engine(settings, sentences)
+    return Pipeline(engine, sentences, labels.load_tables(engine), settings)
