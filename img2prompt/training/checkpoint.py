@@ -1,0 +1,44 @@
+"""Save and resume a stage: weights and optimizer state in safetensors, written atomically."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import nn
+
+FILE = "last.safetensors"
+
+
+def save(folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer, step: int) -> None:
+    """Replace the stage's checkpoint by this state."""
+    folder.mkdir(parents=True, exist_ok=True)
+    tensors = {f"model.{name}": value.contiguous() for name, value in model.state_dict().items()}
+    for index, state in optimizer.state_dict()["state"].items():
+        tensors.update({f"optimizer.{index}.{name}": value.contiguous() for name, value in state.items()})
+    save_file(tensors, folder / "partial", metadata={"step": str(step)})
+    os.replace(folder / "partial", folder / FILE)
+
+
+def load(folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer | None = None) -> int:
+    """Restore a checkpoint in place and return its step; 0 where there is none."""
+    if not (folder / FILE).exists():
+        return 0
+    weights: dict[str, torch.Tensor] = {}
+    states: dict[int, dict[str, torch.Tensor]] = {}
+    with safe_open(folder / FILE, "pt") as file:
+        step = int(file.metadata()["step"])
+        for key in file.keys():  # noqa: SIM118 - not a dict
+            kind, name = key.split(".", 1)
+            if kind == "model":
+                weights[name] = file.get_tensor(key)
+            elif optimizer is not None:
+                index, entry = name.split(".")
+                states.setdefault(int(index), {})[entry] = file.get_tensor(key)
+    model.load_state_dict(weights)
+    if optimizer is not None:
+        optimizer.load_state_dict({"state": states, "param_groups": optimizer.state_dict()["param_groups"]})
+    return step
