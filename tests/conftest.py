@@ -1,0 +1,18 @@
+"""Shared fixtures."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of data sets (``IMG2PROMPT_SHARED_DATA``, else ``../shared/data``); without it the test skips."""
+    default = Path(__file__).parents[1].parent / "shared" / "data"
+    folder = Path(os.environ.get("IMG2PROMPT_SHARED_DATA", default))
+    if not folder.is_dir():
+        pytest.skip(f"needs the data sets, and there is no {folder} (name one with IMG2PROMPT_SHARED_DATA)")
+    return folder
