@@ -1,0 +1,115 @@
+"""How fast the lite engine is here, as JSON on stdout. Run it on a quiet machine.
+
+Times are medians; a cold run is a fresh `img2prompt caption photo.jpg`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import resource
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from importlib.resources import files
+from pathlib import Path
+
+WARM_UP, SINGLES, BATCHES, COLD_RUNS = 5, 40, 7, 3
+BATCH = 16
+TARGETS = {"warm_p50_ms": "<= 250", "photos_per_s": ">= 10", "cold_s": "<= 8", "peak_mb": "<= 1300"}
+
+
+def main() -> None:
+    photos = [Path(str(files("sklearn.datasets") / "images" / name)) for name in ("china.jpg", "flower.jpg")]
+    cold_s, peak_mb = cold(photos[0])  # first, while this process is still small
+    print(
+        json.dumps(
+            {
+                **warm([photo.read_bytes() for photo in photos]),
+                "cold_s": cold_s,
+                "peak_mb": peak_mb,
+                "targets": TARGETS,
+                "machine": machine(),
+            },
+            indent=2,
+        )
+    )
+
+
+def cold(photo: Path) -> tuple[float, float]:
+    """Median seconds of the command in a fresh process, and the largest resident set in MB."""
+    command = [
+        sys.executable,
+        "-m",
+        "img2prompt.cli",
+        "caption",
+        str(photo),
+        "--engine",
+        "lite",
+        "--device",
+        "cpu",
+    ]
+    times = [
+        seconds(lambda: subprocess.run(command, check=True, capture_output=True)) for _ in range(COLD_RUNS)
+    ]
+    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss  # bytes on macOS, KiB elsewhere
+    return round(statistics.median(times), 2), round(
+        peak / (1e6 if sys.platform == "darwin" else 1e3 / 1.024), 0
+    )
+
+
+def warm(photos: list[bytes]) -> dict[str, float]:
+    """Milliseconds from bytes to all outputs for one photo, and photos a second in batches."""
+    from img2prompt import load_pipeline
+
+    pipeline = load_pipeline(engine="lite", device="cpu")
+    for _ in range(WARM_UP):
+        pipeline(photos[0])
+    singles = [
+        seconds(lambda photo=photo: pipeline(photo))
+        for _ in range(SINGLES // len(photos))
+        for photo in photos
+    ]
+    batch = photos * (BATCH // len(photos))
+    pipeline(batch)
+    batches = [seconds(lambda: pipeline(batch)) for _ in range(BATCHES)]
+    return {
+        "warm_p50_ms": round(1000 * statistics.median(singles), 1),
+        "photos_per_s": round(len(batch) / statistics.median(batches), 1),
+    }
+
+
+def seconds(work: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
+
+
+def machine() -> dict[str, object]:
+    """What the numbers depend on."""
+    import torch
+
+    return {
+        "cpu": cpu_model(),
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "load": round(os.getloadavg()[0], 2),
+        "system": platform.platform(),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+    }
+
+
+def cpu_model() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor()
+
+
+if __name__ == "__main__":
+    main()

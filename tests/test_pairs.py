@@ -1,0 +1,97 @@
+import tarfile
+from io import BytesIO
+
+import pytest
+
+from img2prompt.datasets.pairs import Pair, PairsFolder
+from img2prompt.errors import DataError
+
+
+def make_folder(path, csv, images=(), tars=None, csv_name="captions.csv"):
+    """A pairs folder whose pictures' bytes are their own names."""
+    (path / "images").mkdir()
+    (path / csv_name).write_text(csv, encoding="utf-8")
+    for name in images:
+        (path / "images" / name).write_bytes(name.encode())
+    for tar_name, names in (tars or {}).items():
+        with tarfile.open(path / tar_name, "w") as tar:
+            for name in names:
+                member = tarfile.TarInfo(name)
+                member.size = len(name)
+                tar.addfile(member, BytesIO(name.encode()))
+    return path
+
+
+def test_rows_of_one_picture_are_its_texts(tmp_path):
+    csv = 'image,split,caption\na.jpg,train,one\nb.jpg,dev,"two, too"\na.jpg,train,three\n'
+    folder = PairsFolder(make_folder(tmp_path, csv, ["a.jpg", "b.jpg"]))
+    assert folder.pairs == [Pair("a.jpg", ("one", "three"), "train"), Pair("b.jpg", ("two, too",), "dev")]
+    assert len(folder) == 2
+
+
+def test_reads_pictures_from_folder_and_tars(tmp_path):
+    csv = "image,caption\na.jpg,x\nb.avif,x\nc.avif,x\n"
+    tars = {"images-0.tar": ["first.avif", "b.avif"], "images-1.tar": ["c.avif"]}
+    folder = PairsFolder(make_folder(tmp_path, csv, ["a.jpg"], tars))
+    for pair in folder.pairs:
+        assert folder.read(pair.name) == pair.name.encode()
+
+
+@pytest.mark.parametrize(
+    ("csv_name", "header"),
+    [("prompts.csv", "imgId,prompt"), ("styles.csv", "image,style"), ("train.csv", "image_name,prompt")],
+)
+def test_knows_the_usual_names(tmp_path, csv_name, header):
+    folder = PairsFolder(
+        make_folder(tmp_path, f"{header}\n20057f34d,text\n", ["20057f34d.png"], csv_name=csv_name)
+    )
+    assert folder.pairs == [Pair("20057f34d", ("text",), "")]
+    assert folder.read("20057f34d") == b"20057f34d.png"  # ids are stems
+
+
+def test_selects_by_split_in_order(tmp_path):
+    csv = "image,split,caption\n" + "".join(f"{i}.jpg,{'test' if i % 2 else 'train'},x\n" for i in range(6))
+    folder = PairsFolder(make_folder(tmp_path, csv))
+    assert [pair.name for pair in folder.select("test")] == ["1.jpg", "3.jpg", "5.jpg"]
+    assert [pair.name for pair in folder.select("test", limit=2)] == ["1.jpg", "3.jpg"]
+    assert len(folder.select()) == 6
+    with pytest.raises(DataError, match="'dev'; it has: test, train"):
+        folder.select("dev")
+
+
+@pytest.mark.parametrize(
+    ("csv", "message"),
+    [
+        ("picture,caption\na.jpg,x\n", "needs a picture column"),
+        ("image,words\na.jpg,x\n", "text column"),
+        ("", "needs a picture column"),
+        ("image,caption\na.jpg,x\nb.jpg,\n", "line 3: empty"),
+        ("image,caption\na.jpg\n", "line 2: empty"),
+    ],
+)
+def test_says_what_is_wrong_with_the_csv(tmp_path, csv, message):
+    with pytest.raises(DataError, match=message):
+        PairsFolder(make_folder(tmp_path, csv))
+
+
+def test_says_what_is_missing(tmp_path):
+    with pytest.raises(DataError, match="is not a folder"):
+        PairsFolder(tmp_path / "nowhere")
+    with pytest.raises(DataError, match="has no CSV"):
+        PairsFolder(tmp_path)
+    folder = PairsFolder(make_folder(tmp_path, "image,caption\na.jpg,x\n"))
+    with pytest.raises(DataError, match="no picture for 'a.jpg'"):
+        folder.read("a.jpg")
+
+
+def test_reads_the_shared_data(shared_data):
+    folder = PairsFolder(shared_data / "flickr8k")
+    assert {split: len(folder.select(split)) for split in ("train", "dev", "test", "extra")} == {
+        "train": 6000,
+        "dev": 1000,
+        "test": 1000,
+        "extra": 91,
+    }
+    first = folder.select("test", limit=1)[0]
+    assert len(first.texts) == 5
+    assert folder.read(first.name)[4:12] == b"ftypavif"

@@ -1,0 +1,69 @@
+from dataclasses import FrozenInstanceError
+
+import pytest
+
+from img2prompt.errors import ConfigError
+from img2prompt.settings import Settings
+
+
+def test_environment_is_above_defaults():
+    settings = Settings.load(
+        {"IMG2PROMPT_ENGINE": "lite", "IMG2PROMPT_BEAMS": "5", "IMG2PROMPT_RATIO": "0.3"}
+    )
+    assert (settings.engine, settings.beams, settings.ratio) == ("lite", 5, 0.3)
+    assert settings.style == Settings().style
+
+
+def test_overrides_are_above_environment():
+    environment = {"IMG2PROMPT_STYLE": "fast", "IMG2PROMPT_ENGINE": "full"}
+    settings = Settings.load(environment, style="classic", engine=None)
+    assert settings.style == "classic"
+    assert settings.engine == "full"  # None means not given
+
+
+def test_reads_the_process_environment(monkeypatch):
+    monkeypatch.setenv("IMG2PROMPT_MAX_MEGAPIXELS", "12.5")
+    assert Settings.load().max_megapixels == 12.5
+
+
+def test_empty_variable_counts_as_unset():
+    assert Settings.load({"IMG2PROMPT_ENGINE": ""}) == Settings()
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"engine": "fast"},
+        {"style": "best"},
+        {"ratio": 1.01},
+        {"ratio": -0.01},
+        {"beams": 0},
+        {"beams": 11},
+        {"max_megabytes": 0},
+        {"max_megapixels": -1},
+    ],
+)
+def test_refuses_values_that_cannot_be_used(values):
+    with pytest.raises(ConfigError, match=next(iter(values))):
+        Settings.load({}, **values)
+
+
+@pytest.mark.parametrize("values", [{"ratio": 0.0}, {"ratio": 1.0}, {"beams": 1}, {"beams": 10}])
+def test_accepts_the_ends_of_a_range(values):
+    (name,) = values
+    assert getattr(Settings.load({}, **values), name) == values[name]
+
+
+def test_names_the_variable_that_is_no_number():
+    with pytest.raises(ConfigError, match="IMG2PROMPT_BEAMS is 'many'"):
+        Settings.load({"IMG2PROMPT_BEAMS": "many"})
+
+
+def test_refuses_an_unknown_setting():
+    with pytest.raises(ConfigError, match="colour"):
+        Settings.load({}, colour="red")
+
+
+def test_cannot_be_changed():
+    with pytest.raises(FrozenInstanceError):
+        Settings().engine = "full"
