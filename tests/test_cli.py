@@ -67,7 +67,7 @@ def test_help_and_version_do_not_import_torch():
 
 def test_a_fresh_process_captions_a_photo():
     command = [sys.executable, "-m", "img2prompt.cli", "caption", str(CHINA), "--json", "--engine", "lite"]
-    done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     (record,) = records(done.stdout)
     assert record["caption"]
@@ -129,7 +129,7 @@ def test_a_missing_file_and_a_folder_say_so(run, tmp_path):
 
 def test_limits_of_the_settings_apply(run, monkeypatch):
     monkeypatch.setenv("IMG2PROMPT_MAX_MEGAPIXELS", "0.1")
-    code, out, err = run("caption", CHINA, "--json")
+    code, out, _ = run("caption", CHINA, "--json")
     assert code == 2
     assert "megapixel" in records(out)[0]["error"]
 
