@@ -22,6 +22,7 @@ from rich.table import Table
 from rich.text import Text
 
 from img2prompt import __version__
+from img2prompt.captions import as_sentence
 from img2prompt.errors import ConfigError, DataError, ImageError, Img2PromptError, WeightsError
 from img2prompt.settings import ENGINES, STYLES, Settings
 
@@ -197,7 +198,7 @@ def open_timed(pipeline: Pipeline, path: str) -> tuple[Image.Image | ImageError,
     start = time.perf_counter()
     try:
         if path != STDIN and Path(path).is_dir():
-            raise ImageError(f"{path}: this is a folder. Name the pictures in it: {Path(path) / '*.jpg'}")
+            raise ImageError(f"{path} is a folder. Name the pictures in it: {Path(path) / '*.jpg'}")
         image = pipeline.open(sys.stdin.buffer.read() if path == STDIN else Path(path))
         return image, time.perf_counter() - start
     except ImageError as error:
@@ -225,7 +226,7 @@ def show(path: str, result: Result, several: bool) -> None:
     """The same for people; several pictures are told apart by their paths."""
     if several:
         write(path, "bold cyan")
-    write(f"{result.caption[:1].upper()}{result.caption[1:]}.", "bold")
+    write(as_sentence(result.caption), "bold")
     write(f"{'prompt':<10}{result.prompt}")
     for table, matches in result.labels.items():
         write(f"{table:<10}{', '.join(f'{match.label} {match.score:.2f}' for match in matches)}")
@@ -295,7 +296,8 @@ def report_scores(
 
     folder = PairsFolder(pairs)
     pipeline = load(**overrides)
-    scores = {**measure(pipeline, folder, split, limit, progress=True), "engine": pipeline.engine.name}
+    scores = measure(pipeline, folder, split, limit, progress=sys.stderr.isatty())
+    scores["engine"] = pipeline.engine.name
     if as_json:
         print(json.dumps(scores))
     else:

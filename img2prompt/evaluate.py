@@ -101,7 +101,9 @@ def evaluate_embeddings(
     own = np.repeat(np.arange(len(pairs)), [len(pair.texts) for pair in pairs])
     targets = unit_means(pipeline.sentences.encode(texts), own)
     train_texts = [text for pair in train[:limit] for text in pair.texts]
-    baseline = unit_means(pipeline.sentences.encode(train_texts), np.zeros(len(train_texts), dtype=int))
+    baseline = unit_means(
+        pipeline.sentences.encode(train_texts, progress=progress), np.zeros(len(train_texts), dtype=int)
+    )
     ranks = ranks_of_own(pipeline.engine.embed_texts(texts), np.concatenate(content), own)
     scores = {
         "mean_cosine": np.sum(np.concatenate(regressed) * targets, axis=1).mean(),
@@ -168,10 +170,8 @@ def look(pipeline: Pipeline, folder: PairsFolder, pairs: Sequence[Pair], progres
     A picture that cannot be opened ends the evaluation: numbers over fewer pictures
     than asked for would not compare.
     """
-    console = Console(stderr=True)
     starts = range(0, len(pairs), BATCH)
-    disable = not (progress and console.is_terminal)
-    for start in track(starts, "Looking at pictures", console=console, disable=disable):
+    for start in track(starts, "Looking", console=Console(stderr=True), disable=not progress):
         yield pipeline.engine.encode(
             [open_picture(pipeline, folder, pair.name) for pair in pairs[start : start + BATCH]]
         )
