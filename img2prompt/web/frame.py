@@ -29,9 +29,7 @@ def begin(title: str) -> None:
     st.logo(str(ASSETS / "logo.svg"), size="large", icon_image=str(ASSETS / "mark.svg"))
     st.html(_STYLE)
     with st.sidebar:
-        st.caption(
-            "Your photos stay on this computer: they are read in memory, never saved, and sent nowhere."
-        )
+        st.caption("Photos stay in the memory of the machine that runs this app: never saved, sent nowhere.")
     st.title(title, anchor=False)
 
 

@@ -44,13 +44,13 @@ def current_photo() -> Photo | None:
 
 def uploader(settings: Settings) -> None:
     """Ask for a file, and say what is wrong with it if it is not a picture."""
-    limit = ceil(settings.max_megabytes)
+    limit = st.get_option("server.maxUploadSize")
     # Uploads above this size would be parked in a temporary file on disk.
     MultiPartParser.spool_max_size = (limit + 1) * 2**20
     st.file_uploader(
         "Your photo",
         type=FILE_TYPES,
-        max_upload_size=limit,
+        max_upload_size=min(ceil(settings.max_megabytes), limit),
         key=_uploader_key(),
         on_change=_take_upload,
         args=(settings,),
