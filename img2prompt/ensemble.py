@@ -34,7 +34,9 @@ def combine(vectors: Sequence[np.ndarray], weights: Sequence[float]) -> np.ndarr
     shapes = {np.shape(member) for member in vectors}
     if len(shapes) > 1:
         raise ConfigError(f"Predictors disagree about the shape of their embeddings: {sorted(shapes)}.")
-    return _unit(sum(weight * _unit(member) for member, weight in zip(vectors, weights, strict=True)))
+    return _unit(
+        np.sum([weight * _unit(member) for member, weight in zip(vectors, weights, strict=True)], axis=0)
+    )
 
 
 def _unit(rows: np.ndarray) -> np.ndarray:

@@ -1,0 +1,181 @@
+import itertools
+import random
+import subprocess
+import sys
+from typing import NamedTuple
+
+import pytest
+
+from img2prompt import prompts
+from img2prompt.errors import ConfigError
+
+
+class Match(NamedTuple):
+    label: str
+    score: float
+
+
+def ranked(*labels: str, start: float = 1.0) -> list[Match]:
+    return [Match(label, start - 0.01 * i) for i, label in enumerate(labels)]
+
+
+LABELS = {
+    "mediums": ranked("a photo", "a pastel"),
+    "movements": ranked("naturalism", "realism"),
+    "flavors": ranked("warm light", "bokeh", "golden hour", "film grain"),
+    "artists": ranked("by Ansel Adams", "by Monet"),
+    "trendings": ranked("flickr", "unsplash"),
+}
+
+
+def test_seed():
+    expected = "a dog on a beach, a photo, naturalism, warm light, bokeh, golden hour"
+    assert prompts.build("seed", "a dog on a beach", LABELS) == expected
+
+
+def test_seed_does_not_repeat_the_medium():
+    expected = "a photo of a dog, naturalism, warm light, bokeh, golden hour"
+    assert prompts.build("seed", "a photo of a dog", LABELS) == expected
+
+
+def test_absent_tables_leave_no_holes():
+    labels = {"mediums": ranked("a photo"), "movements": [], "flavors": ranked("bokeh")}
+    assert prompts.build("seed", "a dog", labels) == "a dog, a photo, bokeh"
+    assert prompts.build("classic", "a dog", labels) == "a dog, a photo, bokeh"
+    assert prompts.build("fast", "a dog", {}) == "a dog"
+
+
+@pytest.mark.parametrize("style", ["seed", "classic", "fast"])
+def test_every_style_asks_for_what_it_uses_and_what_people_see(style):
+    needed = prompts.labels_needed(style)
+    assert needed["mediums"] >= 3 and needed["movements"] >= 3 and needed["flavors"] >= 5
+    everything = {table: ranked(*(f"{table} {i}" for i in range(99))) for table in prompts.FAST_TABLES}
+    enough = {table: matches[: needed.get(table, 0)] for table, matches in everything.items()}
+    assert prompts.build(style, "a dog", enough) == prompts.build(style, "a dog", everything)
+
+
+def test_unknown_style():
+    with pytest.raises(ConfigError, match="seed, classic, fast"):
+        prompts.build("best", "a dog", LABELS)
+    with pytest.raises(ConfigError):
+        prompts.labels_needed("best")
+
+
+class Ranking:
+    """The reference's label table, with the ranking already done."""
+
+    def __init__(self, matches: list[Match]):
+        self.matches = matches
+
+    def rank(self, _features: object, count: int) -> list[str]:
+        return [match.label for match in self.matches[:count]]
+
+
+@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("style", ["classic", "fast"])
+def test_equals_clip_interrogator(style, seed, monkeypatch):
+    import open_clip
+    from clip_interrogator import clip_interrogator as reference
+
+    shuffled = random.Random(seed)
+    labels = {}
+    for table in prompts.FAST_TABLES:
+        words = [f"{table[:-1]} {shuffled.choice('abcdefg') * shuffled.randint(1, 9)} {i}" for i in range(32)]
+        scores = sorted((shuffled.random() for _ in words), reverse=True)
+        labels[table] = [Match(word, score) for word, score in zip(words, scores, strict=True)]
+    caption = "a dog" if seed % 2 else labels["mediums"][0].label + " of a dog, on a beach"
+
+    interrogator = object.__new__(reference.Interrogator)
+    interrogator.tokenize = open_clip.get_tokenizer("ViT-H-14")
+    interrogator.image_to_features = lambda image: None
+    for table, matches in labels.items():
+        setattr(interrogator, table, Ranking(matches))
+    everything = sorted(itertools.chain(*labels.values()), key=lambda match: -match.score)
+    monkeypatch.setattr(reference, "_merge_tables", lambda tables, _: Ranking(everything))
+
+    expected = getattr(interrogator, f"interrogate_{style}")(None, caption=caption)
+    assert prompts.build(style, caption, labels) == expected
+
+
+TRICKY = [
+    "",
+    " ",
+    "!",
+    "!" * 200,
+    "café naïve Zürich, Ærø, İstanbul " * 4,
+    "😀 👩‍👩‍👧‍👦 🇩🇪, " * 12,
+    "&lt;b&gt; &amp;amp; &nGt; fish &amp; chips, " * 9,
+    "tabs\tand\nnew lines\r\n   and   spaces, " * 8,
+    "1234567890 3.14 1,000,000, " * 8,
+    "it's we're I'd they'll you've, o'clock, 'quoted', " * 6,
+    "“curly” ‘quotes’ — dashes… ﬁ ﬂ ﬀ, " * 8,
+    "写真、富士山, 夕日, 日本 " * 8,
+    "mÃ©lange of â€œbrokenâ€ text, " * 6,
+    "<start_of_text> and <end_of_text>, " * 8,
+    "a" * 300,
+    "a, " * 100,
+    ", , ,, ,",
+    "no comma at all " * 40,
+    "ſ ŉ ǆ ﷺ \u0958 \U0001d160, " * 6,
+    "\x1b[31mred\x1b[0m, \x00\x07, " * 9,
+]
+
+
+def generated_prompts() -> list[str]:
+    """Comma-separated parts of odd words, most of them longer than CLIP reads."""
+    chooser = random.Random(0)
+    words = [
+        "castle",
+        "dragon",
+        "8k",
+        "octane-render",
+        "f/1.8",
+        "don't",
+        "Ünder",
+        "naïve",
+        "写真",
+        "😀",
+        "&amp;",
+    ]
+    return [
+        ", ".join(
+            " ".join(chooser.choices(words, k=chooser.randint(1, 5))) for _ in range(chooser.randint(1, 30))
+        )
+        for _ in range(300)
+    ]
+
+
+def assert_same_as_reference(texts: list[str]) -> None:
+    import open_clip
+    from clip_interrogator.clip_interrogator import _truncate_to_fit
+
+    tokenize = open_clip.get_tokenizer("ViT-H-14")
+    for text in texts:
+        assert prompts.count_tokens(text) == len(tokenize.encode(text)) + 2, text
+        assert prompts.truncate(text) == _truncate_to_fit(text, tokenize), text
+
+
+def test_tokens_and_truncation_equal_the_reference():
+    texts = TRICKY + generated_prompts()
+    assert sum(prompts.truncate(text) != text for text in texts) > 50
+    assert_same_as_reference(texts)
+
+
+def test_real_prompts_are_cut_like_the_reference(shared_data):
+    lines = (shared_data / "sd_prompts" / "prompts.txt").read_text(encoding="utf-8").splitlines()
+    assert_same_as_reference(random.Random(0).sample(lines, 300))
+
+
+def test_whole_parts_that_fit_clip():
+    prompt = ", ".join(["a very detailed matte painting of a castle"] * 30)
+    kept = prompts.truncate(prompt)
+    assert prompt.startswith(kept + ", ")
+    assert prompts.count_tokens(kept) <= prompts.CONTEXT
+
+
+def test_the_tokenizer_comes_without_open_clip():
+    code = (
+        "import sys; from img2prompt import prompts; assert 'torch' not in sys.modules;"
+        "prompts.truncate('a, b'); assert 'open_clip' not in sys.modules and 'timm' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
