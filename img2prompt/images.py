@@ -1,0 +1,299 @@
+"""Intake: bytes or a path → an upright RGB picture, or an `ImageError` that says why not.
+
+Bytes come from strangers, so size, memory and time are bounded before and while Pillow
+decodes, and whatever a decoder raises becomes an `ImageError`. Nothing global in Pillow
+is changed (besides registering the HEIF plugin, at the first HEIF file), so that several
+threads can open pictures, each with its own limits.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import io
+import math
+import os
+import stat
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import ExifTags, Image, ImageCms, ImageOps, TiffImagePlugin, UnidentifiedImageError
+
+from img2prompt.errors import ImageError
+from img2prompt.settings import Settings
+
+FORMATS = ("PNG", "JPEG", "WEBP", "AVIF", "HEIF", "TIFF", "BMP", "GIF")
+
+# The engines look at a few hundred pixels a side; more detail than this only costs time.
+WORKING_PIXELS = 1024 * 1024
+LONGEST_SIDE = 4096
+
+DECODING_SECONDS = 4.0  # of processor time
+DECODING_BYTES = 900_000_000
+BAND_PIXELS = 4_000_000
+MOST_PIECES = 100_000
+
+# Peak memory per pixel of decoders that hold the whole picture several times: measured,
+# with 16 bits and alpha where the format has them. Others hold it once, at 4 bytes a pixel.
+BYTES_PER_PIXEL = {"WEBP": 17, "AVIF": 20, "HEIF": 16, "JPEG": 8, "MPO": 8}
+BYTES_PER_ROW = 32  # what Pillow keeps about each row counts in pictures one pixel wide
+
+
+@dataclass(frozen=True)
+class Limits:
+    """The largest picture that is opened.
+
+    WebP, AVIF, HEIC and some TIFF files end earlier than `max_megapixels`, at some 45 to
+    100 megapixels, because their decoders would take more than 1 GB of memory.
+    """
+
+    max_megabytes: float = Settings.max_megabytes  # encoded, in 2**20 bytes
+    max_megapixels: float = Settings.max_megapixels  # declared, in 10**6 pixels; Pillow stops at 178
+
+    @classmethod
+    def from_settings(cls, settings: Settings) -> Limits:
+        return cls(settings.max_megabytes, settings.max_megapixels)
+
+
+DEFAULT_LIMITS = Limits()
+
+
+def open_image(source: str | Path | bytes | Image.Image, limits: Limits = DEFAULT_LIMITS) -> Image.Image:
+    """Open a picture for the engines: mode RGB, upright, on white, in sRGB.
+
+    Large pictures come back reduced, to between 1 and 4 megapixels and at most 4096
+    pixels a side, with their aspect ratio kept. Of several frames the first is taken.
+
+    Parameters
+    ----------
+    source : path, encoded bytes, or a Pillow picture of any mode (left unchanged)
+    limits : the largest picture to open
+
+    Raises
+    ------
+    ImageError
+        When there is no such file, the file or picture is too large, or the bytes are
+        not a whole picture in one of `FORMATS`. No other exception, whatever the bytes.
+    """
+    name = str(source) if isinstance(source, str | Path) else "The picture"
+    try:
+        if isinstance(source, Image.Image):
+            _check_size(source, limits)
+            return _to_rgb(source)
+        with _identify(_read(source, limits)) as image:
+            _check_size(image, limits)
+            image.draft(None, _reduced(image.size))  # a JPEG decoder can skip detail
+            return _to_rgb(image)
+    except ImageError as error:
+        raise ImageError(f"{name} {error}") from error.__cause__
+    except Exception as error:  # decoders raise all sorts of things about broken files
+        reason = str(error) or type(error).__name__
+        raise ImageError(f"{name} is damaged or incomplete ({reason}). Copy or export it again.") from error
+
+
+def _read(source: str | Path | bytes, limits: Limits) -> bytes:
+    limit = int(limits.max_megabytes * 2**20)
+    if isinstance(source, str | Path):
+        try:
+            if not stat.S_ISREG(os.stat(source).st_mode):
+                raise ImageError("is not a file. Name a picture file.")
+            with open(source, "rb") as handle:
+                data = handle.read(limit + 1)
+        except (OSError, ValueError) as error:  # ValueError: a null character in the name
+            reason = getattr(error, "strerror", None) or error
+            raise ImageError(f"cannot be read: {reason}. Check its name and permissions.") from error
+    else:
+        data = bytes(source)
+    if not data:
+        raise ImageError("is empty. Copy or download it again.")
+    if len(data) > limit:
+        raise ImageError(
+            f"is larger than {limits.max_megabytes:g} MB. Save it smaller, or raise max_megabytes."
+        )
+    return data
+
+
+class _Reader(io.BytesIO):
+    """Bytes that end in an error when whoever reads them has used up its time.
+
+    Decoders that can be kept busy for long by a small file (a JPEG with thousands of
+    scans, a PNG with millions of chunks) read in small steps, so this stops them.
+    """
+
+    def __init__(self, data: bytes):
+        super().__init__(data)
+        # Processor time of this thread: a busy machine makes no picture unreadable.
+        self._end = time.thread_time() + DECODING_SECONDS
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        if time.thread_time() > self._end:
+            raise ImageError(
+                f"takes longer than {DECODING_SECONDS:g} seconds to decode. Save it as PNG or JPEG."
+            )
+        return super().read(size)
+
+
+def _identify(data: bytes) -> Image.Image:
+    formats = [name for name in FORMATS if name not in ("AVIF", "HEIF")]
+    if data[4:8] == b"ftyp":
+        # AVIF and HEIC share a container; the brands in its first box tell which it is.
+        brands = data[8 : int.from_bytes(data[:4], "big")][:256]
+        formats = ["AVIF"] if b"avif" in brands or b"avis" in brands else ["HEIF"]
+        _register_heif()
+    reader = _Reader(data)
+    try:
+        if data[:4] in TiffImagePlugin.PREFIXES:
+            _check_pieces(reader)
+        image = Image.open(reader, formats=formats)
+    except UnidentifiedImageError as error:
+        if b"<svg" in data[:4096].lower():
+            raise ImageError("is an SVG drawing. Export it as PNG.") from error
+        raise ImageError(f"is not a readable {', '.join(FORMATS)} file. Save it as PNG or JPEG.") from error
+    except Image.DecompressionBombError as error:
+        raise ImageError("declares far too many pixels. Save it smaller.") from error
+    if image.format in ("JPEG", "MPO"):
+        image.decodermaxblock = 1024  # one block can hold several scans of the whole picture
+    return image
+
+
+def _check_pieces(reader: io.BytesIO) -> None:
+    """Pillow lists all strips or tiles of a TIFF file on opening it, in hundreds of bytes each."""
+    header = reader.read(8)
+    directory = TiffImagePlugin.ImageFileDirectory_v2(header + (reader.read(8) if header[2] == 43 else b""))
+    reader.seek(directory.next)
+    directory.load(reader)
+    pieces = max(
+        len(directory.get(tag, ())) for tag in (TiffImagePlugin.STRIPOFFSETS, TiffImagePlugin.TILEOFFSETS)
+    )
+    if pieces > MOST_PIECES:
+        raise ImageError(f"is a TIFF file in {pieces} pieces. Save it as PNG or JPEG.")
+
+
+@functools.cache
+def _register_heif() -> None:
+    import pillow_heif
+
+    pillow_heif.register_heif_opener()
+
+
+def _check_size(image: Image.Image, limits: Limits) -> None:
+    width, height = image.size
+    if width * height > limits.max_megapixels * 1e6:
+        raise ImageError(
+            f"is {width}×{height} pixels, more than {limits.max_megapixels:g} megapixels. "
+            "Save it smaller, or raise max_megapixels."
+        )
+    needed = _decoder_bytes(image)
+    if needed > DECODING_BYTES:
+        raise ImageError(
+            f"is a {image.format} file of {width}×{height} pixels; decoding it would take "
+            f"{needed / 1e9:.1f} GB of memory. Save it smaller, or as JPEG."
+        )
+
+
+def _decoder_bytes(image: Image.Image) -> float:
+    """Estimate of the memory that decoding takes at most, in bytes."""
+    width, height = image.size
+    pixels = width * height
+    if image.format == "TIFF":
+        # libtiff unpacks a whole tile or strip at a time, and its sizes are the file's to choose.
+        tags = image.tag_v2  # type: ignore[attr-defined]
+        tile_width = tags.get(ExifTags.Base.TileWidth, width)
+        tile_height = tags.get(ExifTags.Base.TileLength) or min(
+            tags.get(ExifTags.Base.RowsPerStrip, height), height
+        )
+        bits = sum(tags.get(ExifTags.Base.BitsPerSample, (1,)))
+        return 8 * pixels + height * BYTES_PER_ROW + tile_width * tile_height * max(4.0, bits / 8)
+    return pixels * BYTES_PER_PIXEL.get(image.format or "", 4) + height * BYTES_PER_ROW
+
+
+def _factor(size: tuple[int, int]) -> int:
+    """How many pixels a side become one."""
+    return max(1, math.isqrt(size[0] * size[1] // WORKING_PIXELS))
+
+
+def _reduced(size: tuple[int, int]) -> tuple[int, int]:
+    factor = _factor(size)
+    return max(1, size[0] // factor), max(1, size[1] // factor)
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    image.load()
+    profile = image.info.get("icc_profile")
+    orientation = 1
+    with contextlib.suppress(Exception):  # a picture with broken EXIF data is still a picture
+        orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
+    picture = _shrink(image)
+    if picture.mode in ("I", "F"):
+        picture = _deep_to_grey(picture)
+    if picture.mode == "RGBA":
+        white = Image.new("RGBA", picture.size, "white")
+        white.alpha_composite(picture)
+        picture = white.convert("RGB")
+    picture = _to_srgb(picture, profile)
+    picture.info.clear()
+    if orientation in range(2, 9):
+        picture.getexif()[ExifTags.Base.Orientation] = orientation
+        ImageOps.exif_transpose(picture, in_place=True)
+    picture.thumbnail((LONGEST_SIDE, LONGEST_SIDE))
+    return picture
+
+
+def _shrink(image: Image.Image) -> Image.Image:
+    """Average blocks of pixels, a band of rows at a time, so that no full-size copy is made.
+
+    Returns a picture of mode L, RGB, RGBA, CMYK, LAB, I or F.
+    """
+    factor = _factor(image.size)
+    width, height = image.size
+    rows = factor * max(1, BAND_PIXELS // (width * factor))
+    bands = []
+    for top in range(0, height, rows):
+        band = image.crop((0, top, width, min(top + rows, height)))
+        bands.append(_simplify(band).reduce(factor))
+    picture = Image.new(bands[0].mode, (bands[0].width, sum(band.height for band in bands)))
+    top = 0
+    for band in bands:
+        picture.paste(band, (0, top))
+        top += band.height
+    return picture
+
+
+def _simplify(image: Image.Image) -> Image.Image:
+    """To a mode whose pixels can be averaged."""
+    if image.mode.startswith("I;16"):
+        return Image.fromarray((np.asarray(image) / 257.0).round().astype(np.uint8))
+    if image.mode in ("I", "F", "CMYK", "LAB"):
+        return image
+    if image.has_transparency_data:
+        return image.convert("RGBA")
+    if image.mode in ("L", "1"):
+        return image.convert("L")
+    return image.convert("RGB")
+
+
+def _deep_to_grey(image: Image.Image) -> Image.Image:
+    """32-bit integers or floats have no agreed white: 1 (floats), 255, 65535, else the largest value."""
+    values = np.asarray(image, dtype=np.float64)
+    finite = values[np.isfinite(values)]
+    low, high = (finite.min(), finite.max()) if finite.size else (0.0, 0.0)
+    whites = (1.0, 255.0, 65535.0) if image.mode == "F" else (255.0, 65535.0)
+    if low >= 0 and high <= whites[-1]:
+        low, high = 0.0, next(white for white in whites if high <= white)
+    scaled = (np.nan_to_num(values, nan=low, posinf=high, neginf=low) - low) * (255.0 / ((high - low) or 1.0))
+    return Image.fromarray(scaled.round().astype(np.uint8))
+
+
+def _to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
+    """To RGB, through the embedded colour profile where it can be used."""
+    if image.mode == "LAB" or profile:
+        with contextlib.suppress(Exception):  # broken, or made for other modes: use the numbers as they are
+            source = ImageCms.createProfile("LAB") if image.mode == "LAB" else io.BytesIO(profile or b"")
+            converted = ImageCms.profileToProfile(
+                image, ImageCms.ImageCmsProfile(source), ImageCms.createProfile("sRGB"), outputMode="RGB"
+            )
+            if converted is not None:
+                return converted
+    return image.convert("RGB")
