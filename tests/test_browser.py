@@ -110,6 +110,7 @@ def test_upload_press_read_copy(server, browser):
     assert page.evaluate("navigator.clipboard.readText()").startswith(text[:-1].lower())
     assert caption.inner_text() == text  # copying lost nothing
 
+    page.set_viewport_size({"width": 1280, "height": 940})
     screenshot(page, "desktop")
     page.set_viewport_size({"width": 390, "height": 844})
     page.get_by_role("button", name="Start Captioning").scroll_into_view_if_needed()

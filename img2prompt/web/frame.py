@@ -11,7 +11,7 @@ ASSETS = Path(__file__).parents[2] / "assets"
 _STYLE = """<style>
     .stMainBlockContainer { max-width: 66rem; }
     [data-testid="stFileUploaderDropzoneInstructions"] span { white-space: normal; }
-    .st-key-picture img { width: auto; max-width: 100%; max-height: min(26rem, 55vh); }
+    .st-key-picture img { width: auto !important; max-height: min(26rem, 55vh); }
     [class*="st-key-sample-"] button {
         width: 7rem; height: 4.375rem; align-items: end; color: #fff; border: 0;
     }

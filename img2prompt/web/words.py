@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
+from img2prompt.prompts import SHOWN
+
 if TYPE_CHECKING:
     from img2prompt.labels import Match
 
@@ -104,8 +106,8 @@ _BARS = st.components.v2.component(
         h2 { margin: 0 0 0.25rem; font-size: 0.875rem; font-weight: 600; opacity: 0.7; }
         ul { margin: 0 0 0.625rem; padding: 0; list-style: none; }
         li {
-            display: grid; grid-template-columns: minmax(0, 1fr) minmax(0, 1fr) 2.5rem;
-            align-items: center; gap: 0.75rem; padding: 0.2rem 0; font-size: 0.9375rem;
+            display: grid; grid-template-columns: minmax(0, 5fr) minmax(0, 4fr) 2.5rem;
+            align-items: center; gap: 0.75rem; padding: 0.1rem 0; font-size: 0.9375rem;
         }
         .track { height: 0.5rem; border-radius: 0.25rem; background: var(--st-secondary-background-color); }
         .bar { display: block; height: 100%; border-radius: inherit; background: var(--st-primary-color); }
@@ -145,11 +147,11 @@ def copyable(title: str, text: str, large: bool = False) -> None:
 
 
 def bars(labels: dict[str, list[Match]]) -> None:
-    """Labels, table by table, as bars; a bar is full at a score (cosine) of 1."""
+    """The best labels of the tables people know, as bars; a bar is full at a score (cosine) of 1."""
     _BARS(
         key="labels",
         data=[
-            {"title": table.capitalize(), "rows": [{"label": m.label, "score": m.score} for m in matches]}
-            for table, matches in labels.items()
+            {"title": table.capitalize(), "rows": [match._asdict() for match in labels[table][:count]]}
+            for table, count in SHOWN.items()
         ],
     )
