@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, Literal, Protocol
 
 import numpy as np
@@ -19,6 +20,8 @@ class Engine(Protocol):
     """
 
     name: str
+    label_file: Path | None  # label vectors that come with the engine
+    vocabulary: Mapping[str, int] | None  # words that readable flavors are made of; None: rank all flavors
 
     def encode(self, images: Sequence[Image.Image]) -> Any:
         """Look at N RGB pictures."""

@@ -162,8 +162,8 @@ class Captioner(nn.Module):
         A temperature of 0 takes the likeliest word each time.
         """
         pictures = _repeat(self.prepare(memory), count)
-        tokens = torch.full((len(memory) * count, 1), BOS)
-        finished = torch.zeros(len(tokens), dtype=torch.bool)
+        tokens = torch.full((len(memory) * count, 1), BOS, device=memory.device)
+        finished = torch.zeros(len(tokens), dtype=torch.bool, device=memory.device)
         written, past = [], None
         for _ in range(self.config.max_words):
             logits, past = self.decode(tokens, pictures, past)
@@ -196,20 +196,20 @@ class Captioner(nn.Module):
         gives the first words of each caption, all of the same length. No two equal
         pairs of words follow each other in one caption.
         """
-        count, words = len(memory), self.config.max_words
+        count, words, device = len(memory), self.config.max_words, memory.device
         pictures = _repeat(self.prepare(memory), beams)
-        start = torch.tensor([[BOS, *(prefix[i] if prefix else [])] for i in range(count)])
+        start = torch.tensor([[BOS, *(prefix[i] if prefix else [])] for i in range(count)], device=device)
         tokens = start.repeat_interleave(beams, 0)  # (count · beams, T), BOS first
-        scores = torch.full((count, beams), -torch.inf)
+        scores = torch.full((count, beams), -torch.inf, device=device)
         scores[:, 0] = 0.0  # the beams start equal: let one of them branch
         done: list[list[tuple[list[int], float]]] = [[] for _ in range(count)]
         step, past = tokens, None
-        base = torch.arange(count)[:, None] * beams
+        base = torch.arange(count, device=device)[:, None] * beams
         for length in range(start.shape[1], words + 1):
             logits, past = self.decode(step, pictures, past)
             logp = self.allowed(logits[:, -1].float()).log_softmax(-1)
             if length == words:  # no room left: only an end will do
-                logp[:, torch.arange(logp.shape[1]) != EOS] = -torch.inf
+                logp[:, torch.arange(logp.shape[1], device=device) != EOS] = -torch.inf
             _block_repeats(logp, tokens)
             total = scores[:, :, None] + logp.view(count, beams, -1)
             scores, flat = total.flatten(1).topk(2 * beams, dim=1)

@@ -27,7 +27,7 @@ GRID = 7
 TRUNK_WIDTH = 120
 GRID_WIDTH = 1280
 TRUNK_STAGES = 5
-CLASSES = 1000
+STYLE_WIDTH = 1872  # 2 · (16 + 24 + 48 + 88 + 120) channel statistics and 1280 pooled features
 
 
 def to_tensor(image: Image.Image) -> torch.Tensor:
@@ -58,6 +58,19 @@ class Trunk(nn.Sequential):
 
 class Tail(nn.Sequential):
     """Trunk features (N, 120, 14, 14) → grid (N, 1280, 7, 7)."""
+
+
+def trunk_statistics(trunk: Trunk, pixels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Pixels → trunk features (N, 120, 14, 14) and style statistics (N, 592).
+
+    The statistics are mean and deviation of each channel after each of the five stages.
+    """
+    x, found = pixels.contiguous(memory_format=torch.channels_last), []
+    for number, layer in enumerate(trunk):
+        x = layer(x)
+        if number >= 2:  # after the stem's convolution and activation come the stages
+            found += [x.mean((2, 3)), x.std((2, 3))]
+    return x, torch.cat(found, dim=1)
 
 
 def build_backbone() -> tuple[Trunk, Tail, nn.Linear]:

@@ -79,8 +79,8 @@ def build(pairs: PairsFolder, folder: Path, trunk: Trunk, view: int = 0, batch: 
         while done < len(chosen):
             pixels = torch.stack([future.result() for future in upcoming])
             upcoming = load_batch(done + batch)
-            with torch.inference_mode():
-                features = trunk(pixels)
+            with torch.inference_mode(), torch.autocast("cpu", dtype=torch.bfloat16):
+                features = trunk(pixels.contiguous(memory_format=torch.channels_last))
             array[done : done + len(pixels)] = features.permute(0, 2, 3, 1).to(torch.float16).numpy()
             done += len(pixels)
             bar.update(len(pixels))

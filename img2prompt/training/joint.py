@@ -29,7 +29,7 @@ from img2prompt.training.dataset import Corpus, Shuffle
 class JointConfig:
     """Hyper-parameters of stage 1."""
 
-    steps: int = 2000
+    steps: int = 1650
     images: tuple[int, ...] = (32, 64)  # pictures of each corpus in a batch
     captions: tuple[int, ...] = (2, 1)  # captions of each of those pictures
     rate: float = 6e-4

@@ -1,0 +1,169 @@
+"""The bundled engine: one small image tower, a captioner and three heads, on any CPU.
+
+Everything it needs is in ``models/lite``: ``config.json``, ``model.safetensors``
+(float16), ``tokenizer.json`` and ``labels.safetensors`` (label vectors, int8).
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from tokenizers import Tokenizer
+from torch import Tensor, nn
+
+from img2prompt.engines import imagenet
+from img2prompt.engines.base import Aspect
+from img2prompt.engines.captioner import Captioner, CaptionerConfig
+from img2prompt.engines.heads import SENTENCE_WIDTH, Regressor
+from img2prompt.engines.tower import STYLE_WIDTH, build_backbone, to_tensor, trunk_statistics
+from img2prompt.errors import WeightsError
+from img2prompt.labels import stored_vectors
+from img2prompt.sentences import SentenceEncoder
+
+
+class LiteNet(nn.Module):
+    """All weights of the engine: trunk, two tails, classifier, captioner, regressor, style head."""
+
+    def __init__(self, config: CaptionerConfig):
+        super().__init__()
+        self.trunk, self.tail, self.classifier = build_backbone()
+        self.imagenet_tail = copy.deepcopy(self.tail)
+        self.captioner = Captioner(config)
+        self.regressor = Regressor(config.width)
+        self.style = nn.Linear(STYLE_WIDTH, SENTENCE_WIDTH)
+
+
+@dataclass(frozen=True)
+class Features:
+    """What one look at N pictures gives."""
+
+    memory: Tensor  # (N, 50, width), what the captioner reads
+    regressed: np.ndarray  # (N, 384) unit vectors
+    classes: np.ndarray  # (N, 1000) ImageNet probabilities
+    style: np.ndarray  # (N, 384) unit vectors
+
+
+class LiteEngine:
+    """Answers for `lite`; see `img2prompt.engines.base.Engine` for what each method returns.
+
+    Raises
+    ------
+    WeightsError
+        When a file of the folder is missing or damaged.
+    """
+
+    name = "lite"
+
+    def __init__(self, folder: Path, sentences: SentenceEncoder, device: str = "cpu"):
+        self.sentences = sentences
+        self.device = torch.device(device)
+        self.label_file: Path | None = folder / "labels.safetensors"
+        try:
+            self.config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+            self.tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+            weights = load_file(folder / "model.safetensors")
+            with torch.device("meta"):
+                net = LiteNet(CaptionerConfig(**self.config["captioner"]))
+            net.load_state_dict({name: value.float() for name, value in weights.items()}, assign=True)
+        except WeightsError:
+            raise
+        except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
+            raise WeightsError(f"{folder}: {error}. Install img2prompt again to restore the bundled model.") from error
+        except Exception as error:  # tokenizers raises bare Exception for a missing or damaged file
+            raise WeightsError(f"{folder / 'tokenizer.json'}: {error}. Install img2prompt again.") from error
+        self.net = net.eval().to(self.device)
+        for part in (self.net.trunk, self.net.tail, self.net.imagenet_tail):
+            part.to(memory_format=torch.channels_last)
+        self.class_vectors = stored_vectors(self, "imagenet", imagenet.class_names())
+        self.naming = imagenet.Naming(self.config["stand_ins"], self._similar)
+
+    @property
+    def vocabulary(self) -> Mapping[str, int]:
+        """MiniLM's words: the dictionary that readable flavors are made of."""
+        return self.sentences.vocabulary
+
+    @torch.inference_mode()
+    def encode(self, images: Sequence[Image.Image]) -> Features:
+        """Look at N RGB pictures of any size."""
+        pixels = torch.stack([to_tensor(image) for image in images]).to(self.device)
+        x, statistics = trunk_statistics(self.net.trunk, pixels)
+        pooled = self.net.imagenet_tail(x).mean((2, 3))
+        grid = self.net.tail(x)
+        memory = self.net.captioner.memory(grid)
+        style = self.net.style(torch.cat([statistics, pooled], dim=1))
+        return Features(
+            memory=memory,
+            regressed=self.net.regressor(grid, memory).cpu().numpy(),
+            classes=self.net.classifier(pooled).softmax(1).cpu().numpy(),
+            style=nn.functional.normalize(style, dim=1).cpu().numpy(),
+        )
+
+    def regress(self, features: Features) -> np.ndarray:
+        return features.regressed
+
+    def embed_texts(self, texts: Sequence[str]) -> np.ndarray:
+        return self.sentences.encode(texts, progress=len(texts) > 2000)
+
+    def embed_images(self, features: Features, aspect: Aspect = "content") -> np.ndarray:
+        if aspect == "style":
+            return features.style
+        named = imagenet.blend_names(features.classes, self.class_vectors)
+        blended = features.regressed + self.config["class_share"] * named
+        return blended / np.linalg.norm(blended, axis=1, keepdims=True)
+
+    def describe(self, features: Features, beams: int = 3) -> list[str]:
+        """Beam search, then the candidate that fits the picture's vector and its confident class."""
+        with torch.inference_mode():
+            found = self.net.captioner.search(features.memory, beams=max(beams, 1))
+        candidates = [[(self._text(tokens), score) for tokens, score in row] for row in found]
+        texts = [text for row in candidates for text, _ in row]
+        vectors = iter(self.sentences.encode(texts))
+        content = self.embed_images(features)
+        captions = []
+        for i, row in enumerate(candidates):
+            fit = [float(next(vectors) @ content[i]) for _ in row]
+            scored = [
+                (score + self.config["fit_share"] * f, text) for (text, score), f in zip(row, fit, strict=True)
+            ]
+            ranked = [text for _, text in sorted(scored, reverse=True)]
+            captions.append(self._name_it(ranked, features, i, beams))
+        return captions
+
+    def _name_it(self, ranked: list[str], features: Features, row: int, beams: int) -> str:
+        """The first caption that names what the classifier is sure of; if none does, one made to."""
+        found = self.naming.find(features.classes[row], self.config["sure"])
+        if found is None:
+            return ranked[0]
+        thing, index = found
+        for caption in ranked:
+            if self.naming.mentioned(caption, thing, index):
+                return caption
+        people = imagenet.PEOPLE.intersection(ranked[0].split())
+        if thing.probability < self.config["sure_with_people" if people else "sure_alone"]:
+            return ranked[0]
+        start = imagenet.with_article(thing.stand_in)
+        prefix = self.tokenizer.encode(start).ids
+        with torch.inference_mode():
+            again = self.net.captioner.search(features.memory[row : row + 1], beams=max(beams, 1), prefix=[prefix])
+        rest = self._text(again[0][0][0]).removeprefix(start)
+        return imagenet.with_article(thing.name) + rest
+
+    def _text(self, tokens: list[int]) -> str:
+        return " ".join(self.tokenizer.id_to_token(token) for token in tokens)
+
+    @lru_cache(maxsize=20_000)  # noqa: B019 - the engine lives as long as the process
+    def _word_vector(self, word: str) -> np.ndarray:
+        return self.sentences.encode([word])[0]
+
+    def _similar(self, word: str, index: int) -> float:
+        return float(self._word_vector(word) @ self.class_vectors[index])

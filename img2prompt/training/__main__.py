@@ -1,0 +1,112 @@
+"""Train the bundled engine end to end: ``python -m img2prompt.training ../shared/data``.
+
+Stages, each cached or checkpointed under ``runs/lite`` so that a stopped run goes on
+where it was: features → words → joint → self-critical → style → export.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+from tokenizers import Tokenizer
+from torch import Tensor
+from tqdm import tqdm
+
+from img2prompt.datasets.pairs import PairsFolder
+from img2prompt.engines.captioner import Captioner, CaptionerConfig
+from img2prompt.engines.heads import Regressor
+from img2prompt.engines.tower import Trunk
+from img2prompt.sentences import SentenceEncoder
+from img2prompt.training import export, features, joint, selfcritical, style
+from img2prompt.training.backbone import imagenet_backbone
+from img2prompt.training.dataset import Corpus, build_corpus, caption_vectors
+from img2prompt.training.words import build_tokenizer
+
+# Source folder, splits to learn from, views of its pictures to cache.
+SOURCES = (("flickr8k", ("train", "extra"), 2), ("coco40k", ("train",), 1))
+CAPTION_WORDS = 17  # longer captions are learned up to here; 3 in 100 are longer
+PHOTOS_FOR_STYLE = 200
+
+
+def corpora(data: Path, run: Path, trunk: Trunk, sentences: SentenceEncoder) -> tuple[list[Corpus], Tokenizer]:
+    """Cached features, tokens and caption vectors of every source."""
+    folders = {name: PairsFolder(data / name) for name, _, _ in SOURCES}
+    learned = {
+        name: [pair for pair in folders[name].pairs if pair.split in splits] for name, splits, _ in SOURCES
+    }
+    tokenizer = build_tokenizer(text for pairs in learned.values() for pair in pairs for text in pair.texts)
+    tokenizer.save(str(run / "tokenizer.json"))
+    built = []
+    for name, _, views in SOURCES:
+        caches = [features.build(folders[name], run / "cache" / f"{name}-{view}", trunk, view) for view in range(views)]
+        vectors = caption_vectors(folders[name], run / "cache" / f"{name}-captions.npy", sentences)
+        built.append(build_corpus(learned[name], caches, vectors, tokenizer, CAPTION_WORDS))
+    return built, tokenizer
+
+
+@torch.inference_mode()
+def memories(model: joint.JointModel, corpus: Corpus, batch: int = 128) -> list[Tensor]:
+    """The captioner's memory of every picture, per view: (pictures, 50, width) float16."""
+    views = []
+    for view in range(len(corpus.views)):
+        parts = []
+        for start in tqdm(range(0, len(corpus), batch), desc=f"memory of view {view}"):
+            indices = list(range(start, min(start + batch, len(corpus))))
+            with torch.autocast("cpu", dtype=torch.bfloat16):
+                parts.append(model.look(corpus.features(indices, view))[1].half())
+        views.append(torch.cat(parts))
+    return views
+
+
+def main() -> None:
+    """Parse the command line and run every stage that is not done yet."""
+    parser = argparse.ArgumentParser(prog="python -m img2prompt.training", description=__doc__.splitlines()[0])
+    parser.add_argument("data", type=Path, help="folder with flickr8k, coco40k and sdxl_styles")
+    parser.add_argument("--run", type=Path, default=Path("runs/lite"), help="where caches and checkpoints go")
+    parser.add_argument("--out", type=Path, default=Path("models/lite"), help="where the engine goes")
+    parser.add_argument("--steps", type=int, default=joint.JointConfig.steps, help="steps of the joint stage")
+    parser.add_argument("--critical-steps", type=int, default=selfcritical.SelfCriticalConfig.steps)
+    args = parser.parse_args()
+    args.run.mkdir(parents=True, exist_ok=True)
+    torch.set_flush_denormal(True)
+    torch.manual_seed(1)
+
+    trunk, tail, classifier = imagenet_backbone()
+    imagenet_tail = copy.deepcopy(tail)
+    sentences = SentenceEncoder()
+    sources, tokenizer = corpora(args.data, args.run, trunk, sentences)
+
+    config = CaptionerConfig(tokenizer.get_vocab_size())
+    model = joint.JointModel(tail, Captioner(config), Regressor(config.width))
+    joint_config = joint.JointConfig(steps=args.steps)
+    joint.train(model, sources, joint_config, args.run / "joint")
+
+    critical_config = selfcritical.SelfCriticalConfig(steps=args.critical_steps)
+    seen = [memories(model, corpus) for corpus in sources]
+    selfcritical.train(model.captioner, seen, sources, critical_config, args.run / "self-critical")
+
+    photos = PairsFolder(args.data / "coco40k")
+    names = [pair.name for pair in photos.select("train", PHOTOS_FOR_STYLE)]
+    head, folds = style.train(PairsFolder(args.data / "sdxl_styles"), photos, names, trunk, imagenet_tail, sentences)
+
+    export.export(
+        args.out,
+        model,
+        trunk,
+        imagenet_tail,
+        classifier,
+        head,
+        args.run / "tokenizer.json",
+        (text for corpus in sources for pair in corpus.pairs for text in pair.texts),
+        sentences,
+        {"joint": asdict(joint_config), "self_critical": asdict(critical_config), "style_folds": folds},
+    )
+    print(f"Wrote {args.out}. Next: img2prompt evaluate captions {args.data / 'flickr8k'} --split dev")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,130 @@
+"""Stage 3: a linear head that hears how a picture looks, not what it shows.
+
+Input: mean and deviation of every channel after each trunk stage (the texture
+statistics of Gatys et al., 2016, without their cross terms) beside the pooled ImageNet
+features. Output: the MiniLM vector of the style's description. Ridge regression in
+closed form; its strength is chosen by cross-validation on the training styles.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from tqdm import tqdm
+
+from img2prompt.datasets.pairs import PairsFolder
+from img2prompt.engines.tower import Tail, Trunk, to_tensor, trunk_statistics
+from img2prompt.sentences import SentenceEncoder
+from img2prompt.training.features import augment
+
+PHOTO = "a photo, photorealism, photography"
+GREY_PHOTO = "a black and white photo, monochrome photography"
+STRENGTHS = (0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
+COPIES = 4  # augmented copies of each styled picture
+
+
+def held_out(name: str) -> bool:
+    """Whether a styled picture belongs to the third that is kept for testing."""
+    return hashlib.sha256(name.encode()).digest()[0] % 3 == 0
+
+
+@dataclass
+class StyleHead:
+    """A linear map from style features to MiniLM space.
+
+    It predicts how a style differs from the mean of all styles: with the mean left in,
+    descriptions close to it would be everyone's neighbour.
+    """
+
+    mean: np.ndarray  # (F,) of the features
+    deviation: np.ndarray  # (F,)
+    weight: np.ndarray  # (F, 384)
+
+
+@torch.inference_mode()
+def style_features(images: list[Image.Image], trunk: Trunk, tail: Tail) -> np.ndarray:
+    """(N, F) float32 style features of RGB pictures."""
+    rows = []
+    for start in range(0, len(images), 32):
+        x, statistics = trunk_statistics(trunk, torch.stack([to_tensor(i) for i in images[start : start + 32]]))
+        rows.append(torch.cat([statistics, tail(x).mean((2, 3))], dim=1).numpy())
+    return np.concatenate(rows)
+
+
+def ridge(x: np.ndarray, y: np.ndarray, weights: np.ndarray, strength: float) -> StyleHead:
+    """Weighted ridge regression of y (N, 384) on x (N, F), in the dual form since N < F."""
+    share = weights / weights.sum()
+    mean = share @ x
+    deviation = np.sqrt(share @ (x - mean) ** 2) + 1e-6
+    z = (x - mean) / deviation
+    root = np.sqrt(weights)[:, None]
+    zw, yw = z * root, (y - share @ y) * root
+    gram = zw @ zw.T
+    solved = np.linalg.solve(gram + strength * np.trace(gram) / len(gram) * np.eye(len(gram)), yw)
+    return StyleHead(mean, deviation, zw.T @ solved)
+
+
+def predict(head: StyleHead, x: np.ndarray) -> np.ndarray:
+    """(N, F) → (N, 384) unit vectors."""
+    y = ((x - head.mean) / head.deviation) @ head.weight
+    return y / np.linalg.norm(y, axis=1, keepdims=True)
+
+
+def top5(predicted: np.ndarray, texts: np.ndarray, right: np.ndarray) -> float:
+    """Share of pictures whose own text is among the five nearest of all texts."""
+    scores = predicted @ texts.T
+    rank = (scores > scores[np.arange(len(right)), right][:, None]).sum(1)
+    return float((rank < 5).mean())
+
+
+def train(
+    styles: PairsFolder, photos: PairsFolder, photo_names: list[str], trunk: Trunk, tail: Tail, sentences: SentenceEncoder
+) -> tuple[StyleHead, dict[str, float]]:
+    """Fit the head on the training styles and on plain photos, in colour and in grey."""
+
+    def read(folder: PairsFolder, name: str) -> Image.Image:
+        return Image.open(BytesIO(folder.read(name))).convert("RGB")
+
+    learned = [pair for pair in styles.pairs if not held_out(pair.name)]
+    texts = sentences.encode([pair.texts[0] for pair in styles.pairs])
+    number = {pair.name: i for i, pair in enumerate(styles.pairs)}
+    generator = np.random.default_rng(3)
+    images: list[Image.Image] = []
+    targets: list[np.ndarray] = []
+    weights: list[float] = []
+    groups: list[int] = []  # all copies of a picture fall into one fold
+    for pair in tqdm(learned, desc="styles"):
+        plain = read(styles, pair.name)
+        copies = [augment(plain, generator, mirror=k % 2 == 0) for k in range(COPIES)]
+        images += [plain, *copies]
+        targets += [texts[number[pair.name]]] * (1 + COPIES)
+        weights += [1.0 / (1 + COPIES)] * (1 + COPIES)
+        groups += [number[pair.name]] * (1 + COPIES)
+    photo, grey = sentences.encode([PHOTO, GREY_PHOTO])
+    for name in photo_names:
+        picture = read(photos, name)
+        images += [picture, picture.convert("L").convert("RGB")]
+        targets += [photo, grey]
+        weights += [40.0 / len(photo_names), 10.0 / len(photo_names)]
+        groups += [-1, -1]
+    x, y = style_features(images, trunk, tail), np.stack(targets)
+    w, g = np.array(weights), np.array(groups)
+    folds = np.array([hashlib.sha256(str(i).encode()).digest()[0] % 5 for i in g])
+    right = np.array([number[pair.name] for pair in learned])
+    plain_rows = np.arange(0, len(learned) * (1 + COPIES), 1 + COPIES)
+    scores = {}
+    for strength in STRENGTHS:
+        predicted = np.zeros((len(learned), y.shape[1]))
+        for fold in range(5):
+            test = plain_rows[folds[plain_rows] == fold]
+            kept = (folds != fold) | (g < 0)
+            predicted[test // (1 + COPIES)] = predict(ridge(x[kept], y[kept], w[kept], strength), x[test])
+        scores[f"{strength:g}"] = top5(predicted, texts, right)
+    best = max(scores, key=lambda s: scores[s])
+    return ridge(x, y, w, float(best)), scores
