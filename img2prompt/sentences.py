@@ -47,6 +47,11 @@ class SentenceEncoder:
         self._loaded: tuple[Tokenizer, torch.nn.Module] | None = None
         self._loading = threading.Lock()
 
+    @property
+    def vocabulary(self) -> dict[str, int]:
+        """The model's word pieces and their ids."""
+        return self._load()[0].get_vocab()
+
     def encode(self, texts: Sequence[str], batch_size: int = 64, progress: bool = False) -> np.ndarray:
         """Embed N texts.
 
