@@ -204,8 +204,10 @@ def _decoder_bytes(image: Image.Image) -> float:
         tile_height = tags.get(ExifTags.Base.TileLength) or min(
             tags.get(ExifTags.Base.RowsPerStrip, height), height
         )
-        bits = sum(tags.get(ExifTags.Base.BitsPerSample, (1,)))
-        return 8 * pixels + height * BYTES_PER_ROW + tile_width * tile_height * max(4.0, bits / 8)
+        in_file = sum(tags.get(ExifTags.Base.BitsPerSample, (1,))) / 8
+        in_pillow = 1 if image.mode in ("1", "L", "P") else 4
+        turned = 2 * in_pillow * pixels  # Pillow turns TIFF pictures upright itself, in a copy
+        return turned + height * BYTES_PER_ROW + tile_width * tile_height * max(in_file, in_pillow)
     return pixels * BYTES_PER_PIXEL.get(image.format or "", 4) + height * BYTES_PER_ROW
 
 

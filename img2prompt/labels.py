@@ -139,6 +139,17 @@ def read_labels(name: str) -> list[str]:
     return [line.strip() for line in lines if line.strip()]
 
 
+def readable_labels(name: str, vocabulary: Mapping[str, Any]) -> list[str]:
+    """A table cut down to what a small engine can tell apart: see `readable` for flavors.
+
+    Of the artists only "by …" is kept; "inspired by …" has nearly the same vectors.
+    """
+    labels = read_labels(name)
+    if name == "artists":
+        return [label for label in labels if label.startswith("by ")]
+    return readable(labels, vocabulary) if name == "flavors" else labels
+
+
 def readable(flavors: Sequence[str], vocabulary: Mapping[str, Any]) -> list[str]:
     """The common flavors made of one to three dictionary words, without names or remarks on people.
 
@@ -169,14 +180,12 @@ PLAIN_SURNAMES = frozenset(
 
 
 def load_tables(engine: Engine) -> list[LabelTable]:
-    """The built-in tables for this engine; an engine that says so gets only readable flavors."""
+    """The built-in tables for this engine; an engine with a vocabulary gets only readable ones."""
+    words = engine.vocabulary
     tables = []
     for name in ASPECTS:
-        labels = read_labels(name)
-        plain = name == "flavors" and engine.vocabulary is not None
-        if plain:
-            labels = readable(labels, engine.vocabulary or {})
-        tables.append(LabelTable(name, labels, engine, distinct=plain))
+        labels = read_labels(name) if words is None else readable_labels(name, words)
+        tables.append(LabelTable(name, labels, engine, distinct=name == "flavors" and words is not None))
     return tables
 
 

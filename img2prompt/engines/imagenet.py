@@ -8,10 +8,11 @@ class that a picture confidently shows and tells whether a caption mentions it.
 
 from __future__ import annotations
 
+import csv
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from pathlib import Path
 
 import numpy as np
 
@@ -71,7 +72,7 @@ EVERYDAY: tuple[tuple[int, int, str], ...] = (
 
 # Clothes, materials, screens and papers: often in a picture, seldom what it shows.
 INCIDENTAL = frozenset(
-    """abaya, academic gown, apron, bath towel, bathing cap, Band Aid, bib, bikini, bolo tie, bonnet, book jacket,
+    " ".join("""abaya, academic gown, apron, bath towel, bathing cap, Band Aid, bib, bikini, bolo tie, bonnet, book jacket,
     bow, bow tie, bonnet, brassiere, breastplate, bubble, buckle, bulletproof vest, cardigan, chain mail, chime,
     Christmas stocking, cloak, clog, comic book, cowboy boot, cowboy hat, crash helmet, cuirass, diaper, doormat,
     envelope, face powder, feather boa, football helmet, fountain, fur coat, gasmask, gown, groom, hair spray,
@@ -85,9 +86,7 @@ INCIDENTAL = frozenset(
     computer, notebook, iPod, dumbbell, stretcher, ear, hip, stethoscope, syringe, crutch, safety pin, crossword
     puzzle, jigsaw puzzle, digital clock, oscilloscope, hourglass, letter opener, whistle, loupe, binoculars,
     rifle, assault rifle, revolver, holster, projectile, missile, guillotine, coil, knot, chainlink fence, chain,
-    picket fence, worm fence, stone wall, bannister, pay-phone, slot, vending machine, cassette, CD player""".replace(
-        "\n", " "
-    ).split(",")
+    picket fence, worm fence, stone wall, bannister, pay-phone, slot, vending machine, cassette, CD player""".split()).split(", ")
 )
 
 PEOPLE = frozenset(
@@ -97,18 +96,16 @@ PEOPLE = frozenset(
 )
 
 
-@lru_cache(maxsize=1)
-def class_names() -> list[str]:
-    """The 1,000 class names, each in its friendliest form ("tabby cat" rather than "tabby")."""
+def class_forms() -> list[list[str]]:
+    """The forms of each class's name, friendliest first ("tabby cat" before "tabby")."""
     from timm.data import ImageNetInfo
 
-    names = []
+    found = []
     for line in ImageNetInfo().label_descriptions():
         forms = [form.strip() for form in line.split(",")]
-        fuller = [form for form in forms[1:] if form.lower().endswith((" cat", " dog", " corgi"))]
-        fuller += [form for form in forms[1:] if re.search(rf"(^| ){re.escape(forms[0])}( |$)", form)]
-        names.append(fuller[0] if fuller else forms[0])
-    return names
+        fuller = [form for form in forms[1:] if " " not in forms[0] and re.search(rf"(^| ){re.escape(forms[0])}( |$)", form)]
+        found.append(list(dict.fromkeys(fuller + forms)))
+    return found
 
 
 def everyday(index: int) -> str | None:
@@ -129,10 +126,17 @@ def blend_names(probabilities: np.ndarray, vectors: np.ndarray, top: int = 10) -
 class Thing:
     """A confidently recognised class."""
 
-    name: str  # how to call it: "tabby cat"; the animal ("dog") when the breed is unsure
-    stand_in: str  # a word the captioner can write in its place
+    shown: str  # how a caption names it: "a tabby cat"; "a cat" when the breed is unsure
+    written: str | None  # what the captioner can write in its place: "a cat"
     words: frozenset[str]  # words that mention it
     probability: float
+    index: int  # its best class
+
+
+def read_phrases() -> dict[str, tuple[str, str]]:
+    """Class → how captions name it, and what the captioner can write in its place."""
+    with open(Path(__file__).with_name("imagenet.csv"), newline="", encoding="utf-8") as file:
+        return {row["class"]: (row["shown"], row["written"]) for row in csv.DictReader(file)}
 
 
 class Naming:
@@ -140,42 +144,51 @@ class Naming:
 
     Parameters
     ----------
-    stand_ins : (1000,) per class a word of the captioner's vocabulary close in meaning
+    names : (1000,) what to call each class
     similar : cosine of a word with a class name, from their MiniLM vectors
     """
 
-    def __init__(self, stand_ins: Sequence[str], similar: Callable[[str, int], float]):
-        self.stand_ins = stand_ins
+    def __init__(self, names: Sequence[str], similar: Callable[[str, int], float]):
+        self.names = names
         self.similar = similar
-        self.groups = [everyday(i) or f"={stand_ins[i]}" for i in range(1000)]
-        self.incidental = {" ".join(name.split()) for name in INCIDENTAL}
+        self.phrases = read_phrases()
+        self.incidental = {
+            index for index, forms in enumerate(class_forms()) if INCIDENTAL.intersection(forms)
+        }
 
-    def find(self, probabilities: np.ndarray, sure: float = 0.6) -> tuple[Thing, int] | None:
-        """The thing that a picture's probabilities (1000,) agree on, and its class; or None.
+    def _group(self, index: int) -> str:
+        """Classes that mean the same to people share a group."""
+        return everyday(index) or self.phrases.get(self.names[index], ("", self.names[index]))[1]
+
+    def find(self, probabilities: np.ndarray, sure: float = 0.6) -> Thing | None:
+        """The thing that a picture's probabilities (1000,) agree on, or None.
 
         Relatives count together: 0.3 tabby and 0.4 tiger cat are a cat at 0.7.
         """
+        order = [int(i) for i in np.argsort(-probabilities)[:20]]
         totals: dict[str, float] = {}
-        for i in np.argsort(-probabilities)[:20]:
-            totals[self.groups[i]] = totals.get(self.groups[i], 0.0) + float(probabilities[i])
+        for i in order:
+            totals[self._group(i)] = totals.get(self._group(i), 0.0) + float(probabilities[i])
         group, total = max(totals.items(), key=lambda item: item[1])
-        best = max((i for i in range(1000) if self.groups[i] == group), key=lambda i: probabilities[i])
-        names = class_names()
-        if total < sure or names[best] in self.incidental:
+        best = next(i for i in order if self._group(i) == group)
+        if total < sure or best in self.incidental:
             return None
-        animal = everyday(best)
-        certain = probabilities[best] >= sure or not animal
-        name = names[best] if certain else animal or names[best]
-        stand_in = animal or self.stand_ins[best]
-        words = frozenset({stand_in, *name.lower().split()[-1:], *([animal] if animal else [])})
-        return Thing(name, stand_in, words, total), best
+        name, animal = self.names[best], everyday(best)
+        shown, written = self.phrases.get(name, (with_article(name), None))
+        if animal:
+            written = with_article(animal)
+            if probabilities[best] < sure:
+                shown = written
+        phrases = (shown, written or "", name.lower(), animal or "")
+        words = frozenset(singular(phrase.split()[-1]) for phrase in phrases if phrase)
+        return Thing(shown, written, words, total, best)
 
-    def mentioned(self, caption: str, thing: Thing, index: int, alike: float = 0.5) -> bool:
+    def mentioned(self, caption: str, thing: Thing, alike: float = 0.5) -> bool:
         """Whether a caption names the thing, a relative of it or something close in meaning."""
         for word in caption.split():
-            if singular(word) in thing.words or word in thing.words:
+            if singular(word) in thing.words:
                 return True
-            if len(word) > 2 and self.similar(word, index) >= alike:
+            if len(word) > 2 and self.similar(word, thing.index) >= alike:
                 return True
         return False
 

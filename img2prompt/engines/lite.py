@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from img2prompt.engines import imagenet
 from img2prompt.engines.base import Aspect
-from img2prompt.engines.captioner import Captioner, CaptionerConfig
+from img2prompt.engines.captioner import UNK, Captioner, CaptionerConfig
 from img2prompt.engines.heads import SENTENCE_WIDTH, Regressor
 from img2prompt.engines.tower import STYLE_WIDTH, build_backbone, to_tensor, trunk_statistics
 from img2prompt.errors import WeightsError
@@ -84,8 +84,8 @@ class LiteEngine:
         self.net = net.eval().to(self.device)
         for part in (self.net.trunk, self.net.tail, self.net.imagenet_tail):
             part.to(memory_format=torch.channels_last)
-        self.class_vectors = stored_vectors(self, "imagenet", imagenet.class_names())
-        self.naming = imagenet.Naming(self.config["stand_ins"], self._similar)
+        self.class_vectors = stored_vectors(self, "imagenet", self.config["class_names"])
+        self.naming = imagenet.Naming(self.config["class_names"], self._similar)
 
     @property
     def vocabulary(self) -> Mapping[str, int]:
@@ -124,7 +124,7 @@ class LiteEngine:
     def describe(self, features: Features, beams: int = 3) -> list[str]:
         """Beam search, then the candidate that fits the picture's vector and its confident class."""
         with torch.inference_mode():
-            found = self.net.captioner.search(features.memory, beams=max(beams, 1))
+            found = self.net.captioner.search(features.memory, beams=beams)
         candidates = [[(self._text(tokens), score) for tokens, score in row] for row in found]
         texts = [text for row in candidates for text, _ in row]
         vectors = iter(self.sentences.encode(texts))
@@ -141,22 +141,23 @@ class LiteEngine:
 
     def _name_it(self, ranked: list[str], features: Features, row: int, beams: int) -> str:
         """The first caption that names what the classifier is sure of; if none does, one made to."""
-        found = self.naming.find(features.classes[row], self.config["sure"])
-        if found is None:
+        thing = self.naming.find(features.classes[row], self.config["sure"])
+        if thing is None:
             return ranked[0]
-        thing, index = found
         for caption in ranked:
-            if self.naming.mentioned(caption, thing, index):
+            if self.naming.mentioned(caption, thing):
                 return caption
         people = imagenet.PEOPLE.intersection(ranked[0].split())
         if thing.probability < self.config["sure_with_people" if people else "sure_alone"]:
             return ranked[0]
-        start = imagenet.with_article(thing.stand_in)
-        prefix = self.tokenizer.encode(start).ids
+        if thing.written is None:
+            return thing.shown
+        written, prefix = thing.written, self.tokenizer.encode(thing.written).ids
+        if UNK in prefix:  # an animal that the training captions never name
+            written, prefix = "an animal", self.tokenizer.encode("an animal").ids
         with torch.inference_mode():
-            again = self.net.captioner.search(features.memory[row : row + 1], beams=max(beams, 1), prefix=[prefix])
-        rest = self._text(again[0][0][0]).removeprefix(start)
-        return imagenet.with_article(thing.name) + rest
+            again = self.net.captioner.search(features.memory[row : row + 1], beams=beams, prefix=[prefix])
+        return thing.shown + self._text(again[0][0][0]).removeprefix(written)
 
     def _text(self, tokens: list[int]) -> str:
         return " ".join(self.tokenizer.id_to_token(token) for token in tokens)

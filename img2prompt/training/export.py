@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import shutil
 from collections import Counter
 from collections.abc import Iterable
@@ -14,13 +13,11 @@ import numpy as np
 import torch
 from safetensors.numpy import save_file as save_arrays
 from safetensors.torch import save_file
-from tokenizers import Tokenizer
 from torch import nn
 
 from img2prompt.engines import imagenet
-from img2prompt.engines.captioner import SPECIALS
 from img2prompt.engines.tower import Tail, Trunk
-from img2prompt.labels import ASPECTS, digest, pack, read_labels, readable
+from img2prompt.labels import ASPECTS, digest, pack, readable_labels
 from img2prompt.sentences import SentenceEncoder
 from img2prompt.training.joint import JointModel
 from img2prompt.training.style import StyleHead
@@ -36,36 +33,28 @@ CHOICES = {
 }
 
 
-def stand_ins(tokenizer: Tokenizer, captions: Iterable[str], sentences: SentenceEncoder) -> list[str]:
-    """For each ImageNet class the noun closest in meaning that the captioner knows.
+def name_classes(captions: Iterable[str]) -> list[str]:
+    """What to call each ImageNet class: its first form that captions use, else its first.
 
-    A noun is taken to be a word that often ends a phrase after "a" or "an". A class
-    whose own last word is one of them stands in for itself.
+    Forms that are only a piece of another one ("mail" for "chain mail") don't count.
     """
-    counts, after_article = Counter[str](), Counter[str]()
+    phrases = Counter[str]()
     for caption in captions:
         words = clean(caption).split()
-        counts.update(words)
-        after_article.update(b for a, b in zip(words, words[1:], strict=False) if a in ("a", "an"))
-    known = set(tokenizer.get_vocab()) - set(SPECIALS)
-    nouns = sorted(w for w in known if counts[w] >= 8 and after_article[w] >= 0.15 * counts[w] and len(w) > 2)
-    noun_vectors = sentences.encode(nouns)
-    names = imagenet.class_names()
-    nearest = (sentences.encode([f"a {name}" for name in names]) @ noun_vectors.T).argmax(1)
-    chosen = []
-    for index, name in enumerate(names):
-        last = re.split(r"[ \-]", name.lower())[-1]
-        own = last if last in known and after_article[last] >= 2 else nouns[nearest[index]]
-        chosen.append(imagenet.everyday(index) or own)
-    return [word if word in known else nouns[nearest[i]] for i, word in enumerate(chosen)]
+        phrases.update(" ".join(words[i : i + n]) for n in (1, 2, 3) for i in range(len(words) - n + 1))
+    names = []
+    for forms in imagenet.class_forms():
+        whole = [f for f in forms[1:] if not any(f.lower() in g.lower() for g in forms if g != f)]
+        used = [form for form in (forms[0], *whole) if phrases[clean(form)] >= 5]
+        names.append(used[0] if used else forms[0])
+    return names
 
 
-def label_vectors(sentences: SentenceEncoder) -> dict[str, np.ndarray]:
+def label_vectors(sentences: SentenceEncoder, class_names: list[str]) -> dict[str, np.ndarray]:
     """Packed MiniLM vectors of the class names and of every label table."""
-    tables = {"imagenet": imagenet.class_names()}
+    tables = {"imagenet": class_names}
     for name in ASPECTS:
-        labels = read_labels(name)
-        tables[name] = readable(labels, sentences.vocabulary) if name == "flavors" else labels
+        tables[name] = readable_labels(name, sentences.vocabulary)
     return {
         f"{name}-{digest(labels)}": pack(sentences.encode(labels, progress=True)) for name, labels in tables.items()
     }
@@ -85,7 +74,7 @@ def export(
 ) -> None:
     """Write config, weights (float16), tokenizer and label vectors."""
     folder.mkdir(parents=True, exist_ok=True)
-    tokenizer = Tokenizer.from_file(str(tokenizer_file))
+    names = name_classes(captions)
     weight = (style.weight / style.deviation[:, None]).T
     parts = {
         "trunk": trunk.state_dict(),
@@ -103,12 +92,12 @@ def export(
         f"{part}.{name}": value.half().contiguous() for part, state in parts.items() for name, value in state.items()
     }
     save_file(weights, folder / "model.safetensors")
-    save_arrays(label_vectors(sentences), folder / "labels.safetensors")
+    save_arrays(label_vectors(sentences, names), folder / "labels.safetensors")
     shutil.copyfile(tokenizer_file, folder / "tokenizer.json")
     config = {
         "captioner": model.captioner.config.to_dict(),
         **CHOICES,
         "training": training,
-        "stand_ins": stand_ins(tokenizer, captions, sentences),
+        "class_names": names,
     }
     (folder / "config.json").write_text(json.dumps(config, indent=1) + "\n", encoding="utf-8")
