@@ -35,9 +35,10 @@ DECODING_BYTES = 900_000_000
 BAND_PIXELS = 4_000_000
 MOST_PIECES = 100_000
 
-# Peak memory per pixel of decoders that hold the whole picture several times: measured,
-# with 16 bits and alpha where the format has them. Others hold it once, at 4 bytes a pixel.
-BYTES_PER_PIXEL = {"WEBP": 17, "AVIF": 20, "HEIF": 16, "JPEG": 8, "MPO": 8}
+# Peak memory per pixel and channel of decoders that hold the whole picture several times
+# (measured, with 10 bits and without subsampling), and of progressive JPEG's coefficients.
+# Others hold the picture once, at 4 bytes a pixel.
+BYTES_PER_CHANNEL = {"WEBP": 5.5, "AVIF": 5.0, "HEIF": 5.3, "JPEG": 2.0, "MPO": 2.0}
 BYTES_PER_ROW = 32  # what Pillow keeps about each row counts in pictures one pixel wide
 
 
@@ -45,8 +46,8 @@ BYTES_PER_ROW = 32  # what Pillow keeps about each row counts in pictures one pi
 class Limits:
     """The largest picture that is opened.
 
-    WebP, AVIF, HEIC and some TIFF files end earlier than `max_megapixels`, at some 45 to
-    100 megapixels, because their decoders would take more than 1 GB of memory.
+    WebP, AVIF and HEIC end before `max_megapixels`, at some 40 to 60 megapixels, as do some
+    TIFF files, because decoding them would take more than 1 GB of memory.
     """
 
     max_megabytes: float = Settings.max_megabytes  # encoded, in 2**20 bytes
@@ -208,7 +209,9 @@ def _decoder_bytes(image: Image.Image) -> float:
         in_pillow = 1 if image.mode in ("1", "L", "P") else 4
         turned = 2 * in_pillow * pixels  # Pillow turns TIFF pictures upright itself, in a copy
         return turned + height * BYTES_PER_ROW + tile_width * tile_height * max(in_file, in_pillow)
-    return pixels * BYTES_PER_PIXEL.get(image.format or "", 4) + height * BYTES_PER_ROW
+    channels = len(image.getbands())
+    per_pixel = channels * BYTES_PER_CHANNEL[image.format] if image.format in BYTES_PER_CHANNEL else 4.0
+    return pixels * per_pixel + height * BYTES_PER_ROW
 
 
 def _factor(size: tuple[int, int]) -> int:

@@ -29,7 +29,7 @@ from img2prompt.training.words import build_tokenizer
 # Source folder, splits to learn from, views of its pictures to cache.
 SOURCES = (("flickr8k", ("train", "extra"), 2), ("coco40k", ("train",), 1))
 CAPTION_WORDS = 17  # longer captions are learned up to here; 3 in 100 are longer
-PHOTOS_FOR_STYLE = 200
+PHOTOS_FOR_STYLE = 400
 
 
 def corpora(data: Path, run: Path, trunk: Trunk, sentences: SentenceEncoder) -> tuple[list[Corpus], Tokenizer]:

@@ -26,6 +26,7 @@ from img2prompt.training.features import augment
 PHOTO = "a photo, photorealism, photography"
 GREY_PHOTO = "a black and white photo, monochrome photography"
 STRENGTHS = (0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
+PHOTO_WEIGHT, GREY_WEIGHT = 80.0, 15.0  # of all photos together; a styled picture weighs 1
 COPIES = 4  # augmented copies of each styled picture
 
 
@@ -111,7 +112,7 @@ def train(
         picture = read(photos, name)
         images += [picture, picture.convert("L").convert("RGB")]
         targets += [photo, grey]
-        weights += [40.0 / len(photo_names), 10.0 / len(photo_names)]
+        weights += [PHOTO_WEIGHT / len(photo_names), GREY_WEIGHT / len(photo_names)]
         groups += [-1, -1]
     x, y = style_features(images, trunk, tail), np.stack(targets)
     w, g = np.array(weights), np.array(groups)
