@@ -525,13 +525,13 @@ BOMBS = {
         "damaged",
     ),
     "chunks": (lambda: png(8, 8, 8, 0, zeros(1 << 20), chunk(b"tEXt", b"") * 2_000_000), "4 seconds"),
-    "tile": (huge_tile_tiff, "1.6 GB"),
+    "tile": (huge_tile_tiff, "1.6 GB of memory"),
     "strips": (strips_tiff, "6000000 pieces"),
     "tall": (lambda: png(1, 90_000_000, 1, 0, zeros(180 << 20)), "GB of memory"),
     "scans": (scan_bomb, "4 seconds"),
     "runs": (run_length_bomb, "4 seconds"),
     "segments": (lambda: b"\xff\xd8" + b"\xff\xe1\0\x0aExif\0\0ab" * 2_000_000, "4 seconds|not a readable"),
-    "large WebP": (lambda: encode(Image.new("L", (7400, 7400)), "WEBP", method=0, quality=1), "GB of memory"),
+    "large WebP": (lambda: encode(Image.new("L", (7500, 7500)), "WEBP", method=0, quality=1), "GB of memory"),
 }
 
 
