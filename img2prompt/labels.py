@@ -181,8 +181,7 @@ PLAIN_NAMES = frozenset(
     summer dawn church bridge bush ocean sea river rain cloud night hunter fisher baker cook dog cat fox wolf bird
     horse lion bear deer fish swan sand berry cherry apple lemon pepper bean garden flower ivory silver copper
     diamond pearl crystal red blue pink purple orange yellow round sharp long short small grand bright dark soft
-    warm cold east south north world fantasy digital modern graphic concept character monster dragon"""
-    .split()
+    warm cold east south north world fantasy digital modern graphic concept character monster dragon""".split()
 )
 
 
@@ -202,9 +201,7 @@ def rank_all(
     """For each picture the best labels of every table that `counts` names."""
     vectors = {aspect: engine.embed_images(features, aspect) for aspect in ("content", "style")}
     ranked = {t.name: t.rank(vectors[t.aspect], counts[t.name]) for t in tables if counts.get(t.name)}
-    return [
-        {name: matches[i] for name, matches in ranked.items()} for i in range(len(vectors["content"]))
-    ]
+    return [{name: matches[i] for name, matches in ranked.items()} for i in range(len(vectors["content"]))]
 
 
 def digest(labels: Sequence[str]) -> str:

@@ -43,7 +43,9 @@ class Pipeline:
     already uses every core.
     """
 
-    def __init__(self, engine: Engine, sentences: SentenceEncoder, tables: list[LabelTable], settings: Settings):
+    def __init__(
+        self, engine: Engine, sentences: SentenceEncoder, tables: list[LabelTable], settings: Settings
+    ):
         self.engine = engine
         self.sentences = sentences
         self.tables = tables
@@ -90,7 +92,9 @@ class Pipeline:
         clock.lap("caption")
         matches = labels.rank_all(self.engine, features, self.tables, prompts.labels_needed(style))
         clock.lap("labels")
-        texts = [prompts.build(style, caption, found) for caption, found in zip(captions, matches, strict=True)]
+        texts = [
+            prompts.build(style, caption, found) for caption, found in zip(captions, matches, strict=True)
+        ]
         written = self.sentences.encode(texts)
         regressed = self.engine.regress(features)
         ratio = self.settings.ratio

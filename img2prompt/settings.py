@@ -55,12 +55,13 @@ class Settings:
         values: dict[str, Any] = {}
         for field in fields(cls):
             text = environment.get(PREFIX + field.name.upper())
+            kind: Any = type(field.default)
             if text:
                 try:
-                    values[field.name] = type(field.default)(text)
+                    values[field.name] = kind(text)
                 except ValueError:
                     raise ConfigError(
-                        f"{PREFIX}{field.name.upper()} is {text!r}; expected {type(field.default).__name__}."
+                        f"{PREFIX}{field.name.upper()} is {text!r}; expected {kind.__name__}."
                     ) from None
         values.update({name: value for name, value in overrides.items() if value is not None})
         try:

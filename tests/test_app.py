@@ -15,7 +15,7 @@ APP = str(Path(__file__).parents[1] / "app.py")
 
 
 def open_page() -> AppTest:
-    page = AppTest.from_file(APP, default_timeout=120).run()
+    page = AppTest.from_file(APP, default_timeout=300).run()
     assert not page.exception
     return page
 
@@ -130,11 +130,14 @@ def test_unusable_setting_is_explained(monkeypatch):
     assert "baroque" in open_page().error[0].value
 
 
-def test_missing_weights_are_explained(monkeypatch):
-    monkeypatch.setenv("IMG2PROMPT_ENGINE", "full")
+def test_damaged_weights_are_explained(monkeypatch, tmp_path):
+    (tmp_path / "lite").mkdir()
+    (tmp_path / "lite" / "model.safetensors").write_bytes(b"half a download")
+    monkeypatch.setenv("IMG2PROMPT_MODELS", str(tmp_path))
     model.start_loading.clear()
-    try:
-        page = press(press(open_page(), "Flower"), "Start Captioning")
-        assert page.error and not words(page)
-    finally:
-        model.start_loading.clear()
+    page = press(press(open_page(), "Flower"), "Start Captioning")
+    assert str(tmp_path) in page.error[0].value and not words(page)
+
+    monkeypatch.undo()  # the next press finds the weights again
+    press(page, "Start Captioning")
+    assert not page.error and words(page)["Caption"]

@@ -81,7 +81,7 @@ def screenshot(page, name: str) -> None:
 def test_upload_press_read_copy(server, browser):
     context = browser.new_context(viewport={"width": 1280, "height": 800}, color_scheme="light")
     context.grant_permissions(["clipboard-read", "clipboard-write"])
-    context.set_default_timeout(120_000)
+    context.set_default_timeout(300_000)
     page = context.new_page()
     hosts, problems = set(), []
     page.on("request", lambda request: hosts.add(urlsplit(request.url).hostname))
@@ -126,7 +126,7 @@ def test_copy_without_clipboard_api(server, browser):
     """Over plain http on a local network browsers offer no navigator.clipboard."""
     context = browser.new_context()
     context.grant_permissions(["clipboard-read"])
-    context.set_default_timeout(120_000)
+    context.set_default_timeout(300_000)
     page = context.new_page()
     page.add_init_script(
         "window.read = navigator.clipboard.readText.bind(navigator.clipboard);"

@@ -11,16 +11,11 @@ import pytest
 
 from img2prompt import cli
 from img2prompt.errors import ConfigError, ImageError
-from img2prompt.pipeline import Pipeline, load_pipeline
+from img2prompt.pipeline import Pipeline
 from img2prompt.settings import Settings
 
 PHOTOS = Path(str(files("sklearn.datasets") / "images"))
 CHINA, FLOWER = PHOTOS / "china.jpg", PHOTOS / "flower.jpg"
-
-
-@pytest.fixture(scope="module")
-def pipeline():
-    return load_pipeline(engine="lite", device="cpu")
 
 
 @pytest.fixture

@@ -7,18 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from img2prompt import evaluate, load_pipeline
+from img2prompt import evaluate
 from img2prompt.cli import main
 from img2prompt.datasets.pairs import PairsFolder
 from img2prompt.errors import ConfigError, DataError
 
 PHOTOS = Path(str(files("sklearn.datasets") / "images"))
 needs_java = pytest.mark.skipif(shutil.which("java") is None, reason="METEOR and the PTB tokenizer need Java")
-
-
-@pytest.fixture(scope="module")
-def pipeline():
-    return load_pipeline(engine="lite", device="cpu")
 
 
 @pytest.fixture

@@ -21,7 +21,10 @@ class Engine(Protocol):
 
     name: str
     label_file: Path | None  # label vectors that come with the engine
-    vocabulary: Mapping[str, int] | None  # words that readable flavors are made of; None: rank all flavors
+
+    @property
+    def vocabulary(self) -> Mapping[str, int] | None:
+        """The words that readable flavors are made of; None where all flavors are ranked."""
 
     def encode(self, images: Sequence[Image.Image]) -> Any:
         """Look at N RGB pictures."""

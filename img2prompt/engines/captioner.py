@@ -8,6 +8,7 @@ search. Vaswani et al., *Attention Is All You Need*, 2017; pre-norm blocks.
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -188,7 +189,11 @@ class Captioner(nn.Module):
 
     @torch.no_grad()
     def search(
-        self, memory: Tensor, beams: int = 3, prefix: list[list[int]] | None = None, length_penalty: float = 0.7
+        self,
+        memory: Tensor,
+        beams: int = 3,
+        prefix: list[list[int]] | None = None,
+        length_penalty: float = 0.7,
     ) -> list[list[tuple[list[int], float]]]:
         """Beam search: for each picture its candidates (tokens, score), best first.
 
@@ -240,7 +245,7 @@ def _block_repeats(logp: Tensor, tokens: Tensor) -> None:
     history = tokens.tolist()
     for row, words in enumerate(history):
         last = words[-1]
-        banned = [after for before, after in zip(words[:-1], words[1:], strict=True) if before == last]
+        banned = [after for before, after in pairwise(words) if before == last]
         if len(words) > 1:
             banned.append(last)
         if banned:

@@ -71,23 +71,7 @@ EVERYDAY: tuple[tuple[int, int, str], ...] = (
 )
 
 # Clothes, materials, screens and papers: often in a picture, seldom what it shows.
-INCIDENTAL = frozenset(
-    " ".join("""abaya, academic gown, apron, bath towel, bathing cap, Band Aid, bib, bikini, bolo tie, bonnet, book jacket,
-    bow, bow tie, bonnet, brassiere, breastplate, bubble, buckle, bulletproof vest, cardigan, chain mail, chime,
-    Christmas stocking, cloak, clog, comic book, cowboy boot, cowboy hat, crash helmet, cuirass, diaper, doormat,
-    envelope, face powder, feather boa, football helmet, fountain, fur coat, gasmask, gown, groom, hair spray,
-    handkerchief, hook, hoopskirt, jean, jersey, kimono, knee pad, lab coat, lens cap, lipstick, Loafer, lotion,
-    maillot, mask, menu, military uniform, miniskirt, mitten, mortarboard, muzzle, nail, neck brace, necklace,
-    nipple, oxygen mask, packet, pajama, pick, poncho, prison, purse, quilt, running shoe, sandal, sarong, screen,
-    seat belt, ski mask, sleeping bag, sock, sombrero, stage, stole, suit, sunglass, sunglasses, sunscreen,
-    sweatshirt, swimming trunks, television, theater curtain, trench coat, velvet, vestment, web site, wig,
-    window screen, window shade, Windsor tie, wool, monitor, miniskirt, plastic bag, pole, rule, scale, shield,
-    shower curtain, spotlight, switch, tub, wing, maypole, matchstick, corn, hay, cellular telephone, hand-held
-    computer, notebook, iPod, dumbbell, stretcher, ear, hip, stethoscope, syringe, crutch, safety pin, crossword
-    puzzle, jigsaw puzzle, digital clock, oscilloscope, hourglass, letter opener, whistle, loupe, binoculars,
-    rifle, assault rifle, revolver, holster, projectile, missile, guillotine, coil, knot, chainlink fence, chain,
-    picket fence, worm fence, stone wall, bannister, pay-phone, slot, vending machine, cassette, CD player""".split()).split(", ")
-)
+INCIDENTAL = frozenset(Path(__file__).with_name("incidental.txt").read_text(encoding="utf-8").splitlines())
 
 PEOPLE = frozenset(
     """person people man men woman women boy boys girl girls child children kid kids baby toddler lady guy guys
@@ -103,7 +87,11 @@ def class_forms() -> list[list[str]]:
     found = []
     for line in ImageNetInfo().label_descriptions():
         forms = [form.strip() for form in line.split(",")]
-        fuller = [form for form in forms[1:] if " " not in forms[0] and re.search(rf"(^| ){re.escape(forms[0])}( |$)", form)]
+        fuller = [
+            form
+            for form in forms[1:]
+            if " " not in forms[0] and re.search(rf"(^| ){re.escape(forms[0])}( |$)", form)
+        ]
         found.append(list(dict.fromkeys(fuller + forms)))
     return found
 
@@ -202,5 +190,5 @@ def singular(word: str) -> str:
 
 
 def with_article(noun: str) -> str:
-    """"espresso" → "an espresso"."""
+    """ "espresso" → "an espresso"."""
     return f"{'an' if noun[0].lower() in 'aeio' or noun.lower().startswith(('umb', 'urn', 'upr')) else 'a'} {noun}"

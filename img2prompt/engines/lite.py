@@ -78,7 +78,9 @@ class LiteEngine:
         except WeightsError:
             raise
         except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
-            raise WeightsError(f"{folder}: {error}. Install img2prompt again to restore the bundled model.") from error
+            raise WeightsError(
+                f"{folder}: {error}. Install img2prompt again to restore the bundled model."
+            ) from error
         except Exception as error:  # tokenizers raises bare Exception for a missing or damaged file
             raise WeightsError(f"{folder / 'tokenizer.json'}: {error}. Install img2prompt again.") from error
         self.net = net.eval().to(self.device)
@@ -133,7 +135,8 @@ class LiteEngine:
         for i, row in enumerate(candidates):
             fit = [float(next(vectors) @ content[i]) for _ in row]
             scored = [
-                (score + self.config["fit_share"] * f, text) for (text, score), f in zip(row, fit, strict=True)
+                (score + self.config["fit_share"] * f, text)
+                for (text, score), f in zip(row, fit, strict=True)
             ]
             ranked = [text for _, text in sorted(scored, reverse=True)]
             captions.append(self._name_it(ranked, features, i, beams))
@@ -160,7 +163,7 @@ class LiteEngine:
         return thing.shown + self._text(again[0][0][0]).removeprefix(written)
 
     def _text(self, tokens: list[int]) -> str:
-        return " ".join(self.tokenizer.id_to_token(token) for token in tokens)
+        return " ".join(str(self.tokenizer.id_to_token(token)) for token in tokens)
 
     @lru_cache(maxsize=20_000)  # noqa: B019 - the engine lives as long as the process
     def _word_vector(self, word: str) -> np.ndarray:

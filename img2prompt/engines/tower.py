@@ -15,6 +15,7 @@ and swish); weights through timm's ``tf_efficientnet_lite2``.
 from __future__ import annotations
 
 import copy
+from typing import Any
 
 import numpy as np
 import torch
@@ -81,7 +82,7 @@ def build_backbone() -> tuple[Trunk, Tail, nn.Linear]:
     return split_backbone(net)
 
 
-def split_backbone(net: nn.Module) -> tuple[Trunk, Tail, nn.Linear]:
+def split_backbone(net: Any) -> tuple[Trunk, Tail, nn.Linear]:
     """Fold the batch norms of a timm EfficientNet and cut it into trunk, tail and classifier."""
     net = copy.deepcopy(net).eval()
     fold_batch_norm(net)

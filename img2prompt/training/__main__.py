@@ -32,7 +32,9 @@ CAPTION_WORDS = 17  # longer captions are learned up to here; 3 in 100 are longe
 PHOTOS_FOR_STYLE = 400
 
 
-def corpora(data: Path, run: Path, trunk: Trunk, sentences: SentenceEncoder) -> tuple[list[Corpus], Tokenizer]:
+def corpora(
+    data: Path, run: Path, trunk: Trunk, sentences: SentenceEncoder
+) -> tuple[list[Corpus], Tokenizer]:
     """Cached features, tokens and caption vectors of every source."""
     folders = {name: PairsFolder(data / name) for name, _, _ in SOURCES}
     learned = {
@@ -42,7 +44,10 @@ def corpora(data: Path, run: Path, trunk: Trunk, sentences: SentenceEncoder) -> 
     tokenizer.save(str(run / "tokenizer.json"))
     built = []
     for name, _, views in SOURCES:
-        caches = [features.build(folders[name], run / "cache" / f"{name}-{view}", trunk, view) for view in range(views)]
+        caches = [
+            features.build(folders[name], run / "cache" / f"{name}-{view}", trunk, view)
+            for view in range(views)
+        ]
         vectors = caption_vectors(folders[name], run / "cache" / f"{name}-captions.npy", sentences)
         built.append(build_corpus(learned[name], caches, vectors, tokenizer, CAPTION_WORDS))
     return built, tokenizer
@@ -64,7 +69,9 @@ def memories(model: joint.JointModel, corpus: Corpus, batch: int = 128) -> list[
 
 def main() -> None:
     """Parse the command line and run every stage that is not done yet."""
-    parser = argparse.ArgumentParser(prog="python -m img2prompt.training", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m img2prompt.training", description=__doc__.splitlines()[0]
+    )
     parser.add_argument("data", type=Path, help="folder with flickr8k, coco40k and sdxl_styles")
     parser.add_argument("--run", type=Path, default=Path("runs/lite"), help="where caches and checkpoints go")
     parser.add_argument("--out", type=Path, default=Path("models/lite"), help="where the engine goes")
@@ -91,7 +98,9 @@ def main() -> None:
 
     photos = PairsFolder(args.data / "coco40k")
     names = [pair.name for pair in photos.select("train", PHOTOS_FOR_STYLE)]
-    head, folds = style.train(PairsFolder(args.data / "sdxl_styles"), photos, names, trunk, imagenet_tail, sentences)
+    head, folds = style.train(
+        PairsFolder(args.data / "sdxl_styles"), photos, names, trunk, imagenet_tail, sentences
+    )
 
     export.export(
         args.out,

@@ -56,7 +56,8 @@ def label_vectors(sentences: SentenceEncoder, class_names: list[str]) -> dict[st
     for name in ASPECTS:
         tables[name] = readable_labels(name, sentences.vocabulary)
     return {
-        f"{name}-{digest(labels)}": pack(sentences.encode(labels, progress=True)) for name, labels in tables.items()
+        f"{name}-{digest(labels)}": pack(sentences.encode(labels, progress=True))
+        for name, labels in tables.items()
     }
 
 
@@ -89,7 +90,9 @@ def export(
         },
     }
     weights = {
-        f"{part}.{name}": value.half().contiguous() for part, state in parts.items() for name, value in state.items()
+        f"{part}.{name}": value.half().contiguous()
+        for part, state in parts.items()
+        for name, value in state.items()
     }
     save_file(weights, folder / "model.safetensors")
     save_arrays(label_vectors(sentences, names), folder / "labels.safetensors")

@@ -21,7 +21,7 @@ from torchvision.transforms import v2
 from tqdm import tqdm
 
 from img2prompt.datasets.pairs import Pair, PairsFolder
-from img2prompt.engines.tower import INPUT_SIZE, GRID, TRUNK_WIDTH, Trunk, to_tensor
+from img2prompt.engines.tower import GRID, INPUT_SIZE, TRUNK_WIDTH, Trunk, to_tensor
 
 SIDES = re.compile(r"\b(left|right)\b", re.IGNORECASE)
 

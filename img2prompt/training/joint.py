@@ -101,7 +101,10 @@ def train(model: JointModel, corpora: list[Corpus], config: JointConfig, folder:
         betas=(0.9, 0.98),
     )
     bank = torch.cat([vector for corpus in corpora for vector in corpus.vectors])
-    batches = [Shuffle(len(c), n, config.seed + i) for i, (c, n) in enumerate(zip(corpora, config.images, strict=True))]
+    batches = [
+        Shuffle(len(c), n, config.seed + i)
+        for i, (c, n) in enumerate(zip(corpora, config.images, strict=True))
+    ]
     start = checkpoint.load(folder, model, optimizer)
     for _ in range(start):
         for batch in batches:
@@ -121,7 +124,9 @@ def train(model: JointModel, corpora: list[Corpus], config: JointConfig, folder:
                 indices = batch()
                 features.append(corpus.features(indices))
                 drawn = draw(corpus, indices, count)
-                tokens.append(drawn[0]), single.append(drawn[1]), mean.append(drawn[2])
+                tokens.append(drawn[0])
+                single.append(drawn[1])
+                mean.append(drawn[2])
             words = torch.cat(tokens)
             words = words[:, : int((words != PAD).sum(1).max())]
             with torch.autocast("cpu", dtype=torch.bfloat16):
@@ -150,7 +155,8 @@ def train(model: JointModel, corpora: list[Corpus], config: JointConfig, folder:
             nn.utils.clip_grad_norm_(model.parameters(), 1.0)
             optimizer.step()
             for name, value in (("words", writing), ("contrast", contrast), ("cosine", cosine)):
-                average[name] = 0.98 * average.get(name, float(value)) + 0.02 * float(value)
+                now = float(value.detach())
+                average[name] = 0.98 * average.get(name, now) + 0.02 * now
             bar.set_postfix({name: f"{value:.3f}" for name, value in average.items()})
             bar.update()
             if (step + 1) % config.save_every == 0 or step + 1 == config.steps:

@@ -53,7 +53,10 @@ def train(
     learning = [p for p in captioner.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(learning, lr=config.rate, weight_decay=0.0, betas=(0.9, 0.98))
     rewards = [CiderD([[t[1:].tolist() for t in tokens] for tokens in corpus.tokens]) for corpus in corpora]
-    batches = [Shuffle(len(c), n, config.seed + i) for i, (c, n) in enumerate(zip(corpora, config.images, strict=True))]
+    batches = [
+        Shuffle(len(c), n, config.seed + i)
+        for i, (c, n) in enumerate(zip(corpora, config.images, strict=True))
+    ]
     start = checkpoint.load(folder, captioner, optimizer)
     for _ in range(start):
         for batch in batches:
@@ -63,7 +66,9 @@ def train(
     mean = 0.0
     with tqdm(total=config.steps, initial=start, desc="self-critical") as bar:
         for step in range(start, config.steps):
-            factor = min(1.0, (step + 1) / config.warmup) * 0.5 * (1 + math.cos(math.pi * step / config.steps))
+            factor = (
+                min(1.0, (step + 1) / config.warmup) * 0.5 * (1 + math.cos(math.pi * step / config.steps))
+            )
             optimizer.param_groups[0]["lr"] = config.rate * factor
             chosen, memory = [], []
             for which, batch in enumerate(batches):

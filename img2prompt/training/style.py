@@ -11,7 +11,6 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from io import BytesIO
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -53,7 +52,9 @@ def style_features(images: list[Image.Image], trunk: Trunk, tail: Tail) -> np.nd
     """(N, F) float32 style features of RGB pictures."""
     rows = []
     for start in range(0, len(images), 32):
-        x, statistics = trunk_statistics(trunk, torch.stack([to_tensor(i) for i in images[start : start + 32]]))
+        x, statistics = trunk_statistics(
+            trunk, torch.stack([to_tensor(i) for i in images[start : start + 32]])
+        )
         rows.append(torch.cat([statistics, tail(x).mean((2, 3))], dim=1).numpy())
     return np.concatenate(rows)
 
@@ -85,7 +86,12 @@ def top5(predicted: np.ndarray, texts: np.ndarray, right: np.ndarray) -> float:
 
 
 def train(
-    styles: PairsFolder, photos: PairsFolder, photo_names: list[str], trunk: Trunk, tail: Tail, sentences: SentenceEncoder
+    styles: PairsFolder,
+    photos: PairsFolder,
+    photo_names: list[str],
+    trunk: Trunk,
+    tail: Tail,
+    sentences: SentenceEncoder,
 ) -> tuple[StyleHead, dict[str, float]]:
     """Fit the head on the training styles and on plain photos, in colour and in grey."""
 

@@ -1,0 +1,79 @@
+"""The captioner on freshly initialised weights: what must hold whatever it has learned."""
+
+from itertools import pairwise
+
+import pytest
+import torch
+
+from img2prompt.engines.captioner import BOS, EOS, PAD, UNK, Captioner, CaptionerConfig
+from img2prompt.engines.tower import GRID, GRID_WIDTH
+
+
+@pytest.fixture(scope="module")
+def captioner() -> Captioner:
+    torch.manual_seed(0)
+    config = CaptionerConfig(vocabulary=60, width=48, heads=4, feedforward=64, max_words=9)
+    net = Captioner(config).eval()
+    for parameter in net.parameters():  # sharper than the initial weights, so that captions differ
+        torch.nn.init.normal_(parameter, std=0.3)
+    return net
+
+
+@pytest.fixture(scope="module")
+def memory(captioner: Captioner) -> torch.Tensor:
+    torch.manual_seed(1)
+    with torch.no_grad():
+        return captioner.memory(torch.randn(5, GRID_WIDTH, GRID, GRID))
+
+
+def test_word_by_word_equals_all_at_once(captioner, memory):
+    tokens = torch.randint(4, 60, (5, 7))
+    with torch.no_grad():
+        together = captioner(memory, tokens)
+        pictures, past, apart = captioner.prepare(memory), None, []
+        for i in range(tokens.shape[1]):
+            logits, past = captioner.decode(tokens[:, i : i + 1], pictures, past)
+            apart.append(logits)
+    assert torch.allclose(together, torch.cat(apart, dim=1), atol=1e-4)
+
+
+def test_a_picture_gets_the_same_caption_alone_and_in_a_batch(captioner, memory):
+    together = captioner.search(memory, beams=3)
+    alone = [captioner.search(memory[i : i + 1], beams=3)[0] for i in range(len(memory))]
+    assert [row[0][0] for row in together] == [row[0][0] for row in alone]
+
+
+@pytest.mark.parametrize("beams", [1, 3, 5])
+def test_search_returns_clean_captions_best_first(captioner, memory, beams):
+    for row in captioner.search(memory, beams=beams):
+        assert 1 <= len(row) <= beams
+        scores = [score for _, score in row]
+        assert scores == sorted(scores, reverse=True)
+        for tokens, _ in row:
+            assert len(tokens) <= captioner.config.max_words
+            assert not {PAD, BOS, EOS, UNK}.intersection(tokens)
+            pairs = list(pairwise(tokens))
+            assert len(pairs) == len(set(pairs)), "no pair of words twice"
+
+
+def test_wider_search_finds_captions_at_least_as_likely(captioner, memory):
+    def best(beams: int) -> list[float]:
+        return [row[0][1] for row in captioner.search(memory, beams=beams, length_penalty=0.0)]
+
+    assert sum(best(5)) >= sum(best(1))
+
+
+def test_prefix_is_kept(captioner, memory):
+    prefix = [[7 + i, 20] for i in range(len(memory))]
+    for wanted, row in zip(prefix, captioner.search(memory, beams=3, prefix=prefix), strict=True):
+        assert row[0][0][:2] == wanted
+
+
+def test_samples_differ_and_stop_at_the_end(captioner, memory):
+    torch.manual_seed(2)
+    sampled = captioner.sample(memory, count=4)
+    assert sampled.shape == (20, captioner.config.max_words)
+    assert len({tuple(row.tolist()) for row in sampled}) > 10
+    for row in sampled.tolist():
+        if EOS in row:
+            assert set(row[row.index(EOS) + 1 :]) <= {PAD}

@@ -1,0 +1,110 @@
+"""The pipeline with the bundled engine on real sample_photos."""
+
+import io
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from img2prompt import load_pipeline
+from img2prompt.errors import ImageError, WeightsError
+from img2prompt.prompts import labels_needed
+
+
+def test_a_result_is_complete(pipeline, sample_photos):
+    result = pipeline(sample_photos[0])[0]
+    assert len(result.caption.split()) >= 3
+    assert result.prompt.startswith(result.caption)
+    assert result.embedding.shape == (384,) and result.embedding.dtype == np.float32
+    assert np.linalg.norm(result.embedding) == pytest.approx(1.0, abs=1e-5)
+    assert result.engine == "lite"
+    assert result.seconds == pytest.approx(sum(result.timings.values()))
+    wanted = labels_needed("seed")
+    assert {name: len(matches) for name, matches in result.labels.items()} == wanted
+    for matches in result.labels.values():
+        scores = [match.score for match in matches]
+        assert scores == sorted(scores, reverse=True)
+
+
+def test_photos_are_photos(pipeline, sample_photos):
+    for result in pipeline(sample_photos):
+        assert "photo" in " ".join(match.label for match in result.labels["mediums"])
+
+
+def test_a_batch_says_what_single_pictures_say(pipeline, sample_photos):
+    mirrored = [Image.open(photo).transpose(Image.Transpose.FLIP_LEFT_RIGHT) for photo in sample_photos]
+    sources = [*sample_photos, *mirrored]
+    together = pipeline(sources)
+    for source, result in zip(sources, together, strict=True):
+        alone = pipeline(source)[0]
+        assert alone.caption == result.caption
+        assert alone.embedding @ result.embedding > 0.999
+
+
+def test_path_bytes_and_picture_are_the_same(pipeline, sample_photos):
+    path = Path(sample_photos[0])
+    results = [pipeline(source)[0] for source in (str(path), path, path.read_bytes(), Image.open(path))]
+    assert len({result.caption for result in results}) == 1
+    assert len({result.prompt for result in results}) == 1
+
+
+def test_threads_get_their_own_answers(pipeline, sample_photos):
+    expected = [pipeline(photo)[0].caption for photo in sample_photos]
+    with ThreadPoolExecutor(4) as pool:
+        answers = list(pool.map(lambda i: pipeline(sample_photos[i % 2])[0].caption, range(8)))
+    assert answers == [expected[i % 2] for i in range(8)]
+
+
+def test_the_ensemble_weighs_prompt_and_regressor(pipeline, sample_photos):
+    result = pipeline(sample_photos[0])[0]
+    features = pipeline.engine.encode([pipeline.open(sample_photos[0])])
+    written, regressed = pipeline.sentences.encode([result.prompt])[0], pipeline.engine.regress(features)[0]
+    mixed = 0.45 * written + 0.55 * regressed
+    assert result.embedding @ (mixed / np.linalg.norm(mixed)) == pytest.approx(1.0, abs=1e-4)
+
+
+def test_styles_change_the_prompt_only(pipeline, sample_photos):
+    seed, classic = pipeline(sample_photos[0])[0], pipeline(sample_photos[0], style="classic")[0]
+    assert seed.caption == classic.caption
+    assert " by " in classic.prompt and " by " not in seed.prompt
+
+
+def test_nothing_in_nothing_out(pipeline):
+    assert pipeline([]) == []
+
+
+def test_a_bad_picture_is_an_image_error(pipeline):
+    with pytest.raises(ImageError):
+        pipeline(b"not a picture")
+
+
+def test_odd_shapes_and_modes_work(pipeline):
+    odd = [
+        Image.new("L", (1, 1), 128),
+        Image.new("RGBA", (2000, 3), (255, 0, 0, 10)),
+        Image.new("1", (3, 900)),
+    ]
+    assert all(result.caption for result in pipeline(odd))
+
+
+def test_encoded_picture_in_memory(pipeline, sample_photos):
+    buffer = io.BytesIO()
+    Image.open(sample_photos[1]).save(buffer, "WEBP")
+    assert pipeline(buffer.getvalue())[0].caption
+
+
+def test_full_engine_says_what_to_do_instead():
+    with pytest.raises(WeightsError, match="--engine lite"):
+        load_pipeline(engine="full")
+
+
+def test_damaged_weights_are_a_weights_error(tmp_path, monkeypatch):
+    folder = tmp_path / "lite"
+    folder.mkdir()
+    for name in ("model.safetensors", "config.json", "tokenizer.json", "labels.safetensors"):
+        (folder / name).write_bytes(b"{}")
+    monkeypatch.setenv("IMG2PROMPT_MODELS", str(tmp_path))
+    with pytest.raises(WeightsError, match="lite"):
+        load_pipeline()
