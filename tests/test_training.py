@@ -142,7 +142,7 @@ def test_self_critical_stage_raises_the_reward(corpus, tmp_path):
 
     before, encoder = mean_reward(), model.captioner.project.weight.clone()
     config = selfcritical.SelfCriticalConfig(steps=40, images=(4,), samples=8, rate=5e-3, warmup=2)
-    selfcritical.train(model.captioner, [[memory]], [corpus], config, tmp_path)
+    selfcritical.train(model, [corpus], config, tmp_path)
     assert mean_reward() > before
     assert torch.equal(encoder, model.captioner.project.weight), "what makes the memory stays"
 

@@ -13,8 +13,6 @@ from pathlib import Path
 
 import torch
 from tokenizers import Tokenizer
-from torch import Tensor
-from tqdm import tqdm
 
 from img2prompt.datasets.pairs import PairsFolder
 from img2prompt.engines.captioner import Captioner, CaptionerConfig
@@ -53,20 +51,6 @@ def corpora(
     return built, tokenizer
 
 
-@torch.inference_mode()
-def memories(model: joint.JointModel, corpus: Corpus, batch: int = 128) -> list[Tensor]:
-    """The captioner's memory of every picture, per view: (pictures, 50, width) float16."""
-    views = []
-    for view in range(len(corpus.views)):
-        parts = []
-        for start in tqdm(range(0, len(corpus), batch), desc=f"memory of view {view}"):
-            indices = list(range(start, min(start + batch, len(corpus))))
-            with torch.autocast("cpu", dtype=torch.bfloat16):
-                parts.append(model.look(corpus.features(indices, view))[1].half())
-        views.append(torch.cat(parts))
-    return views
-
-
 def main() -> None:
     """Parse the command line and run every stage that is not done yet."""
     parser = argparse.ArgumentParser(
@@ -93,8 +77,7 @@ def main() -> None:
     joint.train(model, sources, joint_config, args.run / "joint")
 
     critical_config = selfcritical.SelfCriticalConfig(steps=args.critical_steps)
-    seen = [memories(model, corpus) for corpus in sources]
-    selfcritical.train(model.captioner, seen, sources, critical_config, args.run / "self-critical")
+    selfcritical.train(model, sources, critical_config, args.run / "self-critical")
 
     photos = PairsFolder(args.data / "coco40k")
     names = [pair.name for pair in photos.select("train", PHOTOS_FOR_STYLE)]

@@ -2,8 +2,8 @@
 
 Self-critical sequence training (Rennie et al., CVPR 2017) with several samples a
 picture, each judged against the mean of the others (Luo, *A Better Variant of
-Self-Critical Sequence Training*, 2020). The tail and the encoder stay fixed, so that
-each picture's memory is computed once.
+Self-Critical Sequence Training*, 2020). The tail and the encoder stay fixed: they also
+serve the regressor.
 """
 
 from __future__ import annotations
@@ -13,23 +13,24 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from tqdm import tqdm
 
-from img2prompt.engines.captioner import BOS, PAD, Captioner
+from img2prompt.engines.captioner import BOS, PAD
 from img2prompt.training import checkpoint
 from img2prompt.training.cider import CiderD
 from img2prompt.training.dataset import Corpus, Shuffle
+from img2prompt.training.joint import JointModel
 
 
 @dataclass(frozen=True)
 class SelfCriticalConfig:
     """Hyper-parameters of stage 2."""
 
-    steps: int = 900
+    steps: int = 750
     images: tuple[int, ...] = (32, 32)  # pictures of each corpus in a batch
     samples: int = 5
-    rate: float = 5e-5
+    rate: float = 8e-5
     warmup: int = 20
     seed: int = 2
     save_every: int = 100
@@ -40,14 +41,9 @@ def frozen_names() -> tuple[str, ...]:
     return ("project", "cells", "summary", "encoder", "memory_norm")
 
 
-def train(
-    captioner: Captioner,
-    memories: list[list[Tensor]],
-    corpora: list[Corpus],
-    config: SelfCriticalConfig,
-    folder: Path,
-) -> None:
-    """Train the decoder in place; `memories` has views of (pictures, 50, width) per corpus."""
+def train(model: JointModel, corpora: list[Corpus], config: SelfCriticalConfig, folder: Path) -> None:
+    """Train the decoder in place; goes on from the last checkpoint in `folder`."""
+    captioner = model.captioner
     for name, parameter in captioner.named_parameters():
         parameter.requires_grad_(not name.startswith(frozen_names()))
     learning = [p for p in captioner.parameters() if p.requires_grad]
@@ -62,7 +58,7 @@ def train(
         for batch in batches:
             batch()
     torch.manual_seed(config.seed + start)
-    captioner.eval()  # no dropout: what is judged must be what was sampled
+    model.eval()  # no dropout: what is judged must be what was sampled
     mean = 0.0
     with tqdm(total=config.steps, initial=start, desc="self-critical") as bar:
         for step in range(start, config.steps):
@@ -70,15 +66,12 @@ def train(
                 min(1.0, (step + 1) / config.warmup) * 0.5 * (1 + math.cos(math.pi * step / config.steps))
             )
             optimizer.param_groups[0]["lr"] = config.rate * factor
-            chosen, memory = [], []
-            for which, batch in enumerate(batches):
-                view = int(torch.randint(len(memories[which]), ()))
-                for index in batch():
-                    chosen.append((which, index))
-                    memory.append(memories[which][view][index])
-            looked_at = torch.stack(memory).float()
-            with torch.autocast("cpu", dtype=torch.bfloat16):
-                sampled = captioner.sample(looked_at, config.samples)
+            indices = [batch() for batch in batches]
+            chosen = [(which, index) for which, batch in enumerate(indices) for index in batch]
+            features = [corpus.features(batch) for corpus, batch in zip(corpora, indices, strict=True)]
+            with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16):
+                memory = model.look(torch.cat(features))[1]
+                sampled = captioner.sample(memory, config.samples)
             scores = torch.tensor(
                 [
                     rewards[which](index, sampled[i * config.samples + j].tolist())
@@ -94,7 +87,7 @@ def train(
             with torch.autocast("cpu", dtype=torch.bfloat16):
                 pictures = [
                     (key.repeat_interleave(config.samples, 0), value.repeat_interleave(config.samples, 0))
-                    for key, value in captioner.prepare(looked_at)
+                    for key, value in captioner.prepare(memory)
                 ]
                 logits, _ = captioner.decode(inputs, pictures)
             logp = torch.nn.functional.cross_entropy(
