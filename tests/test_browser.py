@@ -47,8 +47,8 @@ def server():
             pytest.fail("streamlit did not start")
         yield address
     finally:
-        process.terminate()
-        process.wait(10)
+        process.kill()
+        process.wait()
 
 
 @pytest.fixture(scope="module")
