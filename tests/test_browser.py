@@ -79,7 +79,7 @@ def screenshot(page, name: str) -> None:
 
 
 def test_upload_press_read_copy(server, browser):
-    context = browser.new_context(viewport={"width": 1280, "height": 800}, color_scheme="light")
+    context = browser.new_context(viewport={"width": 1280, "height": 960}, color_scheme="light")
     context.grant_permissions(["clipboard-read", "clipboard-write"])
     context.set_default_timeout(300_000)
     page = context.new_page()
@@ -97,6 +97,8 @@ def test_upload_press_read_copy(server, browser):
     caption.wait_for()
     text = caption.inner_text()
     assert re.fullmatch(r"[A-Z].+\.", text)
+    page.get_by_text("Read by the lite engine").wait_for()
+    screenshot(page, "desktop")
 
     page.get_by_role("button", name="Copy caption").click()
     page.get_by_role("button", name="Copied caption").wait_for()
@@ -110,8 +112,6 @@ def test_upload_press_read_copy(server, browser):
     assert page.evaluate("navigator.clipboard.readText()").startswith(text[:-1].lower())
     assert caption.inner_text() == text  # copying lost nothing
 
-    page.set_viewport_size({"width": 1280, "height": 940})
-    screenshot(page, "desktop")
     page.set_viewport_size({"width": 390, "height": 844})
     page.get_by_role("button", name="Start Captioning").scroll_into_view_if_needed()
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
