@@ -98,10 +98,11 @@ def test_readable_flavors_are_plain_and_judge_no_one(vocabulary):
     assert "greg rutkowski" not in kept and "gary baseman" not in kept
 
 
-def test_the_bundled_engine_ships_the_vectors_of_all_its_tables(pipeline):
+def test_the_bundled_engine_ships_the_vectors_of_its_common_tables(pipeline):
     with safe_open(pipeline.engine.label_file, "np") as stored:
         keys = set(stored.keys())
-    assert {f"{table.name}-{labels.digest(table.labels)}" for table in pipeline.tables} <= keys
+    common = [table for table in pipeline.tables if table.name != "artists"]
+    assert {f"{table.name}-{labels.digest(table.labels)}" for table in common} <= keys
 
 
 def test_match_reads_as_label_and_score():

@@ -5,9 +5,9 @@ import pytest
 import torch
 
 from img2prompt.engines.captioner import BOS, EOS, PAD, Captioner, CaptionerConfig
-from img2prompt.engines.heads import Regressor
+from img2prompt.engines.heads import Locator
 from img2prompt.engines.imagenet import class_forms
-from img2prompt.engines.tower import GRID, TRUNK_WIDTH, to_tensor
+from img2prompt.engines.tower import GRID, GRID_WIDTH, TRUNK_WIDTH, to_tensor
 from img2prompt.training import joint, selfcritical, style, words
 from img2prompt.training.backbone import imagenet_backbone
 from img2prompt.training.cider import CiderD
@@ -45,7 +45,7 @@ def small_model(vocabulary: int) -> joint.JointModel:
     torch.manual_seed(0)
     config = CaptionerConfig(vocabulary, width=48, heads=4, feedforward=64, max_words=10)
     _, tail, _ = imagenet_backbone()
-    return joint.JointModel(tail, Captioner(config), Regressor(config.width))
+    return joint.JointModel(tail, Captioner(config), Locator(GRID_WIDTH + config.width))
 
 
 def test_backbone_still_knows_imagenet(sample_photos):
@@ -137,7 +137,7 @@ def test_self_critical_stage_raises_the_reward(corpus, tmp_path):
 
     def mean_reward() -> float:
         torch.manual_seed(5)
-        sampled = model.captioner.sample(memory, 50).tolist()
+        sampled = model.captioner.sample(memory, 50, 10).tolist()
         return float(np.mean([reward(i // 50, tokens) for i, tokens in enumerate(sampled)]))
 
     before, encoder = mean_reward(), model.captioner.project.weight.clone()

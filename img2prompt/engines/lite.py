@@ -24,22 +24,23 @@ from torch import Tensor, nn
 from img2prompt.engines import imagenet
 from img2prompt.engines.base import Aspect
 from img2prompt.engines.captioner import UNK, Captioner, CaptionerConfig
-from img2prompt.engines.heads import SENTENCE_WIDTH, Regressor
-from img2prompt.engines.tower import STYLE_WIDTH, build_backbone, to_tensor, trunk_statistics
+from img2prompt.engines.heads import SENTENCE_WIDTH, Locator, Regressor, pool
+from img2prompt.engines.tower import GRID_WIDTH, STYLE_WIDTH, build_backbone, to_tensor, trunk_statistics
 from img2prompt.errors import WeightsError
 from img2prompt.labels import stored_vectors
 from img2prompt.sentences import SentenceEncoder
 
 
 class LiteNet(nn.Module):
-    """All weights of the engine: trunk, two tails, classifier, captioner, regressor, style head."""
+    """All weights of the engine: trunk, two tails, classifier, captioner and three heads."""
 
     def __init__(self, config: CaptionerConfig):
         super().__init__()
         self.trunk, self.tail, self.classifier = build_backbone()
         self.imagenet_tail = copy.deepcopy(self.tail)
         self.captioner = Captioner(config)
-        self.regressor = Regressor(config.width)
+        self.locator = Locator(GRID_WIDTH + config.width)
+        self.regressor = Regressor(GRID_WIDTH + config.width)
         self.style = nn.Linear(STYLE_WIDTH, SENTENCE_WIDTH)
 
 
@@ -48,6 +49,7 @@ class Features:
     """What one look at N pictures gives."""
 
     memory: Tensor  # (N, 50, width), what the captioner reads
+    located: np.ndarray  # (N, 384) unit vectors
     regressed: np.ndarray  # (N, 384) unit vectors
     classes: np.ndarray  # (N, 1000) ImageNet probabilities
     style: np.ndarray  # (N, 384) unit vectors
@@ -99,14 +101,16 @@ class LiteEngine:
         """Look at N RGB pictures of any size."""
         pixels = torch.stack([to_tensor(image) for image in images]).to(self.device)
         x, statistics = trunk_statistics(self.net.trunk, pixels)
-        pooled = self.net.imagenet_tail(x).mean((2, 3))
+        imagenet_features = self.net.imagenet_tail(x).mean((2, 3))
         grid = self.net.tail(x)
         memory = self.net.captioner.memory(grid)
-        style = self.net.style(torch.cat([statistics, pooled], dim=1))
+        pooled = pool(grid, memory)
+        style = self.net.style(torch.cat([statistics, imagenet_features], dim=1))
         return Features(
             memory=memory,
-            regressed=self.net.regressor(grid, memory).cpu().numpy(),
-            classes=self.net.classifier(pooled).softmax(1).cpu().numpy(),
+            located=self.net.locator(pooled).cpu().numpy(),
+            regressed=self.net.regressor(pooled).cpu().numpy(),
+            classes=self.net.classifier(imagenet_features).softmax(1).cpu().numpy(),
             style=nn.functional.normalize(style, dim=1).cpu().numpy(),
         )
 
@@ -120,7 +124,11 @@ class LiteEngine:
         if aspect == "style":
             return features.style
         named = imagenet.blend_names(features.classes, self.class_vectors)
-        blended = features.regressed + self.config["class_share"] * named
+        blended = (
+            features.located
+            + self.config["regressed_share"] * features.regressed
+            + self.config["class_share"] * named
+        )
         return blended / np.linalg.norm(blended, axis=1, keepdims=True)
 
     def describe(self, features: Features, beams: int = 3) -> list[str]:

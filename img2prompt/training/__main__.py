@@ -1,7 +1,7 @@
 """Train the bundled engine end to end: ``python -m img2prompt.training ../shared/data``.
 
 Stages, each cached or checkpointed under ``runs/lite`` so that a stopped run goes on
-where it was: features → words → joint → self-critical → style → export.
+where it was: features → words → joint → self-critical → readout → style → export.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from tokenizers import Tokenizer
 
 from img2prompt.datasets.pairs import PairsFolder
 from img2prompt.engines.captioner import Captioner, CaptionerConfig
-from img2prompt.engines.heads import Regressor
-from img2prompt.engines.tower import Trunk
+from img2prompt.engines.heads import Locator
+from img2prompt.engines.tower import GRID_WIDTH, Trunk
 from img2prompt.sentences import SentenceEncoder
-from img2prompt.training import export, features, joint, selfcritical, style
+from img2prompt.training import export, features, joint, readout, selfcritical, style
 from img2prompt.training.backbone import imagenet_backbone
 from img2prompt.training.dataset import Corpus, build_corpus, caption_vectors
 from img2prompt.training.words import build_tokenizer
@@ -72,12 +72,15 @@ def main() -> None:
     sources, tokenizer = corpora(args.data, args.run, trunk, sentences)
 
     config = CaptionerConfig(tokenizer.get_vocab_size())
-    model = joint.JointModel(tail, Captioner(config), Regressor(config.width))
+    model = joint.JointModel(tail, Captioner(config), Locator(GRID_WIDTH + config.width))
     joint_config = joint.JointConfig(steps=args.steps)
     joint.train(model, sources, joint_config, args.run / "joint")
 
     critical_config = selfcritical.SelfCriticalConfig(steps=args.critical_steps)
     selfcritical.train(model, sources, critical_config, args.run / "self-critical")
+
+    readout_config = readout.ReadoutConfig()
+    regressor = readout.train(model, sources, readout_config, args.run / "readout")
 
     photos = PairsFolder(args.data / "coco40k")
     names = [pair.name for pair in photos.select("train", PHOTOS_FOR_STYLE)]
@@ -88,6 +91,7 @@ def main() -> None:
     export.export(
         args.out,
         model,
+        regressor,
         trunk,
         imagenet_tail,
         classifier,
@@ -95,7 +99,12 @@ def main() -> None:
         args.run / "tokenizer.json",
         (text for corpus in sources for pair in corpus.pairs for text in pair.texts),
         sentences,
-        {"joint": asdict(joint_config), "self_critical": asdict(critical_config), "style_folds": folds},
+        {
+            "joint": asdict(joint_config),
+            "self_critical": asdict(critical_config),
+            "readout": asdict(readout_config),
+            "style_folds": folds,
+        },
     )
     print(f"Wrote {args.out}. Next: img2prompt evaluate captions {args.data / 'flickr8k'} --split dev")
 

@@ -16,8 +16,9 @@ from safetensors.torch import save_file
 from torch import nn
 
 from img2prompt.engines import imagenet
+from img2prompt.engines.heads import Regressor
 from img2prompt.engines.tower import Tail, Trunk
-from img2prompt.labels import ASPECTS, digest, pack, readable_labels
+from img2prompt.labels import digest, pack, readable_labels
 from img2prompt.sentences import SentenceEncoder
 from img2prompt.training.joint import JointModel
 from img2prompt.training.style import StyleHead
@@ -25,12 +26,17 @@ from img2prompt.training.words import clean
 
 # How the engine weighs its parts; chosen on the dev sets, see MODEL_CARD.md.
 CHOICES = {
-    "class_share": 0.3,  # of the named classes in the content vector
+    "regressed_share": 0.5,  # of the regressed vector in the content vector, beside the located one
+    "class_share": 0.25,  # of the named classes in it
     "fit_share": 0.5,  # of the content vector in the choice among caption candidates
     "sure": 0.5,  # probability from which a class is looked for in the candidates
-    "sure_alone": 0.7,  # … from which it is put into a caption that misses it
+    "sure_alone": 0.9,  # … from which it is put into a caption that misses it
     "sure_with_people": 0.95,  # … if that caption is about people
 }
+
+
+# Artists are left to be computed when the classic form first asks: 2 MB for a rare wish.
+SHIPPED = ("mediums", "movements", "trendings", "flavors")
 
 
 def name_classes(captions: Iterable[str]) -> list[str]:
@@ -51,9 +57,9 @@ def name_classes(captions: Iterable[str]) -> list[str]:
 
 
 def label_vectors(sentences: SentenceEncoder, class_names: list[str]) -> dict[str, np.ndarray]:
-    """Packed MiniLM vectors of the class names and of every label table."""
+    """Packed MiniLM vectors of the class names and of the label tables in common use."""
     tables = {"imagenet": class_names}
-    for name in ASPECTS:
+    for name in SHIPPED:
         tables[name] = readable_labels(name, sentences.vocabulary)
     return {
         f"{name}-{digest(labels)}": pack(sentences.encode(labels, progress=True))
@@ -64,6 +70,7 @@ def label_vectors(sentences: SentenceEncoder, class_names: list[str]) -> dict[st
 def export(
     folder: Path,
     model: JointModel,
+    regressor: Regressor,
     trunk: Trunk,
     imagenet_tail: Tail,
     classifier: nn.Linear,
@@ -83,7 +90,8 @@ def export(
         "imagenet_tail": imagenet_tail.state_dict(),
         "classifier": classifier.state_dict(),
         "captioner": model.captioner.state_dict(),
-        "regressor": model.regressor.state_dict(),
+        "locator": model.locator.state_dict(),
+        "regressor": regressor.state_dict(),
         "style": {
             "weight": torch.from_numpy(weight),
             "bias": torch.from_numpy(-weight @ style.mean),

@@ -1,6 +1,6 @@
-"""Stage 1: tail, captioner and regressor learn together from cached trunk features.
+"""Stage 1: tail, captioner and locator learn together from cached trunk features.
 
-The captioner learns by cross-entropy with label smoothing; the regressor by cosine
+The captioner learns by cross-entropy with label smoothing; the locator by cosine
 and by contrast, both ways, against the captions' MiniLM vectors (Radford et al.,
 *CLIP*, 2021, with the text tower kept as it is). Depthwise filters and folded batch
 norms of the tail stay fixed: they are few, and their gradients are what costs time on
@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from img2prompt.engines.captioner import PAD, Captioner
-from img2prompt.engines.heads import Regressor
+from img2prompt.engines.heads import Locator, pool
 from img2prompt.engines.tower import Tail
 from img2prompt.training import checkpoint
 from img2prompt.training.dataset import Corpus, Shuffle
@@ -45,11 +45,11 @@ class JointConfig:
 
 
 class JointModel(nn.Module):
-    """What is trained together: tail → captioner → regressor."""
+    """What is trained together: tail → captioner → locator."""
 
-    def __init__(self, tail: Tail, captioner: Captioner, regressor: Regressor):
+    def __init__(self, tail: Tail, captioner: Captioner, locator: Locator):
         super().__init__()
-        self.tail, self.captioner, self.regressor = tail, captioner, regressor
+        self.tail, self.captioner, self.locator = tail, captioner, locator
         self.scale = nn.Parameter(torch.tensor(math.log(20.0)))
         for module in tail.modules():
             if isinstance(module, nn.Conv2d) and module.groups > 1:
@@ -145,7 +145,7 @@ def train(model: JointModel, corpora: list[Corpus], config: JointConfig, folder:
                     ignore_index=PAD,
                     label_smoothing=config.smoothing,
                 )
-            vectors = model.regressor(grid, memory)
+            vectors = model.locator(pool(grid, memory))
             some = bank[torch.randint(len(bank), (config.bank,))]
             contrast = contrastive(vectors, torch.cat(single), some, model.scale)
             cosine = 1 - (vectors * torch.cat(mean)).sum(1).mean()

@@ -3,7 +3,7 @@
 Self-critical sequence training (Rennie et al., CVPR 2017) with several samples a
 picture, each judged against the mean of the others (Luo, *A Better Variant of
 Self-Critical Sequence Training*, 2020). The tail and the encoder stay fixed: they also
-serve the regressor.
+serve the locator.
 """
 
 from __future__ import annotations
@@ -27,9 +27,10 @@ from img2prompt.training.joint import JointModel
 class SelfCriticalConfig:
     """Hyper-parameters of stage 2."""
 
-    steps: int = 750
+    steps: int = 560
     images: tuple[int, ...] = (32, 32)  # pictures of each corpus in a batch
     samples: int = 5
+    words: int = 18  # where a sample is cut; its missing EOS costs reward
     rate: float = 8e-5
     warmup: int = 20
     seed: int = 2
@@ -71,7 +72,7 @@ def train(model: JointModel, corpora: list[Corpus], config: SelfCriticalConfig, 
             features = [corpus.features(batch) for corpus, batch in zip(corpora, indices, strict=True)]
             with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16):
                 memory = model.look(torch.cat(features))[1]
-                sampled = captioner.sample(memory, config.samples)
+                sampled = captioner.sample(memory, config.samples, config.words)
             scores = torch.tensor(
                 [
                     rewards[which](index, sampled[i * config.samples + j].tolist())

@@ -1,4 +1,4 @@
-"""Stage 3: a linear head that hears how a picture looks, not what it shows.
+"""Stage 4: a linear head that hears how a picture looks, not what it shows.
 
 Input: mean and deviation of every channel after each trunk stage (the texture
 statistics of Gatys et al., 2016, without their cross terms) beside the pooled ImageNet
