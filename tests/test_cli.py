@@ -183,6 +183,14 @@ def test_bad_usage(arguments, capsys):
     assert left.value.code == 2
 
 
+def test_an_engine_without_weights_is_never_replaced(capsys):
+    with pytest.raises(SystemExit) as left:
+        cli.main(["caption", str(CHINA), "--engine", "full"])
+    assert left.value.code == 1
+    captured = capsys.readouterr()
+    assert captured.out == "" and captured.err.startswith("img2prompt: The full engine")
+
+
 def test_debug_shows_where():
     with pytest.raises(ConfigError, match="engine is 'best'"):
         cli.main(["--debug", "caption", "a.jpg", "--engine", "best"])
