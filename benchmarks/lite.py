@@ -41,24 +41,15 @@ def main() -> None:
 
 def cold(photo: Path) -> tuple[float, float]:
     """Median seconds of the command in a fresh process, and the largest resident set in MB."""
-    command = [
-        sys.executable,
-        "-m",
-        "img2prompt.cli",
-        "caption",
-        str(photo),
-        "--engine",
-        "lite",
-        "--device",
-        "cpu",
-    ]
+    command = [sys.executable, "-m", "img2prompt.cli", "caption", str(photo)]
+    command += ["--engine", "lite", "--device", "cpu"]
     times = [
-        seconds(lambda: subprocess.run(command, check=True, capture_output=True)) for _ in range(COLD_RUNS)
+        seconds(lambda: subprocess.run(command, check=True, stdout=subprocess.DEVNULL))
+        for _ in range(COLD_RUNS)
     ]
-    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss  # bytes on macOS, KiB elsewhere
-    return round(statistics.median(times), 2), round(
-        peak / (1e6 if sys.platform == "darwin" else 1e3 / 1.024), 0
-    )
+    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+    unit = 1 if sys.platform == "darwin" else 1024  # macOS counts bytes, Linux KiB
+    return round(statistics.median(times), 2), round(peak * unit / 1e6)
 
 
 def warm(photos: list[bytes]) -> dict[str, float]:
