@@ -223,7 +223,7 @@ def unpack(packed: np.ndarray) -> np.ndarray:
 def stored_vectors(engine: Engine, name: str, labels: Sequence[str]) -> np.ndarray:
     """Vectors of a table from the engine's folder or the user's cache, else computed and cached."""
     import platformdirs
-    from safetensors import safe_open
+    from safetensors import SafetensorError, safe_open
     from safetensors.numpy import save_file
 
     key = f"{name}-{digest(labels)}"
@@ -239,6 +239,6 @@ def stored_vectors(engine: Engine, name: str, labels: Sequence[str]) -> np.ndarr
         partial = cache.with_suffix(f".{os.getpid()}")
         save_file({key: packed}, partial)
         os.replace(partial, cache)
-    except OSError:
-        pass  # a read-only home only means computing them again next time
+    except (OSError, SafetensorError):
+        pass  # a full disk or read-only home only means computing them again next time
     return unpack(packed)

@@ -26,7 +26,7 @@ class Settings:
     style: str = "seed"  # form of the prompt: seed, classic, fast
     device: str = "auto"  # auto, cpu, cuda, cuda:1, mps
     ratio: float = 0.45  # share of the prompt's embedding in the ensemble; the regressor has the rest
-    beams: int = 3  # width of the caption search, 1–10
+    beams: int = 4  # width of the caption search, 1–10
     max_megabytes: float = 25.0  # largest encoded picture
     max_megapixels: float = 100.0  # largest decoded picture
 

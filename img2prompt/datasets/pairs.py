@@ -77,7 +77,7 @@ class PairsFolder:
             raise DataError(f"{self.path} has no CSV; expected one of {', '.join(CSV_NAMES)}.")
         texts: dict[str, list[str]] = {}
         splits: dict[str, str] = {}
-        with open(found[0], newline="", encoding="utf-8") as handle:
+        with open(found[0], newline="", encoding="utf-8-sig") as handle:
             reader = csv.DictReader(handle)
             columns = reader.fieldnames or []
             image_column = next((c for c in IMAGE_COLUMNS if c in columns), None)
@@ -98,7 +98,7 @@ class PairsFolder:
     def _index_images(self) -> dict[str, tuple[Path, int, int]]:
         members: dict[str, tuple[Path, int, int]] = {}
         for archive in sorted(self.path.glob("*.tar")):
-            with tarfile.open(archive) as tar:
+            with tarfile.open(archive, "r:") as tar:
                 for member in tar:
                     if member.isfile():
                         members[Path(member.name).name] = (archive, member.offset_data, member.size)

@@ -29,7 +29,7 @@ class Engine(Protocol):
     def encode(self, images: Sequence[Image.Image]) -> Any:
         """Look at N RGB pictures."""
 
-    def describe(self, features: Any, beams: int = 3) -> list[str]:
+    def describe(self, features: Any, beams: int = 4) -> list[str]:
         """N captions, lower case, without a final full stop."""
 
     def embed_images(self, features: Any, aspect: Aspect = "content") -> np.ndarray:

@@ -187,7 +187,7 @@ class Captioner(nn.Module):
         memory: Tensor,
         beams: int = 3,
         prefix: list[list[int]] | None = None,
-        length_penalty: float = 0.7,
+        length_penalty: float = 0.8,
     ) -> list[list[tuple[list[int], float]]]:
         """Beam search: for each picture its candidates (tokens, score), best first.
 

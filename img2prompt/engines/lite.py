@@ -72,6 +72,7 @@ class LiteEngine:
         self.label_file: Path | None = folder / "labels.safetensors"
         try:
             self.config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+            names = self.config["class_names"]
             self.tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
             weights = load_file(folder / "model.safetensors")
             with torch.device("meta"):
@@ -88,8 +89,8 @@ class LiteEngine:
         self.net = net.eval().to(self.device)
         for part in (self.net.trunk, self.net.tail, self.net.imagenet_tail):
             part.to(memory_format=torch.channels_last)
-        self.class_vectors = stored_vectors(self, "imagenet", self.config["class_names"])
-        self.naming = imagenet.Naming(self.config["class_names"], self._similar)
+        self.class_vectors = stored_vectors(self, "imagenet", names)
+        self.naming = imagenet.Naming(names, self._similar)
 
     @property
     def vocabulary(self) -> Mapping[str, int]:
@@ -131,7 +132,7 @@ class LiteEngine:
         )
         return blended / np.linalg.norm(blended, axis=1, keepdims=True)
 
-    def describe(self, features: Features, beams: int = 3) -> list[str]:
+    def describe(self, features: Features, beams: int = 4) -> list[str]:
         """Beam search, then the candidate that fits the picture's vector and its confident class."""
         with torch.inference_mode():
             found = self.net.captioner.search(features.memory, beams=beams)

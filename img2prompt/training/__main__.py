@@ -77,7 +77,7 @@ def main() -> None:
     joint.train(model, sources, joint_config, args.run / "joint")
 
     critical_config = selfcritical.SelfCriticalConfig(steps=args.critical_steps)
-    selfcritical.train(model, sources, critical_config, args.run / "self-critical")
+    selfcritical.train(model, sources[:1], critical_config, args.run / "self-critical")
 
     readout_config = readout.ReadoutConfig()
     regressor = readout.train(model, sources, readout_config, args.run / "readout")

@@ -94,7 +94,7 @@ def export(
         "regressor": regressor.state_dict(),
         "style": {
             "weight": torch.from_numpy(weight),
-            "bias": torch.from_numpy(-weight @ style.mean),
+            "bias": torch.from_numpy(style.bias - weight @ style.mean),
         },
     }
     weights = {

@@ -38,13 +38,14 @@ def held_out(name: str) -> bool:
 class StyleHead:
     """A linear map from style features to MiniLM space.
 
-    It predicts how a style differs from the mean of all styles: with the mean left in,
+    It predicts how a look differs from the mean of all drawn styles: with the mean left in,
     descriptions close to it would be everyone's neighbour.
     """
 
     mean: np.ndarray  # (F,) of the features
     deviation: np.ndarray  # (F,)
     weight: np.ndarray  # (F, 384)
+    bias: np.ndarray  # (384,)
 
 
 @torch.inference_mode()
@@ -59,22 +60,26 @@ def style_features(images: list[Image.Image], trunk: Trunk, tail: Tail) -> np.nd
     return np.concatenate(rows)
 
 
-def ridge(x: np.ndarray, y: np.ndarray, weights: np.ndarray, strength: float) -> StyleHead:
-    """Weighted ridge regression of y (N, 384) on x (N, F), in the dual form since N < F."""
+def ridge(x: np.ndarray, y: np.ndarray, weights: np.ndarray, drawn: np.ndarray, strength: float) -> StyleHead:
+    """Weighted ridge regression of y (N, 384) on x (N, F), in the dual form since N < F.
+
+    `drawn` (N,) marks the rows whose mean is taken off: all but the photos.
+    """
     share = weights / weights.sum()
     mean = share @ x
     deviation = np.sqrt(share @ (x - mean) ** 2) + 1e-6
     z = (x - mean) / deviation
     root = np.sqrt(weights)[:, None]
     zw, yw = z * root, (y - share @ y) * root
+    bias = share @ y - np.average(y[drawn], axis=0, weights=weights[drawn])
     gram = zw @ zw.T
     solved = np.linalg.solve(gram + strength * np.trace(gram) / len(gram) * np.eye(len(gram)), yw)
-    return StyleHead(mean, deviation, zw.T @ solved)
+    return StyleHead(mean, deviation, zw.T @ solved, bias)
 
 
 def predict(head: StyleHead, x: np.ndarray) -> np.ndarray:
     """(N, F) → (N, 384) unit vectors."""
-    y = ((x - head.mean) / head.deviation) @ head.weight
+    y = ((x - head.mean) / head.deviation) @ head.weight + head.bias
     return y / np.linalg.norm(y, axis=1, keepdims=True)
 
 
@@ -131,7 +136,9 @@ def train(
         for fold in range(5):
             test = plain_rows[folds[plain_rows] == fold]
             kept = (folds != fold) | (g < 0)
-            predicted[test // (1 + COPIES)] = predict(ridge(x[kept], y[kept], w[kept], strength), x[test])
+            predicted[test // (1 + COPIES)] = predict(
+                ridge(x[kept], y[kept], w[kept], g[kept] >= 0, strength), x[test]
+            )
         scores[f"{strength:g}"] = top5(predicted, texts, right)
     best = max(scores, key=lambda s: scores[s])
-    return ridge(x, y, w, float(best)), scores
+    return ridge(x, y, w, g >= 0, float(best)), scores
