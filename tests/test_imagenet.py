@@ -73,7 +73,7 @@ def test_articles(noun, phrase):
 
 def test_blending_is_as_long_as_the_classes_are_sure(pipeline):
     vectors = pipeline.engine.class_vectors
-    sure, vague = np.full((1, 1000), 1e-9), np.full((1, 1000), 1e-3)
+    sure, vague = np.full((1, 1000), 1e-9), np.linspace(9e-4, 1.1e-3, 1000)[None]
     sure[0, 7] = 1.0
     assert np.linalg.norm(imagenet.blend_names(sure, vectors)) == pytest.approx(1.0, abs=1e-3)
     assert np.linalg.norm(imagenet.blend_names(vague, vectors)) < 0.05

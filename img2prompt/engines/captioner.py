@@ -215,7 +215,7 @@ class Captioner(nn.Module):
             parents, chosen = flat // logp.shape[1], flat % logp.shape[1]
             ended = (chosen == EOS) & scores.isfinite()
             for i, j in ended.nonzero().tolist():
-                if j < beams:
+                if j < beams and len(done[i]) < beams:  # or neighbours in the batch would matter
                     row = tokens[i * beams + int(parents[i, j]), 1:].tolist()
                     done[i].append((row, float(scores[i, j]) / (len(row) + 1) ** length_penalty))
             scores = scores.masked_fill(ended, -torch.inf)
