@@ -47,6 +47,7 @@ def frozen_names() -> tuple[str, ...]:
 def train(model: JointModel, corpora: list[Corpus], config: SelfCriticalConfig, folder: Path) -> None:
     """Train the decoder in place; goes on from the last checkpoint in `folder`."""
     captioner = model.captioner
+    length = min(config.words, captioner.config.max_words)
     before = {name: value.clone() for name, value in captioner.state_dict().items()}
     for name, parameter in captioner.named_parameters():
         parameter.requires_grad_(not name.startswith(frozen_names()))
@@ -75,7 +76,7 @@ def train(model: JointModel, corpora: list[Corpus], config: SelfCriticalConfig, 
             features = [corpus.features(batch) for corpus, batch in zip(corpora, indices, strict=True)]
             with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16):
                 memory = model.look(torch.cat(features))[1]
-                sampled = captioner.sample(memory, config.samples, config.words)
+                sampled = captioner.sample(memory, config.samples, length)
             scores = torch.tensor(
                 [
                     rewards[which](index, sampled[i * config.samples + j].tolist())
