@@ -1,7 +1,6 @@
 """The first page, path by path, with the real pipeline behind it."""
 
 import json
-import sys
 from io import BytesIO
 from pathlib import Path
 
@@ -13,12 +12,6 @@ import img2prompt
 from img2prompt.web import model
 
 APP = str(Path(__file__).parents[1] / "app.py")
-
-
-@pytest.fixture(autouse=True)
-def keep_main(monkeypatch):
-    """AppTest puts the page in the place of ``__main__``; later tests start processes from there."""
-    monkeypatch.setitem(sys.modules, "__main__", sys.modules["__main__"])
 
 
 def open_page() -> AppTest:
