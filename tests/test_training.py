@@ -11,7 +11,8 @@ from img2prompt.engines.tower import GRID, GRID_WIDTH, TRUNK_WIDTH, to_tensor
 from img2prompt.training import joint, selfcritical, style, words
 from img2prompt.training.backbone import imagenet_backbone
 from img2prompt.training.cider import CiderD
-from img2prompt.training.dataset import Corpus, Shuffle
+from img2prompt.training.dataset import Corpus
+from img2prompt.training.loop import Batches, Shuffle, warm_cosine
 
 CAPTIONS = [
     ["A dog runs on the beach.", "A brown dog is running on the sand."],

@@ -60,18 +60,3 @@ def build_corpus(
     """Tokenise the captions of these pairs and put everything side by side."""
     tokens = [torch.tensor([encode(tokenizer, text, length) for text in pair.texts]) for pair in pairs]
     return Corpus(pairs, views, tokens, [vectors[pair.name] for pair in pairs])
-
-
-class Shuffle:
-    """Endless shuffled batches of indices; each pass sees everything once."""
-
-    def __init__(self, size: int, batch: int, seed: int):
-        self.size, self.batch = size, batch
-        self.generator = np.random.default_rng(seed)
-        self.queue: list[int] = []
-
-    def __call__(self) -> list[int]:
-        while len(self.queue) < self.batch:
-            self.queue += self.generator.permutation(self.size).tolist()
-        taken, self.queue = self.queue[: self.batch], self.queue[self.batch :]
-        return taken

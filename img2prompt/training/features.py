@@ -1,9 +1,9 @@
 """Cache what the frozen trunk sees, so that two cores can train the rest.
 
 Each view of a pairs folder becomes one memory-mapped float16 array of shape
-(N, 14, 14, 120) plus the list of names. View 0 is the plain picture; view 1 is a
-random crop with colour jitter, mirrored where no text of the picture says left or
-right. Written in place with a progress count, so a stopped run goes on where it was.
+(N, 14, 14, 120) plus the list of names. View 0 is the plain picture; the others are
+random crops with colour jitter, the odd ones mirrored where no text of the picture says
+left or right. Written in place with a progress count, so a stopped run goes on where it was.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def build(pairs: PairsFolder, folder: Path, trunk: Trunk, view: int = 0, batch: 
         if view:
             generator = np.random.default_rng([view, index])
             sided = any(SIDES.search(text) for text in pair.texts)
-            image = augment(image, generator, mirror=not sided)
+            image = augment(image, generator, mirror=view % 2 == 1 and not sided)
         return to_tensor(image)
 
     with ThreadPoolExecutor(2) as pool, tqdm(total=len(chosen), initial=done, desc=folder.name) as bar:

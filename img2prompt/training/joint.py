@@ -18,11 +18,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from img2prompt.engines.captioner import PAD, Captioner
+from img2prompt.engines.captioner import BOS, PAD, UNK, Captioner
 from img2prompt.engines.heads import Locator, pool
 from img2prompt.engines.tower import Tail
 from img2prompt.training import checkpoint
-from img2prompt.training.dataset import Corpus, Shuffle
+from img2prompt.training.dataset import Corpus
+from img2prompt.training.loop import Batches, warm_cosine
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,9 @@ class JointConfig:
     contrast: float = 0.5
     cosine: float = 1.0
     bank: int = 4096  # captions that each picture is told apart from
+    dropout: float = 0.1  # of the captioner
+    hide: float = 0.0  # share of grid cells that the captioner must do without
+    forget: float = 0.0  # share of earlier words that it must do without
     seed: int = 1
     save_every: int = 200
 
@@ -55,10 +59,11 @@ class JointModel(nn.Module):
             if isinstance(module, nn.Conv2d) and module.groups > 1:
                 module.requires_grad_(False)
 
-    def look(self, features: Tensor) -> tuple[Tensor, Tensor]:
-        """Trunk features → grid and memory."""
+    def look(self, features: Tensor, hide: float = 0.0) -> tuple[Tensor, Tensor]:
+        """Trunk features → grid and memory; `hide` is the share of cells kept from the captioner."""
         grid = self.tail(features)
-        return grid, self.captioner.memory(grid)
+        seen = grid * (torch.rand(len(grid), 1, *grid.shape[2:]) >= hide) if hide else grid
+        return grid, self.captioner.memory(seen)
 
 
 def contrastive(images: Tensor, texts: Tensor, bank: Tensor, scale: Tensor) -> Tensor:
@@ -101,27 +106,21 @@ def train(model: JointModel, corpora: list[Corpus], config: JointConfig, folder:
         betas=(0.9, 0.98),
     )
     bank = torch.cat([vector for corpus in corpora for vector in corpus.vectors])
-    batches = [
-        Shuffle(len(c), n, config.seed + i)
-        for i, (c, n) in enumerate(zip(corpora, config.images, strict=True))
-    ]
     start = checkpoint.load(folder, model, optimizer)
-    for _ in range(start):
-        for batch in batches:
-            batch()
+    batches = Batches([len(corpus) for corpus in corpora], config.images, config.seed, start)
     torch.manual_seed(config.seed + start)
     model.train()
     model.tail.eval()
+    for module in model.captioner.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = config.dropout
     average: dict[str, float] = {}
     with tqdm(total=config.steps, initial=start, desc="joint") as bar:
         for step in range(start, config.steps):
-            factor = min(1.0, (step + 1) / config.warmup)
-            factor *= 0.5 * (1 + math.cos(math.pi * step / config.steps))
             for group in optimizer.param_groups:
-                group["lr"] = group["peak"] * factor
+                group["lr"] = group["peak"] * warm_cosine(step, config.steps, config.warmup)
             features, tokens, single, mean = [], [], [], []
-            for corpus, batch, count in zip(corpora, batches, config.captions, strict=True):
-                indices = batch()
+            for corpus, indices, count in zip(corpora, batches(), config.captions, strict=True):
                 features.append(corpus.features(indices))
                 drawn = draw(corpus, indices, count)
                 tokens.append(drawn[0])
@@ -129,8 +128,12 @@ def train(model: JointModel, corpora: list[Corpus], config: JointConfig, folder:
                 mean.append(drawn[2])
             words = torch.cat(tokens)
             words = words[:, : int((words != PAD).sum(1).max())]
+            earlier = words[:, :-1]
+            if config.forget:
+                forgotten = (torch.rand(earlier.shape) < config.forget) & (earlier != BOS)
+                earlier = earlier.masked_fill(forgotten, UNK)
             with torch.autocast("cpu", dtype=torch.bfloat16):
-                grid, memory = model.look(torch.cat(features))
+                grid, memory = model.look(torch.cat(features), config.hide)
                 repeats = torch.tensor(
                     [c for c, n in zip(config.captions, config.images, strict=True) for _ in range(n)]
                 )
@@ -138,7 +141,7 @@ def train(model: JointModel, corpora: list[Corpus], config: JointConfig, folder:
                     (key.repeat_interleave(repeats, 0), value.repeat_interleave(repeats, 0))
                     for key, value in model.captioner.prepare(memory)
                 ]
-                logits, _ = model.captioner.decode(words[:, :-1], pictures)
+                logits, _ = model.captioner.decode(earlier, pictures)
                 writing = F.cross_entropy(
                     logits.flatten(0, 1).float(),
                     words[:, 1:].flatten(),

@@ -18,8 +18,9 @@ from torch import Tensor
 from tqdm import tqdm
 
 from img2prompt.engines.heads import Regressor, pool
-from img2prompt.training.dataset import Corpus, Shuffle
+from img2prompt.training.dataset import Corpus
 from img2prompt.training.joint import JointModel
+from img2prompt.training.loop import Shuffle
 
 
 @dataclass(frozen=True)

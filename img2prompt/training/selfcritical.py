@@ -9,7 +9,6 @@ al., *WiSE-FT*, CVPR 2022): the reward alone makes captions short and plain.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,8 +19,9 @@ from tqdm import tqdm
 from img2prompt.engines.captioner import BOS, PAD
 from img2prompt.training import checkpoint
 from img2prompt.training.cider import CiderD
-from img2prompt.training.dataset import Corpus, Shuffle
+from img2prompt.training.dataset import Corpus
 from img2prompt.training.joint import JointModel
+from img2prompt.training.loop import Batches, warm_cosine
 
 
 @dataclass(frozen=True)
@@ -54,24 +54,15 @@ def train(model: JointModel, corpora: list[Corpus], config: SelfCriticalConfig, 
     learning = [p for p in captioner.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(learning, lr=config.rate, weight_decay=0.0, betas=(0.9, 0.98))
     rewards = [CiderD([[t[1:].tolist() for t in tokens] for tokens in corpus.tokens]) for corpus in corpora]
-    batches = [
-        Shuffle(len(c), n, config.seed + i)
-        for i, (c, n) in enumerate(zip(corpora, config.images, strict=True))
-    ]
     start = checkpoint.load(folder, captioner, optimizer)
-    for _ in range(start):
-        for batch in batches:
-            batch()
+    batches = Batches([len(corpus) for corpus in corpora], config.images, config.seed, start)
     torch.manual_seed(config.seed + start)
     model.eval()  # no dropout: what is judged must be what was sampled
     mean = 0.0
     with tqdm(total=config.steps, initial=start, desc="self-critical") as bar:
         for step in range(start, config.steps):
-            factor = (
-                min(1.0, (step + 1) / config.warmup) * 0.5 * (1 + math.cos(math.pi * step / config.steps))
-            )
-            optimizer.param_groups[0]["lr"] = config.rate * factor
-            indices = [batch() for batch in batches]
+            optimizer.param_groups[0]["lr"] = config.rate * warm_cosine(step, config.steps, config.warmup)
+            indices = batches()
             chosen = [(which, index) for which, batch in enumerate(indices) for index in batch]
             features = [corpus.features(batch) for corpus, batch in zip(corpora, indices, strict=True)]
             with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16):
