@@ -12,7 +12,7 @@ from img2prompt.training import joint, selfcritical, style, words
 from img2prompt.training.backbone import imagenet_backbone
 from img2prompt.training.cider import CiderD
 from img2prompt.training.dataset import Corpus
-from img2prompt.training.loop import Batches, Shuffle, warm_cosine
+from img2prompt.training.loop import Shuffle
 
 CAPTIONS = [
     ["A dog runs on the beach.", "A brown dog is running on the sand."],
