@@ -95,3 +95,14 @@ def test_reads_the_shared_data(shared_data):
     first = folder.select("test", limit=1)[0]
     assert len(first.texts) == 5
     assert folder.read(first.name)[4:12] == b"ftypavif"
+
+
+def test_says_which_file_is_damaged(tmp_path):
+    folder = make_folder(tmp_path, "image,caption\na.jpg,x\n")
+    (folder / "pictures.tar").write_bytes(b"not a tar at all" * 100)
+    with pytest.raises(DataError, match="pictures.tar is not a complete"):
+        PairsFolder(folder)
+    (folder / "pictures.tar").unlink()
+    (folder / "captions.csv").write_bytes("image,caption\na.jpg,café\n".encode("latin-1"))
+    with pytest.raises(DataError, match="captions.csv is not a CSV in UTF-8"):
+        PairsFolder(folder)

@@ -41,7 +41,7 @@ class PairsFolder:
     Raises
     ------
     DataError
-        When the folder, its CSV or a needed column is missing, or a row is empty.
+        When the folder, its CSV or a needed column is missing, a row is empty, or a file is damaged.
     """
 
     def __init__(self, path: str | Path):
@@ -75,22 +75,28 @@ class PairsFolder:
         found = [self.path / name for name in CSV_NAMES if (self.path / name).is_file()]
         if not found:
             raise DataError(f"{self.path} has no CSV; expected one of {', '.join(CSV_NAMES)}.")
+        try:
+            return self._parse(found[0])
+        except (csv.Error, UnicodeDecodeError) as error:
+            raise DataError(f"{found[0]} is not a CSV in UTF-8: {error}. Save it as one.") from error
+
+    def _parse(self, file: Path) -> list[Pair]:
         texts: dict[str, list[str]] = {}
         splits: dict[str, str] = {}
-        with open(found[0], newline="", encoding="utf-8-sig") as handle:
+        with open(file, newline="", encoding="utf-8-sig") as handle:
             reader = csv.DictReader(handle)
             columns = reader.fieldnames or []
             image_column = next((c for c in IMAGE_COLUMNS if c in columns), None)
             text_column = next((c for c in TEXT_COLUMNS if c in columns), None)
             if image_column is None or text_column is None:
                 raise DataError(
-                    f"{found[0]}: needs a picture column ({' or '.join(IMAGE_COLUMNS)}) and a text "
+                    f"{file}: needs a picture column ({' or '.join(IMAGE_COLUMNS)}) and a text "
                     f"column ({', '.join(TEXT_COLUMNS)}); it has: {', '.join(columns)}."
                 )
             for row in reader:
                 name, text = (row[image_column] or "").strip(), (row[text_column] or "").strip()
                 if not name or not text:
-                    raise DataError(f"{found[0]}, line {reader.line_num}: empty picture name or text.")
+                    raise DataError(f"{file}, line {reader.line_num}: empty picture name or text.")
                 texts.setdefault(name, []).append(text)
                 splits[name] = row.get("split") or ""
         return [Pair(name, tuple(texts[name]), splits[name]) for name in texts]
@@ -98,10 +104,13 @@ class PairsFolder:
     def _index_images(self) -> dict[str, tuple[Path, int, int]]:
         members: dict[str, tuple[Path, int, int]] = {}
         for archive in sorted(self.path.glob("*.tar")):
-            with tarfile.open(archive, "r:") as tar:
-                for member in tar:
-                    if member.isfile():
-                        members[Path(member.name).name] = (archive, member.offset_data, member.size)
+            try:
+                with tarfile.open(archive, "r:") as tar:
+                    for member in tar:
+                        if member.isfile():
+                            members[Path(member.name).name] = (archive, member.offset_data, member.size)
+            except tarfile.TarError as error:
+                raise DataError(f"{archive} is not a complete, uncompressed tar: {error}.") from error
         folder = self.path / "images"
         if folder.is_dir():
             for file in folder.iterdir():
