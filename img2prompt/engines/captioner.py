@@ -33,6 +33,7 @@ class CaptionerConfig:
     decoder_layers: int = 3
     max_words: int = 22
     dropout: float = 0.1
+    hint: int = 0  # width of the vector that may come with a grid; 0 for none
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -117,6 +118,9 @@ class Captioner(nn.Module):
         self.project = nn.Linear(GRID_WIDTH, config.width)
         self.cells = nn.Parameter(torch.zeros(1, GRID * GRID, config.width))
         self.summary = nn.Parameter(torch.zeros(1, 1, config.width))
+        if config.hint:
+            self.hint = nn.Linear(config.hint, config.width, bias=False)
+            nn.init.zeros_(self.hint.weight)
         self.encoder = nn.ModuleList(EncoderLayer(config) for _ in range(config.encoder_layers))
         self.memory_norm = nn.LayerNorm(config.width)
         self.words = nn.Embedding(config.vocabulary, config.width)
@@ -127,10 +131,16 @@ class Captioner(nn.Module):
         for parameter in (self.cells, self.summary, self.words.weight, self.positions.weight):
             nn.init.normal_(parameter, std=0.02)
 
-    def memory(self, grid: Tensor) -> Tensor:
-        """Grid (N, 1280, 7, 7) → memory (N, 50, width); cell 0 sums up the picture."""
+    def memory(self, grid: Tensor, hint: Tensor | None = None) -> Tensor:
+        """Grid (N, 1280, 7, 7) → memory (N, 50, width); cell 0 sums up the picture.
+
+        The hint (N, config.hint), of length 1 at most, is told to cell 0.
+        """
         x = self.project(grid.flatten(2).transpose(1, 2)) + self.cells
-        x = self.dropout(torch.cat([self.summary.expand(len(x), -1, -1), x], dim=1))
+        summary = self.summary.expand(len(x), -1, -1)
+        if hint is not None:
+            summary = summary + self.hint(hint * self.config.hint**0.5)[:, None]
+        x = self.dropout(torch.cat([summary, x], dim=1))
         for layer in self.encoder:
             x = layer(x)
         return self.memory_norm(x)

@@ -52,6 +52,7 @@ class Features:
     located: np.ndarray  # (N, 384) unit vectors
     regressed: np.ndarray  # (N, 384) unit vectors
     classes: np.ndarray  # (N, 1000) ImageNet probabilities
+    named: np.ndarray  # (N, 384) the class names' vectors, weighted by them; length 1 at most
     style: np.ndarray  # (N, 384) unit vectors
 
 
@@ -103,15 +104,19 @@ class LiteEngine:
         pixels = torch.stack([to_tensor(image) for image in images]).to(self.device)
         x, statistics = trunk_statistics(self.net.trunk, pixels)
         imagenet_features = self.net.imagenet_tail(x).mean((2, 3))
+        classes = self.net.classifier(imagenet_features).softmax(1).cpu().numpy()
+        named = imagenet.blend_names(classes, self.class_vectors)
         grid = self.net.tail(x)
-        memory = self.net.captioner.memory(grid)
+        hint = torch.from_numpy(named).to(self.device) if self.net.captioner.config.hint else None
+        memory = self.net.captioner.memory(grid, hint)
         pooled = pool(grid, memory)
         style = self.net.style(torch.cat([statistics, imagenet_features], dim=1))
         return Features(
             memory=memory,
             located=self.net.locator(pooled).cpu().numpy(),
             regressed=self.net.regressor(pooled).cpu().numpy(),
-            classes=self.net.classifier(imagenet_features).softmax(1).cpu().numpy(),
+            classes=classes,
+            named=named,
             style=nn.functional.normalize(style, dim=1).cpu().numpy(),
         )
 
@@ -124,11 +129,10 @@ class LiteEngine:
     def embed_images(self, features: Features, aspect: Aspect = "content") -> np.ndarray:
         if aspect == "style":
             return features.style
-        named = imagenet.blend_names(features.classes, self.class_vectors)
         blended = (
             features.located
             + self.config["regressed_share"] * features.regressed
-            + self.config["class_share"] * named
+            + self.config["class_share"] * features.named
         )
         return blended / np.linalg.norm(blended, axis=1, keepdims=True)
 

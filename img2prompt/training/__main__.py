@@ -16,7 +16,7 @@ from tokenizers import Tokenizer
 
 from img2prompt.datasets.pairs import PairsFolder
 from img2prompt.engines.captioner import Captioner, CaptionerConfig
-from img2prompt.engines.heads import Locator
+from img2prompt.engines.heads import SENTENCE_WIDTH, Locator
 from img2prompt.engines.tower import GRID_WIDTH, Trunk
 from img2prompt.sentences import SentenceEncoder
 from img2prompt.training import export, features, joint, readout, selfcritical, style
@@ -86,8 +86,12 @@ def main() -> None:
     sentences = SentenceEncoder()
     sources, tokenizer = corpora(args.data, args.run, trunk, sentences)
 
-    config = CaptionerConfig(tokenizer.get_vocab_size())
-    model = joint.JointModel(tail, Captioner(config), Locator(GRID_WIDTH + config.width))
+    class_names = export.name_classes(
+        text for corpus in sources for pair in corpus.pairs for text in pair.texts
+    )
+    knowledge = joint.Knowledge(imagenet_tail, classifier, sentences.encode(class_names))
+    config = CaptionerConfig(tokenizer.get_vocab_size(), hint=SENTENCE_WIDTH)
+    model = joint.JointModel(tail, Captioner(config), Locator(GRID_WIDTH + config.width), knowledge)
     first = replace(FIRST, steps=args.steps or FIRST.steps)
     again = replace(AGAIN, steps=args.steps or AGAIN.steps)
     joint.train(model, sources, first, args.run / "joint")
@@ -114,7 +118,7 @@ def main() -> None:
         classifier,
         head,
         args.run / "tokenizer.json",
-        (text for corpus in sources for pair in corpus.pairs for text in pair.texts),
+        class_names,
         sentences,
         {
             "joint": asdict(first),

@@ -76,13 +76,12 @@ def export(
     classifier: nn.Linear,
     style: StyleHead,
     tokenizer_file: Path,
-    captions: Iterable[str],
+    class_names: list[str],
     sentences: SentenceEncoder,
     training: dict[str, Any],
 ) -> None:
     """Write config, weights (float16), tokenizer and label vectors."""
     folder.mkdir(parents=True, exist_ok=True)
-    names = name_classes(captions)
     weight = (style.weight / style.deviation[:, None]).T
     parts = {
         "trunk": trunk.state_dict(),
@@ -103,12 +102,12 @@ def export(
         for name, value in state.items()
     }
     save_file(weights, folder / "model.safetensors")
-    save_arrays(label_vectors(sentences, names), folder / "labels.safetensors")
+    save_arrays(label_vectors(sentences, class_names), folder / "labels.safetensors")
     shutil.copyfile(tokenizer_file, folder / "tokenizer.json")
     config = {
         "captioner": model.captioner.config.to_dict(),
         **CHOICES,
         "training": training,
-        "class_names": names,
+        "class_names": class_names,
     }
     (folder / "config.json").write_text(json.dumps(config, indent=1) + "\n", encoding="utf-8")

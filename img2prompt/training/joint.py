@@ -13,6 +13,7 @@ import math
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -20,6 +21,7 @@ from tqdm import tqdm
 
 from img2prompt.engines.captioner import BOS, PAD, UNK, Captioner
 from img2prompt.engines.heads import Locator, pool
+from img2prompt.engines.imagenet import blend_names
 from img2prompt.engines.tower import Tail
 from img2prompt.training import checkpoint
 from img2prompt.training.dataset import Corpus
@@ -48,12 +50,31 @@ class JointConfig:
     save_every: int = 200
 
 
+class Knowledge:
+    """What the untouched ImageNet classes say of a picture, as a hint for the captioner.
+
+    Not a module: it is never trained and no part of a checkpoint.
+    """
+
+    def __init__(self, tail: Tail, classifier: nn.Linear, vectors: np.ndarray):
+        self.tail, self.classifier, self.vectors = tail, classifier, vectors
+
+    @torch.no_grad()
+    def __call__(self, features: Tensor) -> Tensor:
+        """Trunk features → mean of the class names' vectors, weighted by probability: (N, 384)."""
+        logits = self.classifier(self.tail(features).mean((2, 3)))
+        return torch.from_numpy(blend_names(logits.float().softmax(1).numpy(), self.vectors))
+
+
 class JointModel(nn.Module):
     """What is trained together: tail → captioner → locator."""
 
-    def __init__(self, tail: Tail, captioner: Captioner, locator: Locator):
+    def __init__(
+        self, tail: Tail, captioner: Captioner, locator: Locator, knowledge: Knowledge | None = None
+    ):
         super().__init__()
         self.tail, self.captioner, self.locator = tail, captioner, locator
+        self.knowledge = knowledge
         self.scale = nn.Parameter(torch.tensor(math.log(20.0)))
         for module in tail.modules():
             if isinstance(module, nn.Conv2d) and module.groups > 1:
@@ -63,7 +84,7 @@ class JointModel(nn.Module):
         """Trunk features → grid and memory; `hide` is the share of cells kept from the captioner."""
         grid = self.tail(features)
         seen = grid * (torch.rand(len(grid), 1, *grid.shape[2:]) >= hide) if hide else grid
-        return grid, self.captioner.memory(seen)
+        return grid, self.captioner.memory(seen, self.knowledge and self.knowledge(features))
 
 
 def contrastive(images: Tensor, texts: Tensor, bank: Tensor, scale: Tensor) -> Tensor:
