@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+from img2prompt.captions.alt_text import alt_text
+from img2prompt.captions.compose import compose
+from img2prompt.captions.facts import see
+from img2prompt.captions.hashtags import hashtags
+from img2prompt.captions.post import Choices, Seen, Variant
+from img2prompt.captions.rewriter import Draft, Rewriter, TemplateRewriter
+from img2prompt.captions.sentence import as_sentence
+from img2prompt.captions.templates import tones
 
-def as_sentence(text: str) -> str:
-    """A caption as a sentence: first letter in upper case, a full stop at the end.
-
-    >>> as_sentence("a brown dog runs on the beach")
-    'A brown dog runs on the beach.'
-    """
-    text = text.strip()
-    if not text:
-        return ""
-    stop = "" if text.endswith((".", "!", "?", "…")) else "."
-    return text[0].upper() + text[1:] + stop
+__all__ = [
+    "Choices",
+    "Draft",
+    "Rewriter",
+    "Seen",
+    "TemplateRewriter",
+    "Variant",
+    "alt_text",
+    "as_sentence",
+    "compose",
+    "hashtags",
+    "see",
+    "tones",
+]
