@@ -26,6 +26,10 @@ class Engine(Protocol):
     def vocabulary(self) -> Mapping[str, int] | None:
         """The words that readable flavors are made of; None where all flavors are ranked."""
 
+    @property
+    def mean_embedding(self) -> np.ndarray | None:
+        """(384,) unit vector, the training pictures' mean in MiniLM space; None without a regressor."""
+
     def encode(self, images: Sequence[Image.Image]) -> Any:
         """Look at N RGB pictures."""
 

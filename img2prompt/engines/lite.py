@@ -42,6 +42,7 @@ class LiteNet(nn.Module):
         self.locator = Locator(GRID_WIDTH + config.width)
         self.regressor = Regressor(GRID_WIDTH + config.width)
         self.style = nn.Linear(STYLE_WIDTH, SENTENCE_WIDTH)
+        self.register_buffer("mean_embedding", torch.zeros(SENTENCE_WIDTH))
 
 
 @dataclass(frozen=True)
@@ -92,6 +93,11 @@ class LiteEngine:
             part.to(memory_format=torch.channels_last)
         self.class_vectors = stored_vectors(self, "imagenet", names)
         self.naming = imagenet.Naming(names, self._similar)
+
+    @property
+    def mean_embedding(self) -> np.ndarray:
+        """(384,) unit vector: the mean of the training captions, the answer for an unseen picture."""
+        return self.net.get_buffer("mean_embedding").cpu().numpy()
 
     @property
     def vocabulary(self) -> Mapping[str, int]:

@@ -21,7 +21,7 @@ from img2prompt.engines.tower import GRID_WIDTH, Trunk
 from img2prompt.sentences import SentenceEncoder
 from img2prompt.training import export, features, joint, readout, selfcritical, style
 from img2prompt.training.backbone import imagenet_backbone
-from img2prompt.training.dataset import Corpus, build_corpus, caption_vectors
+from img2prompt.training.dataset import Corpus, build_corpus, caption_vectors, mean_embedding
 from img2prompt.training.words import build_tokenizer
 
 # Source folder, splits to learn from, views of its pictures to cache.
@@ -119,6 +119,7 @@ def main() -> None:
         head,
         args.run / "tokenizer.json",
         class_names,
+        mean_embedding(sources[0]),
         sentences,
         {
             "joint": asdict(first),

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from tokenizers import Tokenizer
 
 from img2prompt.datasets.pairs import Pair, PairsFolder
@@ -60,3 +61,9 @@ def build_corpus(
     """Tokenise the captions of these pairs and put everything side by side."""
     tokens = [torch.tensor([encode(tokenizer, text, length) for text in pair.texts]) for pair in pairs]
     return Corpus(pairs, views, tokens, [vectors[pair.name] for pair in pairs])
+
+
+def mean_embedding(corpus: Corpus) -> torch.Tensor:
+    """(384,) unit vector: the mean of the pictures' mean caption vectors."""
+    means = torch.stack([F.normalize(vectors.mean(0), dim=0) for vectors in corpus.vectors])
+    return F.normalize(means.mean(0), dim=0)

@@ -77,6 +77,7 @@ def export(
     style: StyleHead,
     tokenizer_file: Path,
     class_names: list[str],
+    mean_embedding: torch.Tensor,
     sentences: SentenceEncoder,
     training: dict[str, Any],
 ) -> None:
@@ -101,6 +102,7 @@ def export(
         for part, state in parts.items()
         for name, value in state.items()
     }
+    weights["mean_embedding"] = mean_embedding.half()
     save_file(weights, folder / "model.safetensors")
     save_arrays(label_vectors(sentences, class_names), folder / "labels.safetensors")
     shutil.copyfile(tokenizer_file, folder / "tokenizer.json")
