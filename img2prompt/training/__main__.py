@@ -33,7 +33,7 @@ PHOTOS_FOR_STYLE = 400
 # learning rate and with more kept from the captioner, because by then it overfits.
 FIRST = joint.JointConfig()
 AGAIN = joint.JointConfig(
-    steps=1700,
+    steps=1350,
     images=(24, 72),
     rate=4e-4,
     tail_rate=1.2e-4,
@@ -105,9 +105,7 @@ def main() -> None:
 
     photos = PairsFolder(args.data / "coco40k")
     names = [pair.name for pair in photos.select("train", PHOTOS_FOR_STYLE)]
-    head, folds = style.train(
-        PairsFolder(args.data / "sdxl_styles"), photos, names, trunk, imagenet_tail, sentences
-    )
+    head, folds = style.train(PairsFolder(args.data / "sdxl_styles"), photos, names, trunk, model, sentences)
 
     export.export(
         args.out,

@@ -21,11 +21,12 @@ from img2prompt.engines.tower import Tail, Trunk
 from img2prompt.labels import digest, pack, readable_labels
 from img2prompt.sentences import SentenceEncoder
 from img2prompt.training.joint import JointModel
-from img2prompt.training.style import StyleHead
+from img2prompt.training.style import SUBJECT_SHARE, StyleHead
 from img2prompt.training.words import clean
 
 # How the engine weighs its parts; chosen on the dev sets, see MODEL_CARD.md.
 CHOICES = {
+    "subject_share": SUBJECT_SHARE,  # of what is shown in the style vector
     "regressed_share": 0.5,  # of the regressed vector in the content vector, beside the located one
     "class_share": 0.25,  # of the named classes in it
     "fit_share": 0.5,  # of the content vector in the choice among caption candidates
@@ -103,6 +104,7 @@ def export(
         for name, value in state.items()
     }
     weights["mean_embedding"] = mean_embedding.half()
+    weights["subject_mean"] = torch.from_numpy(style.subject_mean).half()
     save_file(weights, folder / "model.safetensors")
     save_arrays(label_vectors(sentences, class_names), folder / "labels.safetensors")
     shutil.copyfile(tokenizer_file, folder / "tokenizer.json")

@@ -34,6 +34,7 @@ class SelfCriticalConfig:
     words: int = 18  # where a sample is cut; its missing EOS costs reward
     rate: float = 4e-5
     warmup: int = 20
+    hide: float = 0.15  # share of grid cells kept from the captioner: it knows these photos too well
     share: float = 0.35  # of the new weights in the final ones
     seed: int = 2
     save_every: int = 40
@@ -66,7 +67,7 @@ def train(model: JointModel, corpora: list[Corpus], config: SelfCriticalConfig, 
             chosen = [(which, index) for which, batch in enumerate(indices) for index in batch]
             features = [corpus.features(batch) for corpus, batch in zip(corpora, indices, strict=True)]
             with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16):
-                memory = model.look(torch.cat(features))[1]
+                memory = model.look(torch.cat(features), config.hide)[1]
                 sampled = captioner.sample(memory, config.samples, length)
             scores = torch.tensor(
                 [

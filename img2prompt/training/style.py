@@ -3,7 +3,10 @@
 Input: mean and deviation of every channel after each trunk stage (the texture
 statistics of Gatys et al., 2016, without their cross terms) beside the pooled ImageNet
 features. Output: the MiniLM vector of the style's description. Ridge regression in
-closed form; its strength is chosen by cross-validation on the training styles.
+closed form, kept within the main directions of what words about style can say; its
+strength is chosen by cross-validation on the training styles. Descriptions name
+subjects too ("robots", "mythological themes"), so the engine adds a little of what the
+picture shows.
 """
 
 from __future__ import annotations
@@ -18,15 +21,20 @@ from PIL import Image
 from tqdm import tqdm
 
 from img2prompt.datasets.pairs import PairsFolder
+from img2prompt.engines.heads import pool
 from img2prompt.engines.tower import Tail, Trunk, to_tensor, trunk_statistics
+from img2prompt.labels import read_labels
 from img2prompt.sentences import SentenceEncoder
 from img2prompt.training.features import augment
+from img2prompt.training.joint import JointModel
 
 PHOTO = "a photo, photorealism, photography"
 GREY_PHOTO = "a black and white photo, monochrome photography"
 STRENGTHS = (0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
 PHOTO_WEIGHT, GREY_WEIGHT = 80.0, 15.0  # of all photos together; a styled picture weighs 1
 COPIES = 4  # augmented copies of each styled picture
+DIRECTIONS = 80  # of MiniLM space that the head may answer in
+SUBJECT_SHARE = 0.4  # of what the picture shows, beside how it looks
 
 
 def held_out(name: str) -> bool:
@@ -46,6 +54,7 @@ class StyleHead:
     deviation: np.ndarray  # (F,)
     weight: np.ndarray  # (F, 384)
     bias: np.ndarray  # (384,)
+    subject_mean: np.ndarray  # (384,) mean of `subjects` over the drawn styles
 
 
 @torch.inference_mode()
@@ -60,10 +69,36 @@ def style_features(images: list[Image.Image], trunk: Trunk, tail: Tail) -> np.nd
     return np.concatenate(rows)
 
 
-def ridge(x: np.ndarray, y: np.ndarray, weights: np.ndarray, drawn: np.ndarray, strength: float) -> StyleHead:
+@torch.inference_mode()
+def subjects(images: list[Image.Image], trunk: Trunk, model: JointModel) -> np.ndarray:
+    """(N, 384) what RGB pictures show: located vector and class names together."""
+    assert model.knowledge is not None
+    rows = []
+    for start in range(0, len(images), 32):
+        x = trunk(torch.stack([to_tensor(i) for i in images[start : start + 32]]))
+        rows.append((model.locator(pool(*model.look(x))) + model.knowledge(x)).numpy())
+    return np.concatenate(rows)
+
+
+def main_directions(vectors: np.ndarray, count: int) -> np.ndarray:
+    """(384, 384) projection on the principal components of these vectors."""
+    components = np.linalg.eigh(np.cov(vectors.T))[1][:, -count:]
+    return components @ components.T
+
+
+def ridge(
+    x: np.ndarray,
+    y: np.ndarray,
+    weights: np.ndarray,
+    drawn: np.ndarray,
+    strength: float,
+    directions: np.ndarray,
+    subject_mean: np.ndarray,
+) -> StyleHead:
     """Weighted ridge regression of y (N, 384) on x (N, F), in the dual form since N < F.
 
-    `drawn` (N,) marks the rows whose mean is taken off: all but the photos.
+    `drawn` (N,) marks the rows whose mean is taken off: all but the photos. Answers
+    are projected on `directions` (384, 384).
     """
     share = weights / weights.sum()
     mean = share @ x
@@ -74,18 +109,19 @@ def ridge(x: np.ndarray, y: np.ndarray, weights: np.ndarray, drawn: np.ndarray, 
     bias = share @ y - np.average(y[drawn], axis=0, weights=weights[drawn])
     gram = zw @ zw.T
     solved = np.linalg.solve(gram + strength * np.trace(gram) / len(gram) * np.eye(len(gram)), yw)
-    return StyleHead(mean, deviation, zw.T @ solved, bias)
+    return StyleHead(mean, deviation, zw.T @ solved @ directions, bias @ directions, subject_mean)
 
 
-def predict(head: StyleHead, x: np.ndarray) -> np.ndarray:
-    """(N, F) → (N, 384) unit vectors."""
+def predict(head: StyleHead, x: np.ndarray, subject: np.ndarray) -> np.ndarray:
+    """Style features (N, F) and subjects (N, 384) → (N, 384) of no particular length, as the engine does."""
     y = ((x - head.mean) / head.deviation) @ head.weight + head.bias
-    return y / np.linalg.norm(y, axis=1, keepdims=True)
+    look = y / np.linalg.norm(y, axis=1, keepdims=True)
+    return look + SUBJECT_SHARE * (subject - head.subject_mean)
 
 
 def top5(predicted: np.ndarray, texts: np.ndarray, right: np.ndarray) -> float:
     """Share of pictures whose own text is among the five nearest of all texts."""
-    scores = predicted @ texts.T
+    scores = predicted @ texts.T  # the predictions' lengths don't matter to the order
     rank = (scores > scores[np.arange(len(right)), right][:, None]).sum(1)
     return float((rank < 5).mean())
 
@@ -95,7 +131,7 @@ def train(
     photos: PairsFolder,
     photo_names: list[str],
     trunk: Trunk,
-    tail: Tail,
+    model: JointModel,
     sentences: SentenceEncoder,
 ) -> tuple[StyleHead, dict[str, float]]:
     """Fit the head on the training styles and on plain photos, in colour and in grey."""
@@ -125,20 +161,28 @@ def train(
         targets += [photo, grey]
         weights += [PHOTO_WEIGHT / len(photo_names), GREY_WEIGHT / len(photo_names)]
         groups += [-1, -1]
-    x, y = style_features(images, trunk, tail), np.stack(targets)
+    assert model.knowledge is not None
+    x, y = style_features(images, trunk, model.knowledge.tail), np.stack(targets)
     w, g = np.array(weights), np.array(groups)
     folds = np.array([hashlib.sha256(str(i).encode()).digest()[0] % 5 for i in g])
     right = np.array([number[pair.name] for pair in learned])
     plain_rows = np.arange(0, len(learned) * (1 + COPIES), 1 + COPIES)
+    subject = subjects([images[row] for row in plain_rows], trunk, model)
+    subject_mean = subject.mean(0)
+    words = [label for table in ("mediums", "movements") for label in read_labels(table)]
+    directions = main_directions(np.concatenate([texts[right], sentences.encode(words)]), DIRECTIONS)
+
+    def fit(kept: np.ndarray, strength: float) -> StyleHead:
+        return ridge(x[kept], y[kept], w[kept], g[kept] >= 0, strength, directions, subject_mean)
+
     scores = {}
     for strength in STRENGTHS:
         predicted = np.zeros((len(learned), y.shape[1]))
         for fold in range(5):
             test = plain_rows[folds[plain_rows] == fold]
             kept = (folds != fold) | (g < 0)
-            predicted[test // (1 + COPIES)] = predict(
-                ridge(x[kept], y[kept], w[kept], g[kept] >= 0, strength), x[test]
-            )
+            own = test // (1 + COPIES)
+            predicted[own] = predict(fit(kept, strength), x[test], subject[own])
         scores[f"{strength:g}"] = top5(predicted, texts, right)
     best = max(scores, key=lambda s: scores[s])
-    return ridge(x, y, w, g >= 0, float(best)), scores
+    return fit(np.ones(len(x), bool), float(best)), scores
