@@ -1,14 +1,16 @@
-"""The first page: one photo in, words out."""
+"""The first page: photos in, posts out."""
 
 import streamlit as st
 
-from img2prompt.captions import as_sentence
 from img2prompt.errors import Img2PromptError
 from img2prompt.settings import Settings
-from img2prompt.web import frame, model, photo, words
+from img2prompt.web import choices, frame, model, photos, posts, words
+from img2prompt.web.translate import t
 
-frame.begin("Captioning for Instagram")
-st.markdown("Choose a photo, press the button, copy the words.")
+frame.begin(t("title"))
+st.markdown(t("intro"))
+wanted = choices.ask()
+frame.end()
 
 try:
     settings = Settings.load()
@@ -19,33 +21,27 @@ model.start_loading()
 
 left, right = st.columns(2, gap="medium")
 with left:
-    photo.uploader(settings)
+    photos.sources(settings)
 with right:
-    photo.samples(settings)
+    photos.samples()
 
-chosen = photo.current_photo()
-if chosen is None:
+chosen = photos.chosen(settings)
+if not chosen:
     words.explain()
     st.stop()
 
 st.space("xxsmall")
 left, right = st.columns(2, gap="medium")
-with left, st.container(key="picture"):
-    st.image(chosen.preview)
-    start = st.button("Start Captioning", type="primary", width="stretch")
-
+with left:
+    photos.show(chosen)
+    start = st.button(t("start"), type="primary", width="stretch")
 with right:
     if start:
         try:
-            pipeline = model.shared_pipeline()
-            with st.spinner("Reading the picture…"):
-                chosen.result = pipeline(chosen.picture)[0]
+            model.look_at(chosen)
         except Img2PromptError as error:
             frame.show_error(error)
-    if chosen.result:
-        words.copyable("Caption", as_sentence(chosen.result.caption), large=True)
-        words.copyable("Prompt", chosen.result.prompt)
-        words.bars(chosen.result.labels)
-with left:
-    if chosen.result:
-        st.caption(f"Read by the {chosen.result.engine} engine in {chosen.result.seconds:.2f} s.")
+    if looked_at := all(photo.result for photo in chosen):
+        words.show(chosen)
+if looked_at:
+    posts.show(chosen, wanted)

@@ -6,11 +6,27 @@ from pathlib import Path
 
 import streamlit as st
 
+from img2prompt.web import components, translate
+from img2prompt.web.translate import t
+
 ASSETS = Path(__file__).parents[2] / "assets"
 
+_LANGUAGE = components.register("language")
+
 _STYLE = """<style>
+    :root:lang(ko) { word-break: keep-all; }
     .stMainBlockContainer { max-width: 66rem; }
-    [data-testid="stFileUploaderDropzoneInstructions"] span { white-space: normal; }
+    /* The words are replaced in photos.py. */
+    [data-testid="stFileUploaderDropzone"] > span button p,
+    [data-testid="stFileUploaderDropzoneInstructions"] span {
+        white-space: normal; font-size: 0;
+    }
+    [data-testid="stFileUploaderDropzone"] > span button p::after,
+    [data-testid="stFileUploaderDropzoneInstructions"] span::after {
+        font-size: 0.875rem;
+    }
+    /* The theme's primary color on its own tint has too little contrast to read. */
+    [data-selected="true"] p { color: light-dark(#0b5f58, #8fdcd3); }
     .st-key-picture img { width: auto !important; max-height: min(26rem, 55vh); }
     [class*="st-key-sample-"] button {
         width: 7rem; height: 4.375rem; align-items: end; color: #fff; border: 0;
@@ -19,7 +35,12 @@ _STYLE = """<style>
     [class*="st-key-sample-"] button:is(:hover, :focus-visible) {
         outline: 3px solid var(--st-primary-color, #15857b);
     }
+    .st-key-pictures img { height: 7rem; object-fit: cover; }
+    .stColumn:has(.st-key-preview) { position: sticky; top: 4.5rem; align-self: flex-start; }
+    .st-key-post { padding: 0; overflow: hidden; }
+    @media (min-width: 48.0625rem) { .st-key-where-choices-are { display: none; } }
     @media (max-width: 40rem) { .stMain h1 { font-size: 1.75rem; } }
+    @media (max-width: 40rem) or (max-height: 50rem) { .stColumn:has(.st-key-preview) { position: static; } }
 </style>"""
 
 
@@ -29,8 +50,15 @@ def begin(title: str) -> None:
     st.logo(str(ASSETS / "logo.svg"), size="large", icon_image=str(ASSETS / "mark.svg"))
     st.html(_STYLE)
     with st.sidebar:
-        st.caption("Photos stay in the memory of the machine that runs this app: never saved, sent nowhere.")
+        translate.switch()
     st.title(title, anchor=False)
+
+
+def end() -> None:
+    """What every page closes with."""
+    with st.sidebar:
+        st.caption(t("privacy"))
+        _LANGUAGE(key="page-language", data=translate.language())
 
 
 def show_error(error: Exception | str) -> None:

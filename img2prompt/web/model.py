@@ -7,6 +7,10 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
+from img2prompt.captions import see
+from img2prompt.web.photos import Photo
+from img2prompt.web.translate import t
+
 if TYPE_CHECKING:
     from img2prompt import Pipeline
 
@@ -38,8 +42,25 @@ def shared_pipeline() -> Pipeline:
     try:
         if loading.done():
             return loading.result()
-        with st.spinner("Loading the model, the first time only…"):
+        with st.spinner(t("loading")):
             return loading.result()
     except Exception:
         start_loading.clear()
         raise
+
+
+def look_at(photos: list[Photo]) -> None:
+    """Let the model look at each photo that it has not seen yet, and keep what it says there.
+
+    Raises
+    ------
+    Img2PromptError
+        When the pipeline cannot be loaded.
+    """
+    unseen = [photo for photo in photos if photo.result is None]
+    pipeline = shared_pipeline()
+    with st.spinner(t("reading", count=len(unseen))):
+        results = pipeline([photo.picture for photo in unseen])
+    for photo, result in zip(unseen, results, strict=True):
+        photo.seen = see(result, photo.picture)
+        photo.result = result

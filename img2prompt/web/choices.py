@@ -1,0 +1,44 @@
+"""What the visitor wants of a post: the sidebar."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import streamlit as st
+
+from img2prompt.captions import Choices, tones
+from img2prompt.captions.post import EMOJI, GOALS, LENGTHS, MAX_HASHTAGS, MAX_NOTE
+from img2prompt.web.translate import t
+
+MOST_VARIANTS = 10  # more than that nobody reads on a page
+
+
+def ask() -> Choices:
+    """Ask in the sidebar; sensible without touching anything."""
+    default = Choices()
+    with st.sidebar:
+        tone = _one_of(st.pills, "tone", tones(), default.tone)
+        goal = _one_of(st.pills, "goal", GOALS, default.goal)
+        length = _one_of(st.segmented_control, "length", LENGTHS, default.length)
+        emoji = _one_of(st.segmented_control, "emoji", EMOJI, default.emoji)
+        hashtags = st.slider(
+            t("hashtags"), 0, MAX_HASHTAGS, default.hashtags, help=t("hashtags.help"), key="hashtags"
+        )
+        variants = st.slider(t("variants"), 1, MOST_VARIANTS, default.variants, key="variants")
+        note = st.text_input(
+            t("note"), max_chars=MAX_NOTE, placeholder=t("note.placeholder"), help=t("note.help"), key="note"
+        )
+    return Choices(tone, goal, emoji, length, hashtags, variants, note)
+
+
+def _one_of(control: Callable, name: str, options: Sequence[str], default: str) -> str:
+    names = {option: t(f"{name}.{option}") for option in options}
+    return control(
+        t(name),
+        options,
+        default=default,
+        required=True,
+        format_func=names.__getitem__,
+        key=name,
+        width="stretch",
+    )

@@ -1,0 +1,42 @@
+
+
+// A button that copies what `text()` returns and says so, to eyes and ears.
+function setUpCopying(button, status, strings, text) {
+    const show = (label, name, message, done) => {
+        button.textContent = label;
+        button.classList.toggle("done", done);
+        button.setAttribute("aria-label", name);
+        status.textContent = message;
+    };
+    const rest = () => show(strings.copy, strings.copy_name, "", false);
+    clearTimeout(button.timer);
+    rest();
+    button.onclick = async () => {
+        if (await copy(text())) show(strings.copied, strings.copied_name, strings.copied_message, true);
+        else show(strings.not_copied, strings.not_copied, strings.not_copied_message, false);
+        button.focus();
+        clearTimeout(button.timer);
+        button.timer = setTimeout(rest, 2500);
+    };
+}
+
+async function copy(text) {
+    try {
+        await navigator.clipboard.writeText(text);
+        return true;
+    } catch {
+        // No clipboard API without https, unless on localhost: the old way still works.
+        const area = document.createElement("textarea");
+        area.value = text;
+        area.style.cssText = "position: fixed; opacity: 0";
+        document.body.append(area);
+        area.select();
+        const copied = document.execCommand("copy");
+        area.remove();
+        return copied;
+    }
+}
+
+function make(tag, name = "", text = "") {
+    return Object.assign(document.createElement(tag), { className: name, textContent: text });
+}

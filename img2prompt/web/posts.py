@@ -1,0 +1,138 @@
+"""The finished posts: a card for each, a preview of one, alt text, all as a file."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field, replace
+
+import streamlit as st
+
+from img2prompt.captions import Choices, alt_text, compose
+from img2prompt.captions.post import HOOK_LIMIT, POST_LIMIT
+from img2prompt.web import components, preview
+from img2prompt.web.photos import Photo
+from img2prompt.web.translate import t
+from img2prompt.web.words import copy_strings, copyable
+
+_CARD = components.register("card")
+
+
+@dataclass
+class Desk:
+    """What the visitor did with the posts about some photos. Posts are known by their first text."""
+
+    photos: list[Photo]
+    edits: dict[str, str] = field(default_factory=dict)  # first text → text now
+    starred: list[str] = field(default_factory=list)
+    shown: str | None = None  # the one in the preview
+    seed: int = 0
+
+    def shuffle(self) -> None:
+        self.seed += 1
+
+    def now(self, text: str) -> str:
+        """A post as it reads now."""
+        return self.edits.get(text, text)
+
+
+@st.fragment  # what happens here draws only this part again
+def show(photos: list[Photo], choices: Choices) -> None:
+    """Write posts about photos that the model has looked at, and let the visitor work on them."""
+    desk = _desk(photos)
+    seen = [photo.seen for photo in photos if photo.seen]
+    written = [variant.text for variant in compose(seen, replace(choices, seed=desk.seed))]
+    # Starred posts stay, whatever was changed or shuffled since.
+    posts = [text for text in desk.starred if text not in written] + written
+    alts = [alt_text(one) for one in seen]
+
+    st.header(t("posts"), anchor=False)
+    st.caption(t("posts.help"))
+    with st.container(key="where-choices-are"):
+        st.caption(t("posts.choices"))
+    left, right = st.columns([2, 3], gap="medium")
+    with right:
+        with st.container(horizontal=True):
+            st.button(t("shuffle"), icon=":material/shuffle:", on_click=desk.shuffle)
+            st.download_button(
+                t("download"),
+                as_text([desk.now(text) for text in posts], alts),
+                file_name="posts.txt",
+                mime="text/plain",
+                icon=":material/download:",
+                on_click="ignore",
+            )
+        shown = _shown(desk, posts)
+        for number, text in enumerate(posts, 1):
+            _card(number, text, text == shown, desk)
+    with left, st.container(key="preview"):
+        preview.show(photos, alts, desk.now(shown))
+
+    st.space("xxsmall")
+    for number, alt in enumerate(alts, 1):
+        title = t("alt") if len(alts) == 1 else t("alt.number", number=number)
+        copyable(title, alt, f"alt-{number}")
+    st.caption(t("alt.help"))
+
+
+def as_text(posts: list[str], alts: list[str]) -> str:
+    """Posts and alt texts as a file for people to read."""
+    parts = [(t("post", number=number), text) for number, text in enumerate(posts, 1)]
+    parts += [(t("alt.number", number=number), text) for number, text in enumerate(alts, 1)]
+    return "\n\n\n".join(f"— {title} —\n\n{text}" for title, text in parts) + "\n"
+
+
+def _desk(photos: list[Photo]) -> Desk:
+    """The desk of these photos; other photos get a new one."""
+    desk = st.session_state.get("desk")
+    if desk is None or desk.photos != photos:
+        desk = st.session_state.desk = Desk(photos)
+    return desk
+
+
+def _shown(desk: Desk, posts: list[str]) -> str:
+    """The post that was asked for, else the first starred one, else the first."""
+    candidates = [desk.shown, *desk.starred, *posts]
+    return next(text for text in candidates if text in posts)
+
+
+def _card(number: int, text: str, shown: bool, desk: Desk) -> None:
+    key = f"card-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
+
+    def edit() -> None:
+        desk.edits[text] = st.session_state[key].text
+        desk.shown = text
+
+    def star() -> None:
+        desk.starred = [other for other in desk.starred if other != text]
+        if st.session_state[key].star:
+            desk.starred.append(text)
+            desk.shown = text
+
+    def choose() -> None:
+        desk.shown = text
+
+    title = t("post", number=number)
+    _CARD(
+        key=key,
+        data={
+            "text": desk.now(text),
+            "starred": text in desk.starred,
+            "shown": shown,
+            "limits": {"first": HOOK_LIMIT, "all": POST_LIMIT},
+            "strings": copy_strings(title)
+            | {
+                "title": title,
+                "text_name": t("post.text", number=number),
+                "star_name": t("post.star", number=number),
+                "show": t("post.show"),
+                "show_name": t("post.show.name", number=number),
+                "first": t("post.first"),
+                "first_over": t("post.first.over", most=HOOK_LIMIT),
+                "all": t("post.all"),
+                "all_over": t("post.all.over", most=POST_LIMIT),
+            },
+        },
+        on_text_change=edit,
+        on_star_change=star,
+        on_show_change=choose,
+    )

@@ -1,0 +1,76 @@
+"""The catalogues: every text the page asks for, in every language, and no other."""
+
+import ast
+import re
+from pathlib import Path
+from string import Formatter
+
+import pytest
+
+import img2prompt.web
+from img2prompt.captions import tones
+from img2prompt.captions.post import EMOJI, GOALS, LENGTHS
+from img2prompt.prompts import SHOWN
+from img2prompt.web.photos import SAMPLES
+from img2prompt.web.translate import LANGUAGES, catalogue
+
+WEB = Path(img2prompt.web.__file__).parent
+EXPLAINED = ("posts", "prompt", "labels")
+# Keys that are put together while the page runs, with what stands at {}.
+FAMILIES = {
+    "tone.{}": tones(),
+    "goal.{}": GOALS,
+    "length.{}": LENGTHS,
+    "emoji.{}": EMOJI,
+    "sample.{}": SAMPLES,
+    "labels.{}": SHOWN,
+    "explain.{}": EXPLAINED,
+    "explain.{}.meaning": EXPLAINED,
+    "paste.{}": ("button", "keys", "nothing", "file"),
+}
+CHOICES = ("tone", "goal", "length", "emoji")  # `choices.py` names these controls and their options by key
+
+
+def keys_asked_for() -> set[str]:
+    """Every key that app.py and the web package hand to `t`."""
+    keys = {*CHOICES}
+    for path in [WEB.parents[1] / "app.py", *WEB.rglob("*.py")]:
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "t":
+                keys |= _keys(node.args[0])
+    return keys
+
+
+def _keys(argument: ast.expr) -> set[str]:
+    if isinstance(argument, ast.Constant):
+        return {argument.value}
+    if isinstance(argument, ast.JoinedStr):
+        family = "".join(part.value if isinstance(part, ast.Constant) else "{}" for part in argument.values)
+        if family == "{}.{}":
+            return {f"{name}.{value}" for name in CHOICES for value in FAMILIES[f"{name}.{{}}"]}
+        return {family.format(value) for value in FAMILIES[family]}
+    assert isinstance(argument, ast.Name), ast.unparse(argument)  # a name of CHOICES
+    return set()
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_no_key_is_missing_and_none_unused(language):
+    asked, known = keys_asked_for(), set(catalogue(language))
+    assert not asked - known, "missing"
+    assert not known - asked, "unused"
+
+
+def test_languages_take_the_same_values():
+    def values(text: str) -> set[str]:
+        return {name for _, name, _, _ in Formatter().parse(text) if name is not None}
+
+    for key, text in catalogue("en").items():
+        for language in LANGUAGES:
+            translated = catalogue(language)[key]
+            assert translated.strip(), key
+            assert values(translated) == values(text), key
+
+
+def test_korean_is_korean():
+    for key, text in catalogue("ko").items():
+        assert re.search("[가-힣]", text) or key == "note.placeholder", key
