@@ -11,7 +11,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
@@ -22,7 +22,10 @@ from rich.table import Table
 from rich.text import Text
 
 from img2prompt import __version__
-from img2prompt.captions import as_sentence
+from img2prompt.captions import Choices, alt_text, as_sentence, compose, see, tones
+from img2prompt.captions.post import EMOJI, GOALS, LENGTHS, MAX_HASHTAGS, MAX_VARIANTS, Variant
+from img2prompt.captions.templates import load_tone
+from img2prompt.cli_batch import commands as batch_commands
 from img2prompt.errors import ConfigError, DataError, ImageError, Img2PromptError, WeightsError
 from img2prompt.settings import ENGINES, STYLES, Settings
 
@@ -46,6 +49,7 @@ evaluation = typer.Typer(
     no_args_is_help=True,
 )
 app.add_typer(evaluation, name="evaluate")
+app.add_typer(batch_commands)
 
 Paths = Annotated[list[str], typer.Argument(metavar="PATH...", help="Pictures; - reads one from stdin.")]
 EngineName = Annotated[str | None, typer.Option("--engine", help=f"One of {', '.join(ENGINES)}.")]
@@ -90,6 +94,51 @@ def caption(
             print(json.dumps(as_record(path, answer)), flush=True)
         elif not isinstance(answer, ImageError):
             show(path, answer, several=len(paths) > 1)
+    finish(failed, len(paths))
+
+
+@app.command()
+def post(
+    paths: Paths,
+    tone: Annotated[str, typer.Option("--tone", help=f"One of {', '.join(tones())}.")] = Choices.tone,
+    goal: Annotated[str, typer.Option("--goal", help=f"One of {', '.join(GOALS)}.")] = Choices.goal,
+    emoji: Annotated[str, typer.Option("--emoji", help=f"One of {', '.join(EMOJI)}.")] = Choices.emoji,
+    length: Annotated[str, typer.Option("--length", help=f"One of {', '.join(LENGTHS)}.")] = Choices.length,
+    hashtags: Annotated[
+        int, typer.Option("--hashtags", help=f"At most so many, 0 to {MAX_HASHTAGS}.")
+    ] = Choices.hashtags,
+    variants: Annotated[
+        int, typer.Option("--variants", help=f"How many, 1 to {MAX_VARIANTS}.")
+    ] = Choices.variants,
+    note: Annotated[
+        str, typer.Option("--note", help="Your own words: place, names, occasion.")
+    ] = Choices.note,
+    seed: Annotated[int, typer.Option("--seed", help="Another seed, other variants.")] = Choices.seed,
+    engine: EngineName = None,
+    device: Device = None,
+    as_json: AsJson = False,
+) -> None:
+    """Write Instagram posts and the alt text for each picture."""
+    check_stdin(paths)
+    choices = Choices(tone, goal, emoji, length, hashtags, variants, note, seed)
+    load_tone(tone)  # an unknown one is reported before the model is loaded
+    pipeline = load(engine=engine, device=device)
+    failed = 0
+    for path, look in looks(pipeline, paths):
+        if isinstance(look, ImageError):
+            failed += 1
+            complain(look)
+            if as_json:
+                print(json.dumps(as_record(path, look)), flush=True)
+            continue
+        picture, result = look
+        seen = see(result, picture)
+        found = compose(seen, choices)
+        if as_json:
+            record = {"path": path, "alt_text": alt_text(seen), "variants": [asdict(one) for one in found]}
+            print(json.dumps(record), flush=True)
+        else:
+            show_posts(path, alt_text(seen), found, several=len(paths) > 1)
     finish(failed, len(paths))
 
 
@@ -177,7 +226,15 @@ def load(**overrides: Any) -> Pipeline:
 
 
 def answers(pipeline: Pipeline, paths: Sequence[str]) -> Iterator[tuple[str, Result | ImageError]]:
-    """What the pipeline says about each path, in order, as each batch finishes.
+    """What the pipeline says about each path, in order, as each batch finishes."""
+    for path, look in looks(pipeline, paths):
+        yield path, look if isinstance(look, ImageError) else look[1]
+
+
+def looks(
+    pipeline: Pipeline, paths: Sequence[str]
+) -> Iterator[tuple[str, tuple[Image.Image, Result] | ImageError]]:
+    """Each path's picture and what the pipeline says about it, in order, as each batch finishes.
 
     A path that holds no picture is answered with its error and never reaches the model.
     """
@@ -190,7 +247,7 @@ def answers(pipeline: Pipeline, paths: Sequence[str]) -> Iterator[tuple[str, Res
                 yield path, image
             else:
                 result = next(results)
-                yield path, replace(result, seconds=seconds + result.seconds)
+                yield path, (image, replace(result, seconds=seconds + result.seconds))
 
 
 def open_timed(pipeline: Pipeline, path: str) -> tuple[Image.Image | ImageError, float]:
@@ -231,6 +288,22 @@ def show(path: str, result: Result, several: bool) -> None:
     for table, matches in result.labels.items():
         write(f"{table:<10}{', '.join(f'{match.label} {match.score:.2f}' for match in matches)}")
     write(f"{result.seconds:.2f} s, {result.engine} engine", "dim")
+    if several:
+        write("")
+
+
+def show_posts(path: str, alt: str, variants: Sequence[Variant], several: bool) -> None:
+    """Posts for people: a number above each, the alt text below them all."""
+    if several:
+        write(path, "bold cyan")
+    for number, variant in enumerate(variants, 1):
+        write(f"[{number}]", "dim")
+        hook, *rest = variant.text.split("\n")
+        write(hook, "bold")
+        for line in rest:
+            write(line)
+        write("")
+    write(f"alt text  {alt}")
     if several:
         write("")
 

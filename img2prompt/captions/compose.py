@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from img2prompt.captions.emoji import decorate
+from img2prompt.captions.emoji import decorate, emoji_of
 from img2prompt.captions.hashtags import hashtags
 from img2prompt.captions.limits import cut, size, tidy
 from img2prompt.captions.post import HOOK_LIMIT, MAX_NOTE, POST_LIMIT, Choices, Seen, Variant
@@ -39,21 +39,19 @@ def compose(seen: Seen | Sequence[Seen], choices: Choices, rewriter: Rewriter | 
     load_tone(choices.tone)
     drafts = (rewriter or TemplateRewriter()).write(pictures, choices)
     tags = hashtags(pictures, choices)
-    signs = topic(pictures).things
+    signs = emoji_of([thing.base for thing in topic(pictures).things])
     return [
         finish(draft, tags, signs, choices, choices.seed * choices.variants + i)
         for i, draft in enumerate(drafts)
     ]
 
 
-def finish(
-    draft: Draft, tags: tuple[str, ...], things: Sequence[str], choices: Choices, turn: int
-) -> Variant:
+def finish(draft: Draft, tags: tuple[str, ...], signs: Sequence[str], choices: Choices, turn: int) -> Variant:
     """Add the note, emoji and hashtags to a draft and keep the limits."""
     note = cut(tidy(choices.note), MAX_NOTE, mark="")
-    hook, *body, call = decorate([draft.hook, *draft.body, draft.call], things, choices, turn)
-    if note and choices.length == "line" and size(f"{hook} · {note}") <= HOOK_LIMIT:
-        hook, note = f"{hook} · {note}", ""
+    hook, *body, call = decorate(draft.hook, draft.body, draft.call, signs, choices, turn)
+    if note and choices.length == "line" and size(f"{hook} {note}") <= HOOK_LIMIT:
+        hook, note = f"{hook} {note}", ""
     hook = cut(hook, HOOK_LIMIT)
     blocks = [hook, note, " ".join(body), call]
     joint = "\n\n" if choices.length == "long" else "\n"

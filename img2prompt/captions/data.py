@@ -54,6 +54,12 @@ def replacements() -> dict[str, str]:
 
 
 @functools.cache
+def mediums() -> dict[str, str]:
+    """Label of a medium that is worth a hashtag → the hashtag, from ``words.toml``."""
+    return dict(read_toml("words.toml")["mediums"])
+
+
+@functools.cache
 def capitals() -> tuple[re.Pattern[str], dict[str, str]]:
     """A pattern of the words of ``words.toml`` that have capitals, and lower case → as written."""
     written = {

@@ -1,81 +1,166 @@
-"""English word forms: the little of grammar that captions need, from two libraries.
+"""English words: their classes and forms, as far as captions need them, from two libraries.
 
 ``lemminflect`` knows which forms a word has, ``inflect`` which article it takes. Both
-are imported when first used.
+are imported when first used. A caption is a list of lower-case words.
 """
 
 from __future__ import annotations
 
 import functools
 import re
+from collections.abc import Sequence
 from typing import Any
+
+from img2prompt.captions import data
+
+NUMBERS = frozenset("two three four five six seven eight nine ten several many few both some".split())
+DETERMINERS = NUMBERS | frozenset(
+    "a an the this that these those his her its their my our your any each every another one all no".split()
+)
+PREPOSITIONS = frozenset(
+    """in on at with of from by for to through over under across along near beside behind beneath between among amongst
+    against around into onto off down up above below inside outside past toward towards during without within next
+    underneath alongside atop upon about after before amid amidst like out away via beyond per opposite astride
+    throughout aboard""".split()
+)
+SUBORDINATORS = frozenset("as while whilst where when because so if but who which that whose".split())
+CONNECTIVES = SUBORDINATORS | frozenset("and or then than".split())
+ADVERBS = frozenset(
+    """together very just also still too not almost nearly well quickly slowly happily outdoors indoors there here now
+    apart ahead side-by-side upside closely intently currently excitedly playfully""".split()
+)
+BE = frozenset("is are was were".split())
+HAVE = frozenset("has have".split())
+RELATIVES = frozenset("that who which".split())
+PRONOUNS = frozenset(
+    "he she it they him them himself herself itself themselves someone something everyone i you we us me".split()
+)
+COLLECTIVES = frozenset("couple family team crowd pair group band trio crew class audience duo".split())
+FUNCTION_WORDS = DETERMINERS | PREPOSITIONS | CONNECTIVES | ADVERBS | BE | HAVE
+COLOURS = frozenset(
+    "black white gray grey brown tan red orange yellow green blue purple pink beige gold golden silver teal maroon".split()
+)
 
 # Words in -ing that name a thing, although a verb has the same form.
 ING_NOUNS = frozenset(
-    """building buildings ceiling clothing crossing crossings railing string ring king wing wings spring thing
-    things something nothing anything everything wedding evening morning painting paintings sling swing
-    lightning awning siding sibling siblings herring duckling earring earrings dumpling pudding icing
-    frosting topping toppings stuffing bling inning lining during mooring scaffolding bedding outing
-    flooring paneling fencing rigging landing opening clearing""".split()
+    """building ceiling clothing crossing railing string ring king wing spring thing something nothing anything
+    everything wedding evening morning painting sling swing lightning awning siding sibling herring duckling earring
+    dumpling pudding icing frosting topping stuffing bling inning lining mooring scaffolding bedding outing flooring
+    paneling fencing rigging clearing during""".split()
 )
-DIRECTIONS = frozenset("left right front back top bottom middle".split())
+# "bathing suit", "parking lot": a verb in -ing and the noun it belongs to.
+COMPOUND = re.compile(
+    r"(?:bathing|swimming|diving|wading) (?:suit|suits|trunks|pool|pools|cap|board|gear)"
+    r"|(?:climbing|hiking|fishing|skiing|riding|boxing|camping|surfing) (?:gear|equipment|wall|rod|rods|pole|poles|boots|trail|suit|ring|net)"
+    r"|(?:parking|vending|shopping|washing|sewing|slot) (?:lot|lots|machine|cart|carts|bag|bags|meter|meters|garage|space|mall|center)"
+    r"|(?:dining|living|waiting|sitting|changing|operating|playing|dressing) (?:room|table|area|hall|field)"
+    r"|(?:rocking|folding|reclining|dining) chairs?|cutting board|frying pan|(?:running|racing|walking) (?:track|path|trail|shoes|bike|car|stick)"
+)
+
+PLURALS = frozenset(
+    "people children men women kids sheep geese cattle police folks glasses sunglasses pants jeans shorts scissors "
+    "skis clothes stairs trunks goggles binoculars spectators fries".split()
+)
+UNCHANGED = frozenset(
+    "sheep glasses sunglasses pants jeans shorts scissors clothes trunks goggles binoculars people cattle police "
+    "deer fish stairs fries".split()
+)
+SINGULARS = frozenset("tennis lens gas bus grass dress canvas christmas news lacrosse series chess".split())
+IRREGULAR = {
+    "leaves": "leaf",
+    "buses": "bus",
+    "geese": "goose",
+    "wolves": "wolf",
+    "calves": "calf",
+    "skis": "ski",
+}
 
 
 @functools.cache
 def lemmas(word: str) -> dict[str, tuple[str, ...]]:
-    """Part of speech (NOUN, VERB, ADJ, ADV, …) → base forms of a word; empty for an unknown word."""
+    """Part of speech (NOUN, VERB, ADJ, ADV, …) → base forms of a word; empty for an unknown word.
+
+    Of a word with a hyphen the last part counts.
+    """
     from lemminflect import getAllLemmas
 
     found: dict[str, tuple[str, ...]] = getAllLemmas(word)
-    if not found and "-" in word:
-        return lemmas(word.rsplit("-", 1)[1]) if word.rsplit("-", 1)[1] else {}
-    return found
+    last = word.rpartition("-")[2]
+    return lemmas(last) if not found and last != word and last else found
 
 
 @functools.cache
-def inflect_verb(verb: str, tag: str) -> str:
-    """A verb's form: VBZ runs, VBG running, VBD ran, VBN run."""
+def verb_form(verb: str, tag: str) -> str:
+    """A verb's form: VBZ runs, VBG running, VBN run."""
     from lemminflect import getInflection
 
     forms = getInflection(verb, tag)
-    return forms[0] if forms else verb
-
-
-def is_gerund(word: str) -> bool:
-    """Whether a word is a verb in -ing rather than a thing."""
-    return word.endswith("ing") and word not in ING_NOUNS and ("VERB" in lemmas(word) or not lemmas(word))
+    return str(forms[0]) if forms else verb
 
 
 @functools.cache
+def caption_verb(word: str) -> str:
+    """The base form of a word that captions use as a verb; empty if they do not."""
+    bases = lemmas(word).get("VERB", ())
+    return next((base for base in bases if base in data.words("verbs")), "")
+
+
+def is_gerund(words: Sequence[str], i: int) -> bool:
+    """Whether a word is a verb in -ing, and neither a thing nor the first part of "bathing suit"."""
+    word = words[i]
+    if not word.endswith("ing") or word in ING_NOUNS or len(word) < 5:
+        return False
+    if i + 1 < len(words) and COMPOUND.fullmatch(f"{word} {words[i + 1]}"):
+        return False
+    return "VERB" in lemmas(word) or not lemmas(word)
+
+
+def is_finite_form(word: str) -> bool:
+    """Whether a word is a caption's verb in -s, as "runs"."""
+    return bool(caption_verb(word)) and word == verb_form(caption_verb(word), "VBZ")
+
+
+def is_participle(word: str) -> bool:
+    """Whether a word is a form like "covered", "worn" or "seen"."""
+    bases = lemmas(word).get("VERB", ())
+    return any(word in (verb_form(base, "VBN"), verb_form(base, "VBD")) for base in bases if base != word)
+
+
+def is_noun(word: str) -> bool:
+    """Whether a word can be a noun; a word that no dictionary knows can."""
+    if not word or word in FUNCTION_WORDS or word.endswith("'s"):
+        return False
+    known = lemmas(word)
+    return not known or "NOUN" in known or "PROPN" in known or is_person(word)
+
+
+def is_person(word: str) -> bool:
+    """Whether a word stands for a person or several."""
+    thing = data.things().get(singular(word)) or data.things().get(word)
+    return thing is not None and thing.kind == "people"
+
+
+def is_agent(word: str) -> bool:
+    """Whether a word stands for one person or animal, who does things."""
+    thing = data.things().get(word)
+    return thing is not None and thing.kind in ("people", "animals") and not is_plural(word)
+
+
 def is_plural(noun: str) -> bool:
     """Whether a noun stands for several."""
     if noun in PLURALS:
         return True
-    if noun in SINGULARS or noun.endswith(("ss", "us", "is")):
-        return False
-    return singular(noun) != noun
-
-
-PLURALS = frozenset(
-    "people children men women kids sheep geese cattle police folks glasses sunglasses pants jeans shorts "
-    "scissors skis clothes stairs trunks goggles binoculars spectators".split()
-)
-SINGULARS = frozenset("tennis lens gas bus grass dress canvas christmas news lacrosse series".split())
-UNCHANGED = frozenset(
-    "sheep glasses sunglasses pants jeans shorts scissors clothes trunks goggles binoculars people "
-    "cattle police deer fish".split()
-)
+    return noun not in SINGULARS and not noun.endswith(("ss", "us", "is")) and singular(noun) != noun
 
 
 @functools.cache
 def singular(noun: str) -> str:
     """The form for one, as far as there is another: dogs → dog, children → child, glasses → glasses."""
-    if noun in UNCHANGED or noun in SINGULARS:
+    if noun in UNCHANGED or noun in SINGULARS or "-" in noun:
         return noun
-    if "-" in noun:
-        return noun
-    forms = lemmas(noun).get("NOUN")
-    if forms:
+    if noun in IRREGULAR:
+        return IRREGULAR[noun]
+    if forms := lemmas(noun).get("NOUN"):
         return forms[0]
     if not lemmas(noun) and noun.endswith("s") and not noun.endswith(("ss", "us", "is")):
         return noun[:-1]  # frisbees, skateboarders: too new for the dictionary
@@ -85,14 +170,14 @@ def singular(noun: str) -> str:
 @functools.cache
 def plural(noun: str) -> str:
     """The form for several."""
-    if is_plural(noun):
-        return noun
-    return str(_inflect().plural_noun(noun))
+    return noun if is_plural(noun) else str(_inflect().plural_noun(noun))
 
 
-def articles(text: str) -> str:
-    """Mend a and an: "a orange" → "an orange", "an dog" → "a dog"."""
-    return re.sub(r"\b(an?) (?=(\w[\w'’-]*))", lambda found: f"{_article(found[2])} ", text)
+def written(words: Sequence[str]) -> str:
+    """Words as text: names get their capitals, and nouns the article that fits them."""
+    pattern, names = data.capitals()
+    text = pattern.sub(lambda found: names[found[0]], " ".join(words))
+    return re.sub(r"\b(an?) (?=([\w][\w'-]*))", lambda found: f"{_article(found[2])} ", text)
 
 
 @functools.cache

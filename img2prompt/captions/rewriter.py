@@ -2,20 +2,36 @@
 
 from __future__ import annotations
 
+import functools
 import random
-from collections.abc import Iterator, Sequence
+import re
+import string
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from img2prompt.captions.limits import HOOK_ROOM, size
 from img2prompt.captions.post import Choices, Seen
-from img2prompt.captions.templates import Template, load_tone
+from img2prompt.captions.templates import Template, Tone, load_tone
 from img2prompt.captions.topic import Topic, topic
 
-LONGEST_SENTENCE = 160  # of a body; a longer one is a caption gone wrong
-# Said once in a post is enough.
-SAID_ONCE = frozenset("colour colours format place first second action loved count".split())
+LONGEST_SENTENCE = 160  # UTF-16 units of a body sentence or call; a longer one is a caption gone wrong
+SENTENCES = (2, 3, 4)  # of a long post's body, in turn
+# A post speaks of these once; other slots (the scene, the subject) may come again as "the dog".
+SAID_ONCE = {
+    "colours": "colour",
+    "colour": "colour",
+    "first": "things",
+    "second": "things",
+    "definite": "definite",
+    "place": "things",
+    "action": "things",
+    "loved": "loved",
+    "format": "format",
+    "count": "count",
+}
+UNREMARKABLE = frozenset("this that with here what have from more when them then your".split())
 
 
 @dataclass(frozen=True)
@@ -31,7 +47,14 @@ class Rewriter(Protocol):
     """Writes drafts on what was seen. The composer keeps the limits, whatever is written."""
 
     def write(self, seen: Sequence[Seen], choices: Choices) -> list[Draft]:
-        """`choices.variants` different drafts; the same for the same arguments."""
+        """`choices.variants` different drafts, the same for the same arguments."""
+
+
+class Sentence(NamedTuple):
+    """A template and what became of it."""
+
+    template: Template
+    text: str
 
 
 class TemplateRewriter:
@@ -43,108 +66,110 @@ class TemplateRewriter:
 
     def write(self, seen: Sequence[Seen], choices: Choices) -> list[Draft]:
         """See `Rewriter`; fewer drafts where the pictures give too little to talk about."""
-        about = topic(seen)
-        parts = parts_of(about)
-        tone = load_tone(choices.tone)
+        return list(islice(self._drafts(topic(seen), load_tone(choices.tone), choices), choices.variants))
 
-        def filled(section: str, limit: int) -> list[tuple[Template, str]]:
-            found = [(t, t.fill(parts)) for t in tone.usable(section, about, parts)]
-            found = [pair for pair in found if size(pair[1]) <= limit] or found
-            found = list({text: (t, text) for t, text in reversed(found)}.values())  # templates may agree
-            random.Random(f"{choices.tone}/{section}/{about.sentence}").shuffle(found)
-            return found
-
-        hooks = filled("hooks", HOOK_ROOM)
-        looks, thoughts = filled("looks", LONGEST_SENTENCE), filled("thoughts", LONGEST_SENTENCE)
-        bodies = [*looks, *thoughts]
-        random.Random(f"{choices.tone}/{about.sentence}").shuffle(bodies)
-        calls = (
-            [text for _, text in filled(choices.goal, LONGEST_SENTENCE)] if choices.goal != "none" else [""]
+    def _drafts(self, about: Topic, tone: Tone, choices: Choices) -> Iterator[Draft]:
+        hooks = sentences(tone, ["hooks"], about, HOOK_ROOM)
+        looks = sentences(tone, ["looks"], about, LONGEST_SENTENCE)
+        thoughts = sentences(tone, ["thoughts"], about, LONGEST_SENTENCE)
+        goal = [] if choices.goal == "none" else [choices.goal]
+        calls = sentences(tone, goal, about, LONGEST_SENTENCE)
+        alone = choices.length == "line" and len(hooks) >= choices.variants
+        posts = (
+            [(hook,) for hook in hooks] if alone else list(pairs(hooks, shuffled([*looks, *thoughts], about)))
         )
-        if choices.length == "line" and len(hooks) >= choices.variants:
-            pairs: list[tuple[str, tuple[str, ...]]] = [(hook, ()) for _, hook in hooks]
-        else:
-            pairs = [
-                (
-                    hook[1],
-                    tuple(text for _, text in further(hook, body, looks, thoughts, choices.length, turn)),
-                )
-                for turn, (hook, body) in enumerate(walk(hooks, bodies))
-                if not repeats(hook[0], body[0])
-            ]
-        return list(islice(self._drafts(pairs, calls, choices), choices.variants))
-
-    def _drafts(
-        self, pairs: Sequence[tuple[str, tuple[str, ...]]], calls: Sequence[str], choices: Choices
-    ) -> Iterator[Draft]:
         start = choices.seed * choices.variants
-        shown = set()
-        for k in range(start, start + len(pairs)):
-            hook, body = pairs[k % len(pairs)]
-            if choices.length == "line" and body:
-                hook, body = f"{hook} {body[0]}", ()
-            if (hook, body) not in shown:
-                shown.add((hook, body))
-                yield Draft(hook, body, calls[k % len(calls)])
+        for turn in range(start, start + len(posts)):
+            hook, *body = posts[turn % len(posts)]
+            if choices.length == "long":
+                body = lengthened(hook, body, looks, thoughts, turn)
+            call = next(agreeing([hook, *body], rotated(calls, turn)), None)
+            text = (
+                " ".join(sentence.text for sentence in (hook, *body))
+                if choices.length == "line"
+                else hook.text
+            )
+            below = () if choices.length == "line" else tuple(sentence.text for sentence in body)
+            yield Draft(text, below, call.text if call else "")
 
 
-def walk(
-    hooks: Sequence[tuple[Template, str]], bodies: Sequence[tuple[Template, str]]
-) -> Iterator[tuple[tuple[Template, str], tuple[Template, str]]]:
-    """All pairs, diagonal by diagonal: neighbours differ in both parts."""
+def sentences(tone: Tone, sections: Sequence[str], about: Topic, limit: int) -> list[Sentence]:
+    """The sentences of some sections that suit a topic, all different, shuffled by it.
+
+    Those longer than `limit` UTF-16 units are left out where there are shorter ones.
+    """
+    parts = parts_of(about)
+    usable = (template for section in sections for template in tone.usable(section, about, parts))
+    filled = {text: Sentence(template, text) for template in usable if (text := template.fill(parts))}
+    short = [sentence for sentence in filled.values() if size(sentence.text) <= limit]
+    return shuffled(short or list(filled.values()), about)
+
+
+def shuffled(found: Sequence[Sentence], about: Topic) -> list[Sentence]:
+    """In an order that depends on the topic and nothing else."""
+    return random.Random(about.sentence).sample(found, len(found))
+
+
+def pairs(hooks: Sequence[Sentence], bodies: Sequence[Sentence]) -> Iterator[tuple[Sentence, ...]]:
+    """All pairs that agree, diagonal by diagonal, so that neighbours differ in both parts."""
     for shift in range(len(bodies)):
         for i, hook in enumerate(hooks):
-            yield hook, bodies[(i + shift) % len(bodies)]
+            body = bodies[(i + shift) % len(bodies)]
+            if not said(hook.template) & said(body.template):
+                yield hook, body
 
 
-def repeats(one: Template, other: Template) -> bool:
-    """Whether two sentences of a post would say the same part twice."""
-    return bool(one.slots & other.slots & SAID_ONCE)
+def lengthened(
+    hook: Sentence, body: list[Sentence], looks: Sequence[Sentence], thoughts: Sequence[Sentence], turn: int
+) -> list[Sentence]:
+    """A body of two to four sentences, at most two of either kind, what is seen before what is thought."""
+    wanted = SENTENCES[turn % len(SENTENCES)]
+    for pool in (looks, thoughts):
+        for _ in range(min(2, wanted - len(body)) - sum(sentence in pool for sentence in body)):
+            body = [*body, *islice(agreeing([hook, *body], rotated(pool, turn)), 1)]
+    return sorted(body, key=lambda sentence: sentence in thoughts)
 
 
-def further(
-    hook: tuple[Template, str],
-    first: tuple[Template, str],
-    looks: Sequence[tuple[Template, str]],
-    thoughts: Sequence[tuple[Template, str]],
-    length: str,
-    turn: int,
-) -> list[tuple[Template, str]]:
-    """The first body sentence, and for a long post one to three more: looks before thoughts."""
-    if length != "long":
-        return [first]
-    chosen = [first]
-    wanted = 2 + turn % 3
-    for pool, most in ((looks, 2), (thoughts, 2)):
-        taken = sum(one in pool for one in chosen)
-        for j in range(len(pool)):
-            one = pool[(turn + j) % len(pool)]
-            if taken >= most or len(chosen) >= wanted:
-                break
-            if one not in chosen and not any(repeats(one[0], other[0]) for other in [hook, *chosen]):
-                chosen.append(one)
-                taken += 1
-    return sorted(chosen, key=lambda one: one in thoughts)
+def agreeing(chosen: Sequence[Sentence], pool: Iterable[Sentence]) -> Iterator[Sentence]:
+    """The sentences of a pool that say nothing the chosen ones say."""
+    taken = frozenset().union(*(said(sentence.template) for sentence in chosen))
+    return (sentence for sentence in pool if not taken & said(sentence.template))
+
+
+def rotated(pool: Sequence[Sentence], turn: int) -> list[Sentence]:
+    """A pool that begins further on with every turn."""
+    start = turn % len(pool) if pool else 0
+    return [*pool[start:], *pool[:start]]
+
+
+@functools.cache
+def said(template: Template) -> frozenset[str]:
+    """What a template speaks of: its slots by subject, and its own words of four letters or more."""
+    own = "".join(text for text, *_ in string.Formatter().parse(template.text)).lower()
+    slots = {SAID_ONCE[slot] for slot in template.slots if slot in SAID_ONCE}
+    return (frozenset(re.findall(r"[a-z']{4,}", own)) - UNREMARKABLE) | slots
 
 
 def parts_of(about: Topic) -> dict[str, str]:
-    """Slot → words; a slot without words is empty."""
-    colours = list(about.colours[:2])
+    """Slot → words, and slot with a capital → the same with one; a slot without words is empty."""
     numbers = ("", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
-    return {
+    named = [thing.said for thing in about.things if thing.whole]
+    first, second = named[:2] if len(named) > 1 else ("", "")
+    parts = {
         "sentence": about.sentence,
         "scene": about.scene,
+        "what": about.scene or about.sentence,
         "subject": about.subject,
         "definite": about.definite,
         "action": about.action,
         "place": about.place,
-        "first": about.things[0] if len(about.things) > 1 else "",
-        "second": about.things[1] if len(about.things) > 1 else "",
-        "loved": about.favourites[0] if about.favourites else "",
-        "colour": colours[0] if colours else "",
-        "colours": " and ".join(colours) if len(colours) > 1 else "",
+        "first": first,
+        "second": second,
+        "loved": about.loved[0] if about.loved else "",
+        "colour": about.colours[0] if about.colours else "",
+        "colours": " and ".join(about.colours[:2]) if len(about.colours) > 1 else "",
         "format": about.orientation if about.count == 1 else "",
         "count": numbers[about.count] if about.count < len(numbers) else str(about.count),
         "are": "are" if about.plural else "is",
-        "them": "them" if about.plural or about.kind == "people" else "it",
     }
+    return parts | {slot.capitalize(): words[:1].upper() + words[1:] for slot, words in parts.items()}

@@ -15,7 +15,7 @@ from img2prompt.errors import ConfigError, DataError
 SECTIONS = ("hooks", "looks", "thoughts", "question", "save", "tag")
 KINDS = ("any", "people", "animals", "food", "things", "several")
 SLOTS = frozenset(
-    "sentence scene subject definite action place first second loved colour colours format count are them".split()
+    "sentence scene what subject definite action place first second loved colour colours format count are".split()
 )
 _FORMATTER = string.Formatter()
 
@@ -32,9 +32,8 @@ class Template:
         return frozenset(name.lower() for _, name, _, _ in _FORMATTER.parse(self.text) if name is not None)
 
     def fill(self, parts: Mapping[str, str]) -> str:
-        """The sentence with its parts; a slot with a capital gets one: ``{Scene}``."""
-        capital = {name.capitalize(): upper_first(part) for name, part in parts.items()}
-        return self.text.format_map({**parts, **capital})
+        """The sentence with its parts, among them those with a capital: ``{Scene}``."""
+        return self.text.format_map(parts)
 
 
 @dataclass(frozen=True)
@@ -49,11 +48,6 @@ class Tone:
         kinds = ["any", topic.kind] if topic.count == 1 else ["any", "several"]
         found = [t for kind in kinds for t in self.sections[section].get(kind, ())]
         return [template for template in found if all(parts.get(slot) for slot in template.slots)]
-
-
-def upper_first(text: str) -> str:
-    """Text with its first letter in upper case."""
-    return text[:1].upper() + text[1:]
 
 
 def tones() -> list[str]:
