@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
 
-from img2prompt.ensemble import combine
-from img2prompt.errors import ConfigError
+from img2prompt.ensemble import combine, tune
+from img2prompt.errors import ConfigError, DataError
+from img2prompt.submission import cosines
 
 
 def test_members_count_by_weight_not_by_length():
@@ -38,3 +39,44 @@ def test_unusable_weights(weights):
 def test_different_shapes():
     with pytest.raises(ConfigError, match="shape"):
         combine([np.ones((1, 2)), np.ones((1, 3))], [1, 1])
+
+
+def unit(seed, rows=60):
+    vectors = np.random.default_rng(seed).normal(size=(rows, 384)).astype(np.float32)
+    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+
+
+def test_tuning_finds_the_ratio_that_made_the_truth():
+    first, second = unit(0), unit(1)
+    found = tune(first, second, combine([first, second], [0.3, 0.7]))
+    assert (found.ratio, found.halves) == (0.3, (0.3, 0.3))
+    assert found.held_out == pytest.approx(1.0, abs=1e-4)
+    assert tune(second, first, combine([first, second], [0.3, 0.7])).ratio == 0.7
+
+
+def test_tuning_counts_as_combine_and_score_do():
+    truth = unit(0)
+    first, second = combine([truth, unit(1)], [1, 1.5]), combine([truth, unit(2)], [1, 2.5])
+    first[3] = 0.0  # no opinion
+    found = tune(first, second, truth)
+    means = [cosines(combine([first, second], [r, 1 - r]), truth).mean() for r in np.linspace(0, 1, 101)]
+    assert 0 < found.ratio < 1
+    assert found.ratio == pytest.approx(int(np.argmax(means)) / 100)
+    assert found.alone == pytest.approx((means[-1], means[0]), abs=1e-5)
+    assert found.held_out == pytest.approx(max(means), abs=0.01)
+
+
+def test_what_tuning_promises_was_not_searched_on():
+    """Two guessers and few pictures: whatever the search finds on one half, the other half gainsays."""
+    promised, searched = [], []
+    for seed in range(20):
+        first, second, truth = unit(3 * seed, 4), unit(3 * seed + 1, 4), unit(3 * seed + 2, 4)
+        found = tune(first, second, truth)
+        promised.append(found.held_out)
+        searched.append(cosines(combine([first, second], [found.ratio, 1 - found.ratio]), truth).mean())
+    assert np.mean(promised) < np.mean(searched)
+
+
+def test_one_picture_is_not_enough():
+    with pytest.raises(DataError, match="fewer than two"):
+        tune(unit(0, 1), unit(1, 1), unit(2, 1))

@@ -1,0 +1,43 @@
+"""Folders, archives and lists of pictures: discover, work through, resume, export.
+
+    discover ──▶ items ──▶ work (open in threads ▶ pipeline) ──▶ journal ──▶ export
+
+The journal is the only state: whoever stops a run, by a click or by pulling the plug,
+goes on from it, and an output is always written from it.
+"""
+
+from __future__ import annotations
+
+from img2prompt.batch.discover import Item, discover
+from img2prompt.batch.export import (
+    FORMATS,
+    TextFiles,
+    check_output,
+    export,
+    export_errors,
+    export_text,
+    foreign_texts,
+    guess_format,
+    text_exists,
+)
+from img2prompt.batch.journal import Journal, Row
+from img2prompt.batch.work import batch_size_for, fingerprint, work
+
+__all__ = [
+    "FORMATS",
+    "Item",
+    "Journal",
+    "Row",
+    "TextFiles",
+    "batch_size_for",
+    "check_output",
+    "discover",
+    "export",
+    "export_errors",
+    "export_text",
+    "fingerprint",
+    "foreign_texts",
+    "guess_format",
+    "text_exists",
+    "work",
+]

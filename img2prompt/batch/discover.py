@@ -1,0 +1,181 @@
+"""Which pictures there are: in a folder, in a ZIP archive, or on a list.
+
+Nothing is unpacked and nothing is opened yet: a picture is read when its turn comes, and
+one that cannot be read then is an error of its own, not of the run.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import sys
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path, PurePosixPath
+
+from img2prompt.errors import DataError, ImageError
+
+SUFFIXES = frozenset(".avif .bmp .gif .heic .heif .jfif .jpe .jpeg .jpg .png .tif .tiff .webp".split())
+JUNK = "__MACOSX"
+STDIN = "-"
+
+# Pictures are compressed already, so an honest archive is about as large as what it holds.
+MOST_ENTRIES = 100_000
+MOST_BYTES = 64 * 2**30
+MOST_RATIO = 100
+SMALL = 100 * 2**20  # archives of less than this, unpacked, may shrink by any ratio
+
+
+@dataclass(frozen=True)
+class Item:
+    """A picture that awaits its turn."""
+
+    name: str  # below the folder or archive, with /; on a list, as listed
+    stamp: str  # another one when the file has changed
+    read: Callable[[int], bytes] = field(compare=False, repr=False)  # up to so many bytes of it
+    file: Path | None = None  # where it lies; None in an archive
+
+    @property
+    def stem(self) -> str:
+        """The file name without its suffix: the id in a submission."""
+        return PurePosixPath(self.name).stem
+
+
+def discover(source: str | Path, recursive: bool = False) -> list[Item]:
+    """The pictures of a folder or archive, sorted by name, or of a list, in its order.
+
+    Parameters
+    ----------
+    source : a folder; a ZIP archive; or a text file of paths, one a line or ended by null
+        characters (``-`` for standard input)
+    recursive : look into a folder's sub-folders too; an archive is always searched whole
+
+    Hidden files, macOS's ``__MACOSX`` and archives in archives are passed over.
+
+    Raises
+    ------
+    DataError
+        When there is no such source, it holds no picture, or an archive is damaged, unsafe
+        or larger than any honest one.
+    """
+    path = Path(source)
+    if path.is_dir():
+        items = sorted(_in_folder(path, recursive), key=lambda item: item.name)
+        if not items:
+            deeper = not recursive and any(_in_folder(path, recursive=True))
+            advice = "Add --recursive to look into its sub-folders." if deeper else _known()
+            raise DataError(f"{_text(str(path))} holds no pictures. {advice}")
+        return items
+    if str(source) != STDIN and not path.is_file():
+        raise DataError(
+            f"{_text(str(path))} does not exist. Name a folder, a ZIP archive or a list of paths."
+        )
+    if str(source) != STDIN and zipfile.is_zipfile(path):
+        items = sorted(_in_archive(path), key=lambda item: item.name)
+    elif path.suffix.lower() in SUFFIXES:
+        raise DataError(f"{_text(str(path))} is a single picture: img2prompt caption {_text(str(path))}")
+    else:
+        items = _on_list(sys.stdin.buffer.read() if str(source) == STDIN else path.read_bytes())
+    if not items:
+        raise DataError(f"{_text(str(source))} names no pictures. {_known()}")
+    return items
+
+
+def _in_folder(folder: Path, recursive: bool) -> Iterator[Item]:
+    def complain(error: OSError) -> None:
+        raise DataError(f"{_text(str(error.filename))} cannot be read: {error.strerror}.") from error
+
+    for parent, folders, files in os.walk(folder, onerror=complain):
+        folders[:] = [name for name in folders if recursive and not name.startswith(".") and name != JUNK]
+        below = PurePosixPath(Path(parent).relative_to(folder).as_posix())
+        for file in files:
+            if _is_picture(file):
+                yield _on_disk(_text(str(below / file)), Path(parent, file))
+
+
+def _on_list(data: bytes) -> list[Item]:
+    separator = b"\0" if b"\0" in data else b"\n"
+    lines = data.removeprefix(b"\xef\xbb\xbf").split(separator)
+    paths = dict.fromkeys(os.fsdecode(line.removesuffix(b"\r")) for line in lines)
+    return [_on_disk(_text(path), Path(path)) for path in paths if path.strip()]
+
+
+def _in_archive(path: Path) -> list[Item]:
+    try:
+        archive = zipfile.ZipFile(path)
+    except (zipfile.BadZipFile, OSError) as error:
+        raise DataError(f"{path} is not a whole ZIP archive ({error}). Copy or download it again.") from error
+    entries = [entry for entry in archive.infolist() if not entry.is_dir()]
+    _check_archive(path, entries)
+    return [
+        Item(name, f"{entry.file_size}-{entry.CRC:08x}", partial(_read_entry, archive, entry))
+        for name, entry in {entry.filename: entry for entry in entries}.items()
+        if _is_picture(PurePosixPath(name).name)
+        and not any(part == JUNK or part.startswith(".") for part in PurePosixPath(name).parts)
+    ]
+
+
+def _check_archive(path: Path, entries: list[zipfile.ZipInfo]) -> None:
+    for name in (entry.filename for entry in entries):
+        parts = name.replace("\\", "/").split("/")
+        if parts[0] == "" or parts[0].endswith(":") or ".." in parts:
+            raise DataError(f"{path} has an entry outside of itself ({name!r}). Do not trust this archive.")
+    size = sum(entry.file_size for entry in entries)
+    if len(entries) > MOST_ENTRIES or size > MOST_BYTES:
+        raise DataError(
+            f"{path} holds {len(entries)} files of {size / 2**30:.1f} GiB; the most is {MOST_ENTRIES} files "
+            f"of {MOST_BYTES / 2**30:.0f} GiB. Unpack it and name the folder."
+        )
+    if size > SMALL and size > MOST_RATIO * path.stat().st_size:
+        raise DataError(
+            f"{path} would unpack to {size // path.stat().st_size} times its size, which no pictures do. "
+            "Do not trust this archive."
+        )
+
+
+def _on_disk(name: str, file: Path) -> Item:
+    try:
+        about = os.stat(file)
+        stamp = f"{about.st_size}-{about.st_mtime_ns}"
+    except (OSError, ValueError):
+        stamp = "missing"  # reading it will say why
+    return Item(name, stamp, partial(_read_file, file), file)
+
+
+def _read_file(file: Path, limit: int) -> bytes:
+    try:
+        if not stat.S_ISREG(os.stat(file).st_mode):
+            raise ImageError("The picture is not a file. Name a picture file.")
+        with open(file, "rb") as handle:
+            return handle.read(limit)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise ImageError(f"The picture cannot be read: {reason}. Check its name and permissions.") from error
+
+
+def _read_entry(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, limit: int) -> bytes:
+    try:
+        with archive.open(entry) as handle:
+            return handle.read(limit)
+    except (zipfile.BadZipFile, zlib.error, EOFError, OSError) as error:
+        raise ImageError(f"The picture is damaged in the archive ({error}). Pack it again.") from error
+    except (RuntimeError, NotImplementedError) as error:  # a password, a rare kind of compression
+        raise ImageError(
+            f"The picture cannot be unpacked ({error}). Pack it again, as a plain ZIP."
+        ) from error
+
+
+def _is_picture(name: str) -> bool:
+    return not name.startswith(".") and PurePosixPath(name).suffix.lower() in SUFFIXES
+
+
+def _known() -> str:
+    return f"Known suffixes: {', '.join(sorted(SUFFIXES))}."
+
+
+def _text(name: str) -> str:
+    """A file name as text; bytes in it that are not UTF-8 are written as ``\\xff``."""
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")

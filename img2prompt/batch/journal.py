@@ -1,0 +1,216 @@
+"""What is known of each picture, kept in SQLite as it comes.
+
+A group of pictures is one transaction: after a crash it is there whole or not at all.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from img2prompt.batch.discover import Item
+from img2prompt.errors import DataError
+
+CHUNK = 500  # rows read at a time
+FORM = 0x69327031  # marks the file as a journal of this form: "i2p1"
+
+TABLES = """
+CREATE TABLE IF NOT EXISTS results (
+    name TEXT PRIMARY KEY,
+    stamp TEXT NOT NULL,
+    settings TEXT NOT NULL,
+    caption TEXT NOT NULL,
+    prompt TEXT NOT NULL,
+    labels TEXT NOT NULL,
+    alt_text TEXT NOT NULL,
+    hashtags TEXT NOT NULL,
+    width INTEGER,
+    height INTEGER,
+    embedding BLOB,
+    error TEXT NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS written (
+    path TEXT NOT NULL,
+    digest TEXT NOT NULL,
+    PRIMARY KEY (path, digest)
+) WITHOUT ROWID;
+"""
+COLUMNS = "name, caption, prompt, labels, alt_text, hashtags, width, height, embedding, error"
+
+Labels = dict[str, list[tuple[str, float]]]  # table → (label, cosine), best first
+
+
+@dataclass(frozen=True, eq=False)
+class Row:
+    """What there is to say about one picture: the words and the vector, or the error."""
+
+    name: str
+    caption: str = ""
+    prompt: str = ""
+    labels: Labels = field(default_factory=dict)
+    alt_text: str = ""
+    hashtags: tuple[str, ...] = ()
+    width: int | None = None  # pixels of the upright picture
+    height: int | None = None
+    embedding: np.ndarray | None = None  # (384,) float32; None where there is an error
+    error: str = ""
+
+
+class Journal:
+    """The results so far, in one file; one run at a time may have it open.
+
+    Safe to share between threads, so that a page can show what is done while it works.
+
+    Parameters
+    ----------
+    path : the file, made if need be
+    settings : what results depend on besides the picture; those of other settings do not count
+
+    Raises
+    ------
+    DataError
+        When the file cannot be written, is not a journal, or another run has it open.
+    """
+
+    def __init__(self, path: str | Path, settings: str):
+        self.path = Path(path)
+        self.settings = settings
+        self._turn = threading.Lock()
+        try:
+            self._database = sqlite3.connect(self.path, timeout=1.0, check_same_thread=False)
+            self._database.execute("PRAGMA locking_mode = EXCLUSIVE")
+            self._check_form()
+            self._database.execute("PRAGMA journal_mode = WAL")
+            self._database.execute("PRAGMA synchronous = NORMAL")
+            self._database.executescript(TABLES)
+            self._database.execute("DELETE FROM results WHERE false")  # takes the lock now
+            self._database.commit()
+        except sqlite3.Error as error:
+            raise self._explain(error) from error
+
+    def _check_form(self) -> None:
+        (form,) = self._database.execute("PRAGMA application_id").fetchone()
+        (tables,) = self._database.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        if tables and form != FORM:
+            raise sqlite3.DatabaseError("not a database of this form")
+        self._database.execute(f"PRAGMA application_id = {FORM}")
+
+    def close(self) -> None:
+        with self._turn:
+            self._database.close()
+
+    def add(self, items: Sequence[Item], rows: Sequence[Row]) -> None:
+        """Keep the rows of these items: all of them, or none if the machine stops meanwhile."""
+        values = [
+            (
+                row.name,
+                item.stamp,
+                self.settings,
+                row.caption,
+                row.prompt,
+                json.dumps(row.labels),
+                row.alt_text,
+                json.dumps(row.hashtags),
+                row.width,
+                row.height,
+                None if row.embedding is None else row.embedding.astype("<f4").tobytes(),
+                row.error,
+            )
+            for item, row in zip(items, rows, strict=True)
+        ]
+        marks = ", ".join("?" * len(values[0]))
+        self._write(f"INSERT OR REPLACE INTO results VALUES ({marks})", values)
+
+    def missing(self, items: Iterable[Item]) -> list[Item]:
+        """Those that are not known yet, or have changed since, in the order given."""
+        known = dict(self._read("SELECT name, stamp FROM results WHERE settings = ?", [self.settings]))
+        return [item for item in items if known.get(item.name) != item.stamp]
+
+    def rows(self, items: Sequence[Item]) -> Iterator[Row]:
+        """The rows of those items that are known, in the order given, a few in memory at a time."""
+        for start in range(0, len(items), CHUNK):
+            names = [item.name for item in items[start : start + CHUNK]]
+            marks = ", ".join("?" * len(names))
+            query = f"SELECT {COLUMNS} FROM results WHERE settings = ? AND name IN ({marks})"
+            found = {values[0]: values for values in self._read(query, [self.settings, *names])}
+            for name in names:
+                if name in found:
+                    yield _row(*found[name])
+
+    def failed(self, items: Sequence[Item]) -> Iterator[Row]:
+        """The rows of those items that have an error."""
+        return (row for row in self.rows(items) if row.error)
+
+    def clear(self) -> None:
+        """Forget all results."""
+        self._write("DELETE FROM results", [()])
+
+    def forget_errors(self) -> None:
+        """Forget the pictures that failed, so that the next run tries them again."""
+        self._write("DELETE FROM results WHERE error != ''", [()])
+
+    def will_write(self, paths: Iterable[str], digest: str) -> None:
+        """Note that files with this content are ours."""
+        self._write("INSERT OR IGNORE INTO written VALUES (?, ?)", [(path, digest) for path in paths])
+
+    def wrote(self, path: str, digest: str) -> bool:
+        """Whether a file with this content is ours."""
+        return bool(self._read("SELECT 1 FROM written WHERE path = ? AND digest = ?", [path, digest]))
+
+    def _read(self, query: str, values: Sequence[object]) -> list[tuple]:
+        try:
+            with self._turn:
+                return self._database.execute(query, values).fetchall()
+        except sqlite3.Error as error:
+            raise self._explain(error) from error
+
+    def _write(self, query: str, values: Sequence[Sequence[object]]) -> None:
+        try:
+            with self._turn, self._database:
+                self._database.executemany(query, values)
+        except sqlite3.Error as error:
+            raise self._explain(error) from error
+
+    def _explain(self, error: sqlite3.Error) -> DataError:
+        reason = str(error)
+        if "locked" in reason:
+            return DataError(f"{self.path} is in use by another run. Wait for it, or stop it.")
+        if "full" in reason:
+            return DataError(
+                f"{self.path}: no space left. Free some and give the same command again; it goes on from here."
+            )
+        if "not a database" in reason or "malformed" in reason:
+            return DataError(f"{self.path} is no journal of this version. Move it away, or name another.")
+        return DataError(f"{self.path} cannot be written ({reason}). Check the folder and its permissions.")
+
+
+def _row(
+    name: str,
+    caption: str,
+    prompt: str,
+    labels: str,
+    alt_text: str,
+    hashtags: str,
+    width: int | None,
+    height: int | None,
+    embedding: bytes | None,
+    error: str,
+) -> Row:
+    return Row(
+        name,
+        caption,
+        prompt,
+        {table: [(label, cosine) for label, cosine in found] for table, found in json.loads(labels).items()},
+        alt_text,
+        tuple(json.loads(hashtags)),
+        width,
+        height,
+        None if embedding is None else np.frombuffer(embedding, "<f4"),
+        error,
+    )
