@@ -14,7 +14,7 @@ ASSETS = Path(__file__).parents[2] / "assets"
 _LANGUAGE = components.register("language")
 
 _STYLE = """<style>
-    :root:lang(ko) { word-break: keep-all; }
+    .stApp:lang(ko) * { word-break: keep-all; }
     .stMainBlockContainer { max-width: 66rem; }
     /* The words are replaced in photos.py. */
     [data-testid="stFileUploaderDropzone"] > span button p,
@@ -25,17 +25,24 @@ _STYLE = """<style>
     [data-testid="stFileUploaderDropzoneInstructions"] span::after {
         font-size: 0.875rem;
     }
-    /* The theme's primary color on its own tint has too little contrast to read. */
+    .stApp :focus-visible { outline: 2px solid light-dark(#0b5f58, #8fdcd3) !important; outline-offset: 2px; }
+    [data-testid="stSliderThumbValue"] { color: inherit; }
+    /* What Streamlit's own colors leave too pale to read. */
+    [data-testid="stCaptionContainer"], input::placeholder { color: light-dark(#566160, #b3b5b1); }
     [data-selected="true"] p { color: light-dark(#0b5f58, #8fdcd3); }
     .st-key-picture img { width: auto !important; max-height: min(26rem, 55vh); }
+    [class*="st-key-picture"] [data-testid="stElementToolbar"] {
+        display: none;
+    }
     [class*="st-key-sample-"] button {
         width: 7rem; height: 4.375rem; align-items: end; color: #fff; border: 0;
     }
     [class*="st-key-sample-"] button:is(:hover, :focus, :active) { color: #fff; }
     [class*="st-key-sample-"] button:is(:hover, :focus-visible) {
-        outline: 3px solid var(--st-primary-color, #15857b);
+        outline: 3px solid var(--st-primary-color, #138076);
     }
-    .st-key-pictures img { height: 7rem; object-fit: cover; }
+    .st-key-pictures img { height: 6.5rem; object-fit: cover; }
+    .st-key-pictures [data-testid="stImageContainer"] { margin: 0 0.5rem 0.5rem 0; }
     .stColumn:has(.st-key-preview) { position: sticky; top: 4.5rem; align-self: flex-start; }
     .st-key-post { padding: 0; overflow: hidden; }
     @media (min-width: 48.0625rem) { .st-key-where-choices-are { display: none; } }

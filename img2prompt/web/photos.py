@@ -106,7 +106,7 @@ def show(photos: list[Photo]) -> None:
     """The photos, large if it is only one."""
     alts = [t("photo.alt", number=number) for number, _ in enumerate(photos, 1)]
     with st.container(key="picture" if len(photos) == 1 else "pictures"):
-        st.image([photo.preview for photo in photos], width="content" if len(photos) == 1 else 150, alt=alts)
+        st.image([photo.preview for photo in photos], width="content" if len(photos) == 1 else 104, alt=alts)
     if len(photos) > 1:
         st.caption(t("photo.carousel", count=len(photos)))
 
