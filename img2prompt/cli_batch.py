@@ -167,7 +167,7 @@ def score(
     """
     from img2prompt import cli
     from img2prompt import submission as competition
-    from img2prompt.batch.export import replacing, write_table
+    from img2prompt.batch.outputs import replacing, write_table
     from img2prompt.sentences import SentenceEncoder
 
     if output is not None and not output.parent.is_dir():
@@ -242,7 +242,7 @@ def ensemble(
 
 def _blend(files: list[Path], weights: list[float], output: Path) -> None:
     from img2prompt import submission as competition
-    from img2prompt.batch.export import replacing
+    from img2prompt.batch.outputs import replacing
     from img2prompt.ensemble import combine
 
     if len(weights) != len(files):

@@ -8,8 +8,8 @@ goes on from it, and an output is always written from it.
 
 from __future__ import annotations
 
-from img2prompt.batch.discover import Item, discover
-from img2prompt.batch.export import (
+from img2prompt.batch.journal import Journal, Row
+from img2prompt.batch.outputs import (
     FORMATS,
     TextFiles,
     check_output,
@@ -20,8 +20,8 @@ from img2prompt.batch.export import (
     guess_format,
     text_exists,
 )
-from img2prompt.batch.journal import Journal, Row
-from img2prompt.batch.work import batch_size_for, fingerprint, work
+from img2prompt.batch.sources import Item, discover
+from img2prompt.batch.stream import batch_size_for, fingerprint, work
 
 __all__ = [
     "FORMATS",

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from img2prompt.batch.discover import Item
+from img2prompt.batch.sources import Item
 from img2prompt.errors import DataError
 
 CHUNK = 500  # rows read at a time
@@ -34,7 +34,7 @@ CREATE TABLE IF NOT EXISTS results (
     height INTEGER,
     embedding BLOB,
     error TEXT NOT NULL
-) WITHOUT ROWID;
+);
 CREATE TABLE IF NOT EXISTS written (
     path TEXT NOT NULL,
     digest TEXT NOT NULL,

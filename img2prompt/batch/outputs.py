@@ -22,8 +22,8 @@ from typing import IO, Any
 
 import numpy as np
 
-from img2prompt.batch.discover import Item
 from img2prompt.batch.journal import Journal, Row
+from img2prompt.batch.sources import Item
 from img2prompt.errors import ConfigError, DataError
 from img2prompt.submission import WIDTH, write_submission
 
@@ -206,7 +206,7 @@ def export_text(items: Sequence[Item], output: Path | None, journal: Journal, op
 def text_exists(files: Sequence[Path]) -> DataError:
     """What to tell somebody whose text files are in the way."""
     return DataError(
-        f"{len(files)} text files are there already that this program did not write, such as {min(files)}. "
+        f"Text files that this program did not write are in the way: {min(files)} ({len(files)} in all). "
         "Keep them with --skip-existing, or replace them with --overwrite."
     )
 
