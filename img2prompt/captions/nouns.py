@@ -41,6 +41,9 @@ class Mention:
     whole: bool = True  # not the first part of another noun, as in "dog sled"
 
 
+WHOLE = Mention("", "")
+
+
 def core_length(words: Sequence[str]) -> int:
     """Length of the noun phrase that begins here, without "in a red shirt", "wearing a hat" and so on."""
     noun = False
@@ -119,12 +122,14 @@ def things(words: Sequence[str], verb: int | None = None) -> tuple[Mention, ...]
         last = not is_noun(follows) or i + 1 == verb or is_gerund(words, i + 1)
         if word in COLOURS and not (word == "orange" and last and i and words[i - 1] == "an"):
             continue
+        part = words[i - 1 : i] if i and found.get(singular(words[i - 1]), WHOLE).whole is False else []
+        said = written([*part, word])  # "train station"
         if known is None and last and _surely_noun(words, i):
-            found.setdefault(base, Mention(base, written([word])))
+            found.setdefault(base, Mention(base, said))
         elif known is not None and known.kind != "clothes" and not (word != base and _is_verb(words, i)):
             if not last and not _names_more(known, follows):
                 continue
-            found.setdefault(base, Mention(base, written([word]), last))
+            found.setdefault(base, Mention(base, said, last))
     return tuple(found.values())
 
 

@@ -115,7 +115,7 @@ def pairs(hooks: Sequence[Sentence], bodies: Sequence[Sentence]) -> Iterator[tup
     for shift in range(len(bodies)):
         for i, hook in enumerate(hooks):
             body = bodies[(i + shift) % len(bodies)]
-            if not said(hook.template) & said(body.template):
+            if said(hook.template).isdisjoint(said(body.template)):
                 yield hook, body
 
 
@@ -133,7 +133,7 @@ def lengthened(
 def agreeing(chosen: Sequence[Sentence], pool: Iterable[Sentence]) -> Iterator[Sentence]:
     """The sentences of a pool that say nothing the chosen ones say."""
     taken = frozenset().union(*(said(sentence.template) for sentence in chosen))
-    return (sentence for sentence in pool if not taken & said(sentence.template))
+    return (sentence for sentence in pool if taken.isdisjoint(said(sentence.template)))
 
 
 def rotated(pool: Sequence[Sentence], turn: int) -> list[Sentence]:

@@ -20,7 +20,7 @@ SLOTS = frozenset(
 _FORMATTER = string.Formatter()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # each line of a file is itself; found in caches at once
 class Template:
     """A sentence with slots, for example ``"Just here for {definite}."``"""
 
