@@ -1,4 +1,4 @@
-"""Kill a batch run at random moments and see that it never shows: python kill_batch.py FOLDER WORK KILLS
+"""Kill a batch run at random moments and see that it never shows: python -m tests.kill_batch FOLDER WORK KILLS
 
 The model is loaded once and each run is a forked copy of this process, so that a run takes
 as long as its pictures do. Prints JSON: the pictures in the journal after each kill, and how

@@ -1,0 +1,102 @@
+"""What a folder costs beyond the model, as JSON on stdout. Run it on a quiet machine.
+
+python benchmarks/batch.py [FEW] [MANY]; 200 and 20,000 pictures by default, which takes the
+better part of an hour. Speed: pictures a second of `batch` (read, decode, describe, journal)
+beside the model alone on opened pictures, in turns. Memory: the largest resident set of the
+whole command, once for few pictures and once for many.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+from contextlib import closing
+from importlib.resources import files
+from pathlib import Path
+
+from lite import machine, seconds
+from PIL import Image
+
+FEW, MANY = 200, 20_000
+SIDE = 512  # pixels, as the competition's pictures
+DIFFERENT = 16  # pictures; the rest are further names for them
+BATCH, GROUPS, TURNS = 16, 4, 5
+TARGETS = {"share_of_model_speed": ">= 0.9", "memory_many_to_few": "<= 1.1"}
+
+
+def main() -> None:
+    few, many = (int(value) for value in (sys.argv[1:] or (FEW, MANY)))
+    with tempfile.TemporaryDirectory() as folder:
+        peaks = [peak_mb(paint(Path(folder, str(count)), count), count) for count in (few, many)]
+        speeds = speed(paint(Path(folder, "speed"), BATCH * GROUPS), Path(folder))
+    print(
+        json.dumps(
+            {
+                **speeds,
+                "peak_mb": {str(few): peaks[0], str(many): peaks[1]},
+                "memory_many_to_few": round(peaks[1] / peaks[0], 3),
+                "targets": TARGETS,
+                "machine": machine(),
+            },
+            indent=2,
+        )
+    )
+
+
+def paint(folder: Path, count: int) -> Path:
+    """A folder of `count` JPEG photos: crops of the two that scikit-learn ships."""
+    folder.mkdir()
+    photos = [
+        Image.open(str(files("sklearn.datasets") / "images" / f"{name}.jpg")) for name in ("china", "flower")
+    ]
+    for i in range(count):
+        path = folder / f"{i:06}.jpg"
+        if i < DIFFERENT:
+            left, top = 10 * i, 5 * i
+            crop = photos[i % 2].crop((left, top, left + 400, top + 300))
+            crop.resize((SIDE, SIDE)).save(path, quality=90)
+        else:
+            os.link(folder / f"{i % DIFFERENT:06}.jpg", path)
+    return folder
+
+
+def peak_mb(folder: Path, count: int) -> float:
+    """The largest resident set of the command, in MB."""
+    output = folder.with_suffix(".csv")
+    command = [sys.executable, "-m", "img2prompt.cli", "batch", str(folder), "-o", str(output)]
+    command += ["--format", "submission", "--engine", "lite", "--device", "cpu"]
+    process = subprocess.Popen(command)
+    _, status, usage = os.wait4(process.pid, 0)
+    assert status == 0 and output.is_file(), f"the run of {count} pictures failed"
+    unit = 1 if sys.platform == "darwin" else 1024  # macOS counts bytes, Linux KiB
+    return round(usage.ru_maxrss * unit / 1e6)
+
+
+def speed(folder: Path, work: Path) -> dict[str, float]:
+    """Medians of the model alone and of the whole batch, measured in turns."""
+    from img2prompt import batch, load_pipeline
+
+    pipeline = load_pipeline(engine="lite", device="cpu")
+    items = batch.discover(folder)
+    opened = [pipeline.open(item.file) for item in items]
+    groups = [opened[start : start + BATCH] for start in range(0, len(opened), BATCH)]
+    pipeline(groups[0])
+    alone, whole = [], []
+    for turn in range(TURNS):
+        alone.append(seconds(lambda: [pipeline(group) for group in groups]))
+        with closing(batch.Journal(work / f"{turn}.journal", "benchmark")) as journal:
+            whole.append(seconds(lambda journal=journal: list(batch.work(pipeline, items, journal, BATCH))))
+    model, both = (len(items) / statistics.median(times) for times in (alone, whole))
+    return {
+        "model_photos_per_s": round(model, 2),
+        "batch_photos_per_s": round(both, 2),
+        "share_of_model_speed": round(both / model, 3),
+    }
+
+
+if __name__ == "__main__":
+    main()
