@@ -28,12 +28,11 @@ _STYLE = """<style>
     .stApp :focus-visible { outline: 2px solid light-dark(#0b5f58, #8fdcd3) !important; outline-offset: 2px; }
     [data-testid="stSliderThumbValue"] { color: inherit; }
     /* What Streamlit's own colors leave too pale to read. */
-    [data-testid="stCaptionContainer"], input::placeholder { color: light-dark(#566160, #b3b5b1); }
+    [data-testid="stCaptionContainer"] { opacity: 0.8; }
+    input::placeholder { color: light-dark(#566160, #b3b5b1); }
     [data-selected="true"] p { color: light-dark(#0b5f58, #8fdcd3); }
     .st-key-picture img { width: auto !important; max-height: min(26rem, 55vh); }
-    [class*="st-key-picture"] [data-testid="stElementToolbar"] {
-        display: none;
-    }
+    [class*="st-key-picture"] [data-testid="stElementToolbar"] { display: none; }
     [class*="st-key-sample-"] button {
         width: 7rem; height: 4.375rem; align-items: end; color: #fff; border: 0;
     }
