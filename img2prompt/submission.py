@@ -26,7 +26,7 @@ WIDTH = 384
 ID, VALUE = "imgId_eId", "val"
 SPECIAL = frozenset(',"\r\n')  # what CSV puts in quotes
 RESAMPLES = 2000
-CHUNK = 64  # pictures written at a time
+CHUNK = 256  # pictures written at a time
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,9 +95,10 @@ def write_submission(file: IO[bytes], embeddings: Iterable[tuple[str, np.ndarray
     pictures = iter(embeddings)
     file.write(f"{ID},{VALUE}".encode())
     while chunk := list(islice(pictures, CHUNK)):
-        for stem, vector in chunk:
-            if vector.shape != (WIDTH,) or not np.isfinite(vector).all():
-                raise DataError(f"The embedding of {stem!r} is not {WIDTH} finite numbers.")
+        values = np.concatenate([vector for _, vector in chunk])
+        if any(vector.shape != (WIDTH,) for _, vector in chunk) or not np.isfinite(values).all():
+            bad = next(s for s, v in chunk if v.shape != (WIDTH,) or not np.isfinite(v).all())
+            raise DataError(f"The embedding of {bad!r} is not {WIDTH} finite numbers.")
         plainly = [SPECIAL.isdisjoint(stem) for stem, _ in chunk]
         starts = [
             f"\n{stem}" if simple else '\n"' + stem.replace('"', '""')
@@ -106,7 +107,7 @@ def write_submission(file: IO[bytes], embeddings: Iterable[tuple[str, np.ndarray
         rows = pc.binary_join_element_wise(
             pa.array(starts).take(pa.array(np.repeat(np.arange(len(chunk)), WIDTH))),
             pa.concat_arrays([plain if simple else quoted for simple in plainly]),
-            pa.array(np.concatenate([vector for _, vector in chunk]), pa.float32()).cast(pa.string()),
+            pa.array(values, pa.float32()).cast(pa.string()),
             "",
         )
         file.write(rows.buffers()[2])  # an array's strings lie one after the other in memory
