@@ -63,7 +63,12 @@ def browser():
     with sync_playwright() as playwright:
         chromium = playwright.chromium.launch(
             executable_path=CHROMIUM,
-            args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"],
+            args=[
+                "--no-sandbox",
+                "--disable-gpu",
+                "--disable-background-networking",
+                "--use-fake-device-for-media-stream",
+            ],
         )
         yield chromium
         chromium.close()
@@ -329,6 +334,23 @@ def test_paste(server, browser, way):
             page.keyboard.press("Control+V")
         page.get_by_role("button", name="Start Captioning").wait_for()
         page.get_by_text("pasted.png").wait_for()
+
+
+def test_camera(server, browser):
+    with open_page(server, browser, locale="en-US", permissions=["camera"]) as page:
+        page.get_by_text("Use the camera").click()
+        page.get_by_role("button", name="Take Photo").click()
+        page.get_by_role("button", name="Start Captioning").wait_for()
+        expect(page.locator(".st-key-picture img")).to_have_count(1)
+
+
+def test_preview_stays_in_sight(server, browser):
+    with open_page(server, browser, locale="en-US") as page:
+        page.get_by_role("button", name="Flower").click()
+        page.get_by_role("button", name="Start Captioning").click()
+        page.get_by_label("Text of post 5").scroll_into_view_if_needed()
+        page.get_by_role("button", name="Preview post 5").click()
+        expect(page.locator(".st-key-post img")).to_be_in_viewport(ratio=0.9)
 
 
 def test_copy_without_clipboard_api(server, browser):
