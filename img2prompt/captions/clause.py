@@ -22,11 +22,13 @@ from img2prompt.captions.grammar import (
     SUBORDINATORS,
     caption_verb,
     is_agent,
+    is_clothing,
     is_gerund,
     is_noun,
     is_participle,
     is_plural,
     lemmas,
+    verb_base,
     verb_form,
 )
 from img2prompt.captions.nouns import core_length
@@ -57,26 +59,29 @@ def split(words: list[str], verb: int | None) -> tuple[list[str], list[str] | No
     if word in HAVE:
         return before, ["with", *rest] if rest and rest[0] in DETERMINERS - {"no", "that", "all"} else None
     if is_gerund(words, verb):
-        return before, words[verb:]
-    base = caption_verb(word)
+        return before, _gerunds(words[verb:])
+    base = verb_base(word)
     return before, None if base in ("seem", "appear") else _gerunds([verb_form(base, "VBG"), *rest])
 
 
 def is_finite(words: Sequence[str], i: int, several: bool) -> bool:
     """Whether a word is the verb of a sentence: in -s after one, in its base form after several."""
-    word = words[i]
-    base = caption_verb(word)
-    if i == 0 or not base or "-" in word or word in PREPOSITIONS | ADVERBS:
+    if i == 0:
         return False
-    previous, follows = words[i - 1], words[i + 1] if i + 1 < len(words) else ""
+    word, previous, follows = words[i], words[i - 1], words[i + 1] if i + 1 < len(words) else ""
+    # After someone who acts and before what is acted on, verbs that captions seldom use count too.
+    acts = is_agent(previous) and follows in DETERMINERS | PREPOSITIONS | PRONOUNS
+    base = verb_base(word) if acts else caption_verb(word)
+    if not base or "-" in word or word in PREPOSITIONS | ADVERBS:
+        return False
     if not (is_noun(previous) or previous in ADVERBS | PRONOUNS | RELATIVES) or follows in BE | HAVE:
         return False
     if word == verb_form(base, "VBZ"):
-        if is_agent(previous):
+        if is_agent(previous) and not is_plural(previous):
             return True
         # "on monkey bars": after a preposition and a noun without an article it is a noun again.
-        complete = data.words("mass") | COLOURS
-        bare = i >= 2 and words[i - 2] in PREPOSITIONS - {"of"} and previous not in complete
+        complete = is_plural(previous) or previous in data.words("mass") | COLOURS or is_clothing(previous)
+        bare = i >= 2 and words[i - 2] in PREPOSITIONS - {"of"} and not complete
         return not bare and not (follows and is_gerund(words, i + 1))
     ends_subject = (
         is_plural(previous) or previous in ADVERBS or follows in DETERMINERS | PREPOSITIONS - {"of"}
@@ -130,9 +135,11 @@ def _gerunds(predicate: list[str]) -> list[str] | None:
         word, previous = predicate[i], predicate[i - 1]
         if word in SUBORDINATORS:
             break
+        if word in BE:
+            return None  # another clause has begun: "… and one is standing"
         if previous not in ("and", "then", "or"):
             continue
-        if word in BE | HAVE:
+        if word in HAVE:
             return None
         base = caption_verb(word)
         follows = predicate[i + 1] if i + 1 < len(predicate) else ""

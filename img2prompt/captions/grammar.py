@@ -59,7 +59,7 @@ COMPOUND = re.compile(
 
 PLURALS = frozenset(
     "people children men women kids sheep geese cattle police folks glasses sunglasses pants jeans shorts scissors "
-    "skis clothes stairs trunks goggles binoculars spectators fries".split()
+    "skis clothes pajamas stairs trunks goggles binoculars spectators fries".split()
 )
 UNCHANGED = frozenset(
     "sheep glasses sunglasses pants jeans shorts scissors clothes trunks goggles binoculars people cattle police "
@@ -73,6 +73,7 @@ IRREGULAR = {
     "wolves": "wolf",
     "calves": "calf",
     "skis": "ski",
+    "dobermans": "doberman",
 }
 
 
@@ -103,6 +104,12 @@ def caption_verb(word: str) -> str:
     """The base form of a word that captions use as a verb; empty if they do not."""
     bases = lemmas(word).get("VERB", ())
     return next((base for base in bases if base in data.words("verbs")), "")
+
+
+@functools.cache
+def verb_base(word: str) -> str:
+    """The base form of a word that can be a verb, in captions or elsewhere; empty for others."""
+    return caption_verb(word) or next(iter(lemmas(word).get("VERB", ())), "")
 
 
 def is_gerund(words: Sequence[str], i: int) -> bool:
@@ -141,9 +148,15 @@ def is_person(word: str) -> bool:
 
 
 def is_agent(word: str) -> bool:
-    """Whether a word stands for one person or animal, who does things."""
-    thing = data.things().get(word)
-    return thing is not None and thing.kind in ("people", "animals") and not is_plural(word)
+    """Whether a word stands for people or animals, who do things."""
+    thing = data.things().get(word) or data.things().get(singular(word))
+    return thing is not None and thing.kind in ("people", "animals")
+
+
+def is_clothing(word: str) -> bool:
+    """Whether a word stands for something to wear."""
+    thing = data.things().get(word) or data.things().get(singular(word))
+    return thing is not None and thing.kind == "clothes"
 
 
 def is_plural(noun: str) -> bool:
@@ -170,7 +183,10 @@ def singular(noun: str) -> str:
 @functools.cache
 def plural(noun: str) -> str:
     """The form for several."""
-    return noun if is_plural(noun) else str(_inflect().plural_noun(noun))
+    if is_plural(noun):
+        return noun
+    known = {one: several for several, one in IRREGULAR.items()}
+    return known.get(noun) or str(_inflect().plural_noun(noun))
 
 
 def written(words: Sequence[str]) -> str:
@@ -182,6 +198,8 @@ def written(words: Sequence[str]) -> str:
 
 @functools.cache
 def _article(word: str) -> str:
+    if len(word) > 1 and word.isupper():
+        return "an" if word[0] in "AEFHILMNORSX" else "a"  # letter by letter: an SUV, a TV
     return str(_inflect().a(word)).split()[0]
 
 

@@ -38,10 +38,10 @@ def hashtags(seen: Seen | Sequence[Seen], choices: Choices) -> tuple[str, ...]:
     broader = usable(itertools.chain(topics(about), styles(pictures)))
     # What says most about this post is kept when few are wanted …
     by_worth = distinct([*own[:2], *nouns[:1], *broader[:1], *own[2:], *nouns[1:], *broader[1:], *BROAD])
-    kept = by_worth[: choices.hashtags]
+    kept = {tag.casefold() for tag in by_worth[: choices.hashtags]}
     # … and written from broad to specific.
     ordered = distinct([*(tag for tag in BROAD if tag in kept), *broader, *nouns, *own])
-    return tuple(f"#{tag}" for tag in ordered if tag in kept)
+    return tuple(f"#{tag}" for tag in ordered if tag.casefold() in kept)
 
 
 def topics(about: Topic) -> Iterator[str]:

@@ -14,6 +14,7 @@ from img2prompt.captions.grammar import (
     is_noun,
     is_participle,
     is_person,
+    is_plural,
     lemmas,
 )
 from img2prompt.captions.limits import cut, tidy
@@ -25,6 +26,7 @@ MEDIUM = re.compile(
     r"(?:photo|picture|image|photograph|snapshot|close-?up|close up|shot|view)s?(?: (?:shot|view|photo|picture|image))? of "
 )
 GO_WITH_GUESSES = frozenset("and or very mostly really quite rather somewhat partially slightly".split())
+MANY = frozenset("people children men women".split())  # "a people" is a stutter
 EXISTENTIAL = re.compile(r"^(?:there (?:is|are|was|were)|there's|this is|these are|here is|here are) ")
 
 
@@ -37,8 +39,15 @@ def plain_words(caption: str) -> list[str]:
     text = cut(tidy(caption), LONGEST, mark="").lower().replace("’", "'")
     text = " ".join(re.sub(r"[^\w\s'-]+|(?<!\w)['-]+|['-]+(?!\w)|_", " ", text).split())
     text = re.sub(r"(?<=[a-z]) s\b", "'s", text)  # "the dog s ball": a tokenizer lost the apostrophe
+    text = re.sub(r"\b(?:an?|the) (?=(?:an?|the) )", "", text)
     text = MEDIUM.sub("", EXISTENTIAL.sub("", MEDIUM.sub("", text)))
-    return _with_articles(without_guesses(text.split()))
+    words = without_guesses(text.split())
+    mended = [
+        w
+        for w, after in zip(words, [*words[1:], ""], strict=False)
+        if not (w in ("a", "an") and after in MANY)
+    ]
+    return _with_articles(mended)
 
 
 def without_guesses(words: list[str]) -> list[str]:
@@ -71,7 +80,7 @@ def without_guesses(words: list[str]) -> list[str]:
 def _with_articles(words: list[str]) -> list[str]:
     """ "brown dog on grass" → "a brown dog on grass": headlines get the article they dropped."""
     for i, word in enumerate(words):
-        if word in FUNCTION_WORDS | PRONOUNS:
+        if word in FUNCTION_WORDS | PRONOUNS or is_plural(word) or is_gerund(words, i):
             break
         follows = words[i + 1] if i + 1 < len(words) else ""
         ends = not follows or follows in FUNCTION_WORDS or is_gerund(words, i + 1) or is_finite_form(follows)

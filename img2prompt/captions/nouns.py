@@ -167,6 +167,8 @@ def loved(thing: str) -> str:
         or thing in data.words("unloved")
     ):
         return ""
+    if thing in ("ocean", "sea"):
+        return f"the {thing}"
     if thing in data.words("mass"):
         return thing
     if known.kind == "sport" and known.tag not in ("sports", "wintersports"):

@@ -7,13 +7,14 @@ import string
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib.resources import files
+from typing import Any
 
 from img2prompt.captions import data
 from img2prompt.captions.topic import Topic
 from img2prompt.errors import ConfigError, DataError
 
 SECTIONS = ("hooks", "looks", "thoughts", "question", "save", "tag")
-KINDS = ("any", "people", "animals", "food", "things", "several")
+KINDS = ("any", "people", "animals", "food", "things", "single", "several")
 SLOTS = frozenset(
     "sentence scene what subject definite action place first second loved colour colours format count are".split()
 )
@@ -45,7 +46,7 @@ class Tone:
 
     def usable(self, section: str, topic: Topic, parts: Mapping[str, str]) -> list[Template]:
         """The templates of a section that fit the subject and whose slots all have a part."""
-        kinds = ["any", topic.kind] if topic.count == 1 else ["any", "several"]
+        kinds = ["any", "single", topic.kind] if topic.count == 1 else ["any", "several"]
         found = [t for kind in kinds for t in self.sections[section].get(kind, ())]
         return [template for template in found if all(parts.get(slot) for slot in template.slots)]
 
@@ -69,12 +70,23 @@ def load_tone(name: str) -> Tone:
     ConfigError
         For a name without a file; the message lists those that have one.
     DataError
-        For a file with a section, kind or slot that does not exist.
+        For a file that is no TOML or has a section, kind or slot that does not exist.
     """
     if name not in tones():
         raise ConfigError(f"tone is {name!r}; choose one of {', '.join(tones())}.")
-    content = data.read_toml(f"tones/{name}.toml")
     shared = data.read_toml("goals.toml")
+    try:
+        content = data.read_toml(f"tones/{name}.toml")
+        tone = _build(name, content, shared)
+        problem = next(_problems(tone, set(content) - set(SECTIONS)), None)
+    except ValueError as error:  # no TOML, or braces that do not match
+        problem = f"{error}."
+    if problem:
+        raise DataError(f"captions/tones/{name}.toml: {problem}")
+    return tone
+
+
+def _build(name: str, content: Mapping[str, Any], shared: Mapping[str, Any]) -> Tone:
     sections = {}
     for section in SECTIONS:
         kinds: dict[str, tuple[Template, ...]] = {}
@@ -82,21 +94,18 @@ def load_tone(name: str) -> Tone:
             for kind, texts in source.get(section, {}).items():
                 kinds[kind] = kinds.get(kind, ()) + tuple(map(Template, texts))
         sections[section] = kinds
-    tone = Tone(name, sections)
-    if problem := next(_problems(tone, set(content) - set(SECTIONS)), None):
-        raise DataError(f"captions/tones/{name}.toml: {problem}")
-    return tone
+    return Tone(name, sections)
 
 
 def _problems(tone: Tone, unknown: set[str]) -> Iterator[str]:
     for section in sorted(unknown):
         yield f"unknown section {section!r}; there are {', '.join(SECTIONS)}."
     for section, kinds in tone.sections.items():
-        if not kinds.get("any"):
-            yield f"section {section!r} needs a list {'any'!r}."
         for kind, templates in kinds.items():
             if kind not in KINDS:
                 yield f"{section}: unknown kind {kind!r}; there are {', '.join(KINDS)}."
             for template in templates:
                 for slot in sorted(template.slots - SLOTS):
                     yield f"{template.text!r}: unknown slot {slot!r}; there are {', '.join(sorted(SLOTS))}."
+        if not kinds.get("any"):
+            yield f"section {section!r} needs a list {'any'!r}."
