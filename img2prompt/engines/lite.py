@@ -30,6 +30,10 @@ from img2prompt.errors import WeightsError
 from img2prompt.labels import stored_vectors
 from img2prompt.sentences import SentenceEncoder
 
+# What everyday pictures show, as captions begin; people aside, whom the captioner knows best.
+SUBJECTS = Path(__file__).with_name("subjects.txt").read_text(encoding="utf-8").splitlines()
+NEAR_SUBJECTS = 3  # tried where the captioner is lost
+
 
 class LiteNet(nn.Module):
     """All weights of the engine: trunk, two tails, classifier, captioner and three heads."""
@@ -43,6 +47,7 @@ class LiteNet(nn.Module):
         self.regressor = Regressor(GRID_WIDTH + config.width)
         self.style = nn.Linear(STYLE_WIDTH, SENTENCE_WIDTH)
         self.register_buffer("mean_embedding", torch.zeros(SENTENCE_WIDTH))
+        self.register_buffer("subject_mean", torch.zeros(SENTENCE_WIDTH))
 
 
 @dataclass(frozen=True)
@@ -92,6 +97,7 @@ class LiteEngine:
         for part in (self.net.trunk, self.net.tail, self.net.imagenet_tail):
             part.to(memory_format=torch.channels_last)
         self.class_vectors = stored_vectors(self, "imagenet", names)
+        self.subject_vectors = stored_vectors(self, "subjects", SUBJECTS)
         self.naming = imagenet.Naming(names, self._similar)
 
     @property
@@ -134,32 +140,59 @@ class LiteEngine:
 
     def embed_images(self, features: Features, aspect: Aspect = "content") -> np.ndarray:
         if aspect == "style":
-            return features.style
-        blended = (
-            features.located
-            + self.config["regressed_share"] * features.regressed
-            + self.config["class_share"] * features.named
-        )
+            subject = features.located + features.named - self.net.get_buffer("subject_mean").cpu().numpy()
+            blended = features.style + self.config["subject_share"] * subject
+        else:
+            blended = (
+                features.located
+                + self.config["regressed_share"] * features.regressed
+                + self.config["class_share"] * features.named
+            )
         return blended / np.linalg.norm(blended, axis=1, keepdims=True)
 
     def describe(self, features: Features, beams: int = 4) -> list[str]:
-        """Beam search, then the candidate that fits the picture's vector and its confident class."""
+        """Beam search, then the candidate that fits the picture's vector and its confident class.
+
+        A picture unlike those in training makes the captioner guess: where none of its
+        candidates comes near the picture, captions that begin with the nearest everyday
+        subjects join them.
+        """
         with torch.inference_mode():
             found = self.net.captioner.search(features.memory, beams=beams)
-        candidates = [[(self._text(tokens), score) for tokens, score in row] for row in found]
-        texts = [text for row in candidates for text, _ in row]
-        vectors = iter(self.sentences.encode(texts))
         content = self.embed_images(features)
+        near = content @ self.subject_vectors.T
+        texts = [[self._text(tokens) for tokens, _ in row] for row in found]
+        vectors = iter(self.sentences.encode([text for row in texts for text in row]))
         captions = []
-        for i, row in enumerate(candidates):
-            fit = [float(next(vectors) @ content[i]) for _ in row]
-            scored = [
-                (score + self.config["fit_share"] * f, text)
-                for (text, score), f in zip(row, fit, strict=True)
-            ]
-            ranked = [text for _, text in sorted(scored, reverse=True)]
-            captions.append(self._name_it(ranked, features, i, beams))
+        for i, row in enumerate(found):
+            fits = [float(next(vectors) @ content[i]) for _ in row]
+            scored = list(zip(fits, (score for _, score in row), texts[i], strict=True))
+            best = max(fits)
+            if best < self.config["lost"] and near[i].max() > best:
+                for subject in np.argsort(-near[i])[:NEAR_SUBJECTS]:
+                    scored += self._about(SUBJECTS[subject], features, i, content[i], beams)
+            share = self.config["fit_share"]
+            ranked = sorted(scored, key=lambda one: one[1] + share * one[0], reverse=True)
+            captions.append(self._name_it([text for _, _, text in ranked], features, i, beams))
         return captions
+
+    def _about(
+        self, subject: str, features: Features, row: int, content: np.ndarray, beams: int
+    ) -> list[tuple[float, float, str]]:
+        """Captions that begin with a subject: fit, score and text of each."""
+        found = self._begun(subject, features, row, beams)
+        fits = self.sentences.encode([text for text, _ in found]) @ content
+        return [(float(fit), score, text) for fit, (text, score) in zip(fits, found, strict=True)]
+
+    def _begun(self, words: str, features: Features, row: int, beams: int) -> list[tuple[str, float]]:
+        """Captions that begin with these words, best first; none where one is unknown."""
+        prefix = self.tokenizer.encode(words).ids
+        if UNK in prefix:
+            return []
+        with torch.inference_mode():
+            memory = features.memory[row : row + 1]
+            found = self.net.captioner.search(memory, beams=beams, prefix=[prefix])[0]
+        return [(self._text(tokens), score) for tokens, score in found]
 
     def _name_it(self, ranked: list[str], features: Features, row: int, beams: int) -> str:
         """The first caption that names what the classifier is sure of; if none does, one made to."""
@@ -174,12 +207,11 @@ class LiteEngine:
             return ranked[0]
         if thing.written is None:
             return thing.shown
-        written, prefix = thing.written, self.tokenizer.encode(thing.written).ids
-        if UNK in prefix:  # an animal that the training captions never name
-            written, prefix = "an animal", self.tokenizer.encode("an animal").ids
-        with torch.inference_mode():
-            again = self.net.captioner.search(features.memory[row : row + 1], beams=beams, prefix=[prefix])
-        return thing.shown + self._text(again[0][0][0]).removeprefix(written)
+        # "an animal" stands in for one that the training captions never name
+        for written in (thing.written, "an animal"):
+            for caption, _ in self._begun(written, features, row, beams):
+                return thing.shown + caption.removeprefix(written)
+        return thing.shown
 
     def _text(self, tokens: list[int]) -> str:
         return " ".join(str(self.tokenizer.id_to_token(token)) for token in tokens)

@@ -41,6 +41,7 @@ AGAIN = joint.JointConfig(
     dropout=0.2,
     hide=0.15,
     forget=0.1,
+    share=0.5,
     seed=11,
 )
 

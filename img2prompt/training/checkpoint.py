@@ -42,3 +42,12 @@ def load(folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer | None
     if optimizer is not None:
         optimizer.load_state_dict({"state": states, "param_groups": optimizer.state_dict()["param_groups"]})
     return step
+
+
+def blend(model: nn.Module, before: dict[str, torch.Tensor], share: float) -> None:
+    """Take `share` of the weights as they are now and the rest as they were `before`.
+
+    Wortsman et al., *WiSE-FT*, CVPR 2022.
+    """
+    now = model.state_dict()
+    model.load_state_dict({name: torch.lerp(before[name], now[name], share) for name in now})

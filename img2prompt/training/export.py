@@ -17,6 +17,7 @@ from torch import nn
 
 from img2prompt.engines import imagenet
 from img2prompt.engines.heads import Regressor
+from img2prompt.engines.lite import SUBJECTS
 from img2prompt.engines.tower import Tail, Trunk
 from img2prompt.labels import digest, pack, readable_labels
 from img2prompt.sentences import SentenceEncoder
@@ -29,7 +30,8 @@ CHOICES = {
     "subject_share": SUBJECT_SHARE,  # of what is shown in the style vector
     "regressed_share": 0.5,  # of the regressed vector in the content vector, beside the located one
     "class_share": 0.25,  # of the named classes in it
-    "fit_share": 0.5,  # of the content vector in the choice among caption candidates
+    "fit_share": 1.0,  # of the content vector in the choice among caption candidates
+    "lost": 0.45,  # cosine with the picture below which no candidate is trusted
     "sure": 0.5,  # probability from which a class is looked for in the candidates
     "sure_alone": 0.9,  # … from which it is put into a caption that misses it
     "sure_with_people": 0.95,  # … if that caption is about people
@@ -59,7 +61,7 @@ def name_classes(captions: Iterable[str]) -> list[str]:
 
 def label_vectors(sentences: SentenceEncoder, class_names: list[str]) -> dict[str, np.ndarray]:
     """Packed MiniLM vectors of the class names and of the label tables in common use."""
-    tables = {"imagenet": class_names}
+    tables = {"imagenet": class_names, "subjects": SUBJECTS}
     for name in SHIPPED:
         tables[name] = readable_labels(name, sentences.vocabulary)
     return {

@@ -46,6 +46,7 @@ class JointConfig:
     dropout: float = 0.1  # of the captioner
     hide: float = 0.0  # share of grid cells that the captioner must do without
     forget: float = 0.0  # share of earlier words that it must do without
+    share: float = 1.0  # of the new weights in the final ones
     seed: int = 1
     save_every: int = 200
 
@@ -84,7 +85,8 @@ class JointModel(nn.Module):
         """Trunk features → grid and memory; `hide` is the share of cells kept from the captioner."""
         grid = self.tail(features)
         seen = grid * (torch.rand(len(grid), 1, *grid.shape[2:]) >= hide) if hide else grid
-        return grid, self.captioner.memory(seen, self.knowledge and self.knowledge(features))
+        hint = None if self.knowledge is None else self.knowledge(features)
+        return grid, self.captioner.memory(seen, hint)
 
 
 def contrastive(images: Tensor, texts: Tensor, bank: Tensor, scale: Tensor) -> Tensor:
@@ -127,6 +129,7 @@ def train(model: JointModel, corpora: list[Corpus], config: JointConfig, folder:
         betas=(0.9, 0.98),
     )
     bank = torch.cat([vector for corpus in corpora for vector in corpus.vectors])
+    before = {name: value.clone() for name, value in model.state_dict().items()}
     start = checkpoint.load(folder, model, optimizer)
     batches = Batches([len(corpus) for corpus in corpora], config.images, config.seed, start)
     torch.manual_seed(config.seed + start)
@@ -186,3 +189,4 @@ def train(model: JointModel, corpora: list[Corpus], config: JointConfig, folder:
             if (step + 1) % config.save_every == 0 or step + 1 == config.steps:
                 checkpoint.save(folder, model, optimizer, step + 1)
     model.eval()
+    checkpoint.blend(model, before, config.share)

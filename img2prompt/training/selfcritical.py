@@ -35,7 +35,7 @@ class SelfCriticalConfig:
     rate: float = 4e-5
     warmup: int = 20
     hide: float = 0.15  # share of grid cells kept from the captioner: it knows these photos too well
-    share: float = 0.35  # of the new weights in the final ones
+    share: float = 0.5  # of the new weights in the final ones
     seed: int = 2
     save_every: int = 40
 
@@ -106,5 +106,4 @@ def train(model: JointModel, corpora: list[Corpus], config: SelfCriticalConfig, 
                 checkpoint.save(folder, captioner, optimizer, step + 1)
     for parameter in captioner.parameters():
         parameter.requires_grad_(True)
-    after = captioner.state_dict()
-    captioner.load_state_dict({name: torch.lerp(before[name], after[name], config.share) for name in before})
+    checkpoint.blend(captioner, before, config.share)
