@@ -197,7 +197,7 @@ class Captioner(nn.Module):
         memory: Tensor,
         beams: int = 3,
         prefix: list[list[int]] | None = None,
-        length_penalty: float = 0.8,
+        length_penalty: float = 1.0,
     ) -> list[list[tuple[list[int], float]]]:
         """Beam search: for each picture its candidates (tokens, score), best first.
 

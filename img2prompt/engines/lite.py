@@ -170,19 +170,26 @@ class LiteEngine:
             best = max(fits)
             if best < self.config["lost"] and near[i].max() > best:
                 for subject in np.argsort(-near[i])[:NEAR_SUBJECTS]:
-                    scored += self._about(SUBJECTS[subject], features, i, content[i], beams)
+                    scored += self._about(subject, features, i, content[i], beams)
             share = self.config["fit_share"]
             ranked = sorted(scored, key=lambda one: one[1] + share * one[0], reverse=True)
             captions.append(self._name_it([text for _, _, text in ranked], features, i, beams))
         return captions
 
     def _about(
-        self, subject: str, features: Features, row: int, content: np.ndarray, beams: int
+        self, subject: int, features: Features, row: int, content: np.ndarray, beams: int
     ) -> list[tuple[float, float, str]]:
-        """Captions that begin with a subject: fit, score and text of each."""
-        found = self._begun(subject, features, row, beams)
+        """Captions that begin with a subject: fit, score and text of each.
+
+        Where the rest takes a caption away from the picture, only the subject is left.
+        """
+        alone = float(self.subject_vectors[subject] @ content)
+        found = self._begun(SUBJECTS[subject], features, row, beams)
         fits = self.sentences.encode([text for text, _ in found]) @ content
-        return [(float(fit), score, text) for fit, (text, score) in zip(fits, found, strict=True)]
+        return [
+            (alone, score, SUBJECTS[subject]) if alone > fit else (float(fit), score, text)
+            for fit, (text, score) in zip(fits, found, strict=True)
+        ]
 
     def _begun(self, words: str, features: Features, row: int, beams: int) -> list[tuple[str, float]]:
         """Captions that begin with these words, best first; none where one is unknown."""

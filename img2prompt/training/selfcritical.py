@@ -35,7 +35,7 @@ class SelfCriticalConfig:
     rate: float = 4e-5
     warmup: int = 20
     hide: float = 0.15  # share of grid cells kept from the captioner: it knows these photos too well
-    share: float = 0.5  # of the new weights in the final ones
+    share: float = 0.6  # of the new weights in the final ones
     seed: int = 2
     save_every: int = 40
 
