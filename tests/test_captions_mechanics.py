@@ -26,8 +26,8 @@ NOTE = "Busan, with Mina"
 FACTS = {*COLOURS, "square", "landscape", "portrait", *re.findall(r"\w+", NOTE.lower())}
 MISTAKES = re.compile(
     r"""
-    [ ]{2} | \ba\ a\b | \ban\ an\b | \bthe\ the\b | \bthe\ an?\b | \ban?\ the\b  # doubled
-    | \ba\ (?=[aeio][a-z])(?!one\b|once|euro|ewe) | \ban\ (?=[bcdfgjkpqtvwyz][a-z])  # wrong article
+    [ ]{2} | (?i:\b(?:an?|the)\ (?:an?|the)\b)  # doubled
+    | \b[Aa]\ (?=[aeio][a-z])(?!one\b|once|euro|ewe) | \b[Aa]n\ (?=[bcdfgjkpqtvwyz][a-z])  # wrong article
     | \s[.,;:!?](?!\w) | \.\. | ,, | [,;:]\s*$ | [,:;]\s*[.!?] | ^\s | \s$ | [{}] | \bNone\b
     | ^[a-z] | [.!?]\ [a-z]  # a sentence begins small
     | \ban?\ (?:men|women|people|dogs|children)\b(?!')
@@ -41,15 +41,22 @@ def mistakes(text: str) -> list[str]:
     """What is mechanically wrong with an English text."""
     lines = [SIGNS.sub("", line) for line in text.split("\n") if line]
     found = [match.group() for line in lines for match in MISTAKES.finditer(line)]
-    return found + [
-        quote for quote in '"“(' if text.count(quote) != text.count({'"': '"', "“": "”", "(": ")"}[quote])
-    ]
+    unbalanced = (
+        text.count('"') % 2 or text.count("“") != text.count("”") or text.count("(") != text.count(")")
+    )
+    return [*found, "unbalanced"] if unbalanced else found
 
 
 @functools.cache
 def bases(word: str) -> set[str]:
     """The forms that tell whether two words are one: dogs and dog, runs and running."""
-    return {word, singular(word), plural(word), *itertools.chain(*lemmas(word).values())}
+    return {
+        word,
+        re.sub(r"(?:ing|s)$", "", word),
+        singular(word),
+        plural(word),
+        *itertools.chain(*lemmas(word).values()),
+    }
 
 
 def invented(text: str, caption: str) -> set[str]:
@@ -92,7 +99,9 @@ def all_choices():
 
 @pytest.mark.parametrize("caption", CAPTIONS)
 def test_posts_on_captions_of_every_shape(caption):
-    for seed, (tone, goal, emoji, length, note) in enumerate(all_choices()):
+    """A fifth of all combinations each; which fifth changes from caption to caption."""
+    mine = itertools.islice(all_choices(), CAPTIONS.index(caption) % 5, None, 5)
+    for seed, (tone, goal, emoji, length, note) in enumerate(mine):
         check(caption, Choices(tone, goal, emoji, length, note=note, seed=seed))
 
 
@@ -105,7 +114,7 @@ def test_posts_on_what_people_wrote(shared_data):
     for seed, caption in enumerate(captions):
         for tone in tones():
             goal, emoji, length, note = next(rest)
-            check(caption, Choices(tone, goal, emoji, length, note=note, seed=seed, variants=3))
+            check(caption, Choices(tone, goal, emoji, length, note=note, seed=seed, variants=2))
 
 
 def test_the_checks_find_mistakes():

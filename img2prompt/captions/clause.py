@@ -26,6 +26,7 @@ from img2prompt.captions.grammar import (
     is_gerund,
     is_noun,
     is_participle,
+    is_person,
     is_plural,
     lemmas,
     verb_base,
@@ -57,7 +58,11 @@ def split(words: list[str], verb: int | None) -> tuple[list[str], list[str] | No
             rest = rest[1:]
         return before, _gerunds(rest) if _follows_noun(rest) else None
     if word in HAVE:
-        return before, ["with", *rest] if rest and rest[0] in DETERMINERS - {"no", "that", "all"} else None
+        return before, _gerunds(["with", *rest]) if rest and rest[0] in DETERMINERS - {
+            "no",
+            "that",
+            "all",
+        } else None
     if is_gerund(words, verb):
         return before, _gerunds(words[verb:])
     base = verb_base(word)
@@ -69,24 +74,26 @@ def is_finite(words: Sequence[str], i: int, several: bool) -> bool:
     if i == 0:
         return False
     word, previous, follows = words[i], words[i - 1], words[i + 1] if i + 1 < len(words) else ""
-    # After someone who acts and before what is acted on, verbs that captions seldom use count too.
-    acts = is_agent(previous) and follows in DETERMINERS | PREPOSITIONS | PRONOUNS
-    base = verb_base(word) if acts else caption_verb(word)
-    if not base or "-" in word or word in PREPOSITIONS | ADVERBS:
+    if "-" in word or word in PREPOSITIONS | ADVERBS or follows in BE | HAVE:
         return False
-    if not (is_noun(previous) or previous in ADVERBS | PRONOUNS | RELATIVES) or follows in BE | HAVE:
+    if not (is_noun(previous) or previous in ADVERBS | PRONOUNS | RELATIVES):
+        return False
+    # "on monkey bars": after a preposition and a noun without an article comes another noun.
+    complete = is_plural(previous) or previous in data.words("mass") | COLOURS or is_clothing(previous)
+    bare = i >= 2 and words[i - 2] in PREPOSITIONS - {"of"} and not complete
+    # Of someone who acts, verbs that captions seldom use count too, as do words that are nothing but verbs.
+    acts = is_agent(previous) and not bare
+    open_class = acts and follows in DETERMINERS | PREPOSITIONS | PRONOUNS
+    open_class = open_class or (bool(lemmas(word)) and "NOUN" not in lemmas(word))
+    base = verb_base(word) if open_class else caption_verb(word)
+    if not base:
         return False
     if word == verb_form(base, "VBZ"):
-        if is_agent(previous) and not is_plural(previous):
-            return True
-        # "on monkey bars": after a preposition and a noun without an article it is a noun again.
-        complete = is_plural(previous) or previous in data.words("mass") | COLOURS or is_clothing(previous)
-        bare = i >= 2 and words[i - 2] in PREPOSITIONS - {"of"} and not complete
-        return not bare and not (follows and is_gerund(words, i + 1))
+        return (acts and not is_plural(previous)) or not (bare or (follows and is_gerund(words, i + 1)))
     ends_subject = (
         is_plural(previous) or previous in ADVERBS or follows in DETERMINERS | PREPOSITIONS - {"of"}
     )
-    return several and word == base and ends_subject and previous not in PREPOSITIONS
+    return several and word == base and ends_subject
 
 
 def find_verb(words: Sequence[str]) -> int | None:
@@ -111,10 +118,8 @@ def find_verb(words: Sequence[str]) -> int | None:
             if not noun or of or is_noun(words[i - 1]):
                 several = several or is_plural(word) or measured or word in COLLECTIVES
             noun = True
-        elif (
-            word == "and" and noun and gerund is None and words[i + 1 : i + 2] and words[i + 1] in DETERMINERS
-        ):
-            several = True
+        elif word == "and" and noun and gerund is None:
+            several = several or any(w in DETERMINERS or is_person(w) for w in words[i + 1 : i + 2])
     return gerund
 
 

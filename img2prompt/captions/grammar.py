@@ -102,7 +102,7 @@ def verb_form(verb: str, tag: str) -> str:
 @functools.cache
 def caption_verb(word: str) -> str:
     """The base form of a word that captions use as a verb; empty if they do not."""
-    bases = lemmas(word).get("VERB", ())
+    bases = lemmas(word).get("VERB", ()) if lemmas(word) else (word, word.removesuffix("s"))  # windsurfs
     return next((base for base in bases if base in data.words("verbs")), "")
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from img2prompt.captions import data, grammar
 from img2prompt.captions.grammar import (
     BE,
+    COLLECTIVES,
     COLOURS,
     CONNECTIVES,
     DETERMINERS,
@@ -29,6 +31,8 @@ LOCATIVES = frozenset("in on at by near along beside under behind inside among".
 MATCHES = frozenset(
     "game match field court practice pitch competition tournament player players team".split()
 )
+HERDS = COLLECTIVES | {"herd", "flock", "bunch", "pack"}  # "of dogs are"
+TWO_WORDS = {("hot", "dog"): "hotdog", ("teddy", "bear"): "teddy"}  # neither a dog nor a bear
 DROPPED = frozenset("a an some another many several one few both".split())  # before "the"
 
 
@@ -80,7 +84,8 @@ def is_several(core: Sequence[str], noun: str) -> bool:
     """Whether a noun phrase takes "are"."""
     after = core[list(core).index("and") + 1 :] if "and" in core else []
     joined = bool(after) and (after[0] in DETERMINERS or len(after) == 1 and is_person(after[0]))
-    return joined or is_plural(noun)
+    many = any(word in HERDS and after == "of" for word, after in itertools.pairwise(core))
+    return joined or many or is_plural(noun)
 
 
 def definite(core: Sequence[str]) -> str:
@@ -108,7 +113,7 @@ def things(words: Sequence[str], verb: int | None = None) -> tuple[Mention, ...]
     """
     found: dict[str, Mention] = {}
     for i, word in enumerate(words):
-        base = singular(word)
+        base = TWO_WORDS.get((words[i - 1] if i else "", singular(word)), singular(word))
         if (
             i == verb
             or not is_noun(word)
@@ -134,10 +139,10 @@ def things(words: Sequence[str], verb: int | None = None) -> tuple[Mention, ...]
 
 
 def _names_more(known: data.Thing, follows: str) -> bool:
-    """Whether the first of two nouns is there too: the dog of "dog sled", not the tennis of "tennis ball"."""
+    """Whether the first of two nouns is there too: the snow of "snow cave", not the fire of "fire hydrant"."""
     if known.tag == "sports":
         return follows in MATCHES
-    return known.kind != "animals" or singular(follows) in data.things()
+    return known.kind not in ("animals", "objects") or singular(follows) in data.things()
 
 
 def _is_verb(words: Sequence[str], i: int) -> bool:

@@ -70,6 +70,8 @@ class TemplateRewriter:
 
     def _drafts(self, about: Topic, tone: Tone, choices: Choices) -> Iterator[Draft]:
         hooks = sentences(tone, ["hooks"], about, HOOK_ROOM)
+        telling = [hook for hook in hooks if hook.template.slots]
+        hooks = telling if len(telling) >= choices.variants else hooks  # the others speak of no picture
         looks = sentences(tone, ["looks"], about, LONGEST_SENTENCE)
         thoughts = sentences(tone, ["thoughts"], about, LONGEST_SENTENCE)
         goal = [] if choices.goal == "none" else [choices.goal]
@@ -112,11 +114,13 @@ def shuffled(found: Sequence[Sentence], about: Topic) -> list[Sentence]:
 
 def pairs(hooks: Sequence[Sentence], bodies: Sequence[Sentence]) -> Iterator[tuple[Sentence, ...]]:
     """All pairs that agree, diagonal by diagonal, so that neighbours differ in both parts."""
+    own = [said(hook.template) for hook in hooks]
+    others = [said(body.template) for body in bodies]
     for shift in range(len(bodies)):
         for i, hook in enumerate(hooks):
-            body = bodies[(i + shift) % len(bodies)]
-            if said(hook.template).isdisjoint(said(body.template)):
-                yield hook, body
+            j = (i + shift) % len(bodies)
+            if own[i].isdisjoint(others[j]):
+                yield hook, bodies[j]
 
 
 def lengthened(
