@@ -103,6 +103,13 @@ def test_guesses_on_people_are_left_out(caption, plain):
     assert topic([Seen(caption)]).sentence == plain
 
 
+def test_a_hot_dog_is_no_dog():
+    about = topic([Seen("a hot dog and a glass of beer on a table")])
+    assert (about.kind, about.loved) == ("food", ("hot dogs", "beer"))
+    assert about.things[0].said == "hot dog"
+    assert hashtags(Seen("a hot dog"), Choices(hashtags=2)) == ("#food", "#hotdog")
+
+
 def test_names_and_letters_get_their_capitals():
     assert alt_text(Seen("a t-shirt with a tv and a suv")) == "A T-shirt with a TV and an SUV."
     assert alt_text(Seen("a christmas tree in new york")) == "A Christmas tree in New York."

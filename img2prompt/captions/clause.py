@@ -36,6 +36,7 @@ from img2prompt.captions.nouns import core_length
 
 NEW_CLAUSE = SUBORDINATORS - RELATIVES
 FLOATING = frozenset("both all each".split())  # "two men both standing"
+MEANINGFUL = frozenset("not outdoors indoors here there".split())  # after "is", these stay
 NOT_A_PLACE = frozenset("like about to up".split())  # "is about to jump", "is up" do not follow a noun alone
 
 
@@ -50,19 +51,12 @@ def split(words: list[str], verb: int | None) -> tuple[list[str], list[str] | No
         return words[:core], words[core:]
     before, word, rest = words[:verb], words[verb], words[verb + 1 :]
     if word in BE:
-        while (
-            len(rest) > 1
-            and rest[0] in ADVERBS
-            and rest[0] not in ("not", "outdoors", "indoors", "here", "there")
-        ):
+        while len(rest) > 1 and rest[0] in ADVERBS - MEANINGFUL:
             rest = rest[1:]
         return before, _gerunds(rest) if _follows_noun(rest) else None
     if word in HAVE:
-        return before, _gerunds(["with", *rest]) if rest and rest[0] in DETERMINERS - {
-            "no",
-            "that",
-            "all",
-        } else None
+        noun_phrase = rest and rest[0] in DETERMINERS - {"no", "that", "all"}
+        return before, _gerunds(["with", *rest]) if noun_phrase else None
     if is_gerund(words, verb):
         return before, _gerunds(words[verb:])
     base = verb_base(word)

@@ -98,12 +98,17 @@ def definite(core: Sequence[str]) -> str:
     return written(words)
 
 
-def kind(noun: str) -> str:
-    """people, animals, food or things."""
+def kind(core: Sequence[str], noun: str) -> str:
+    """people, animals, food or things, for the noun that a noun phrase is about."""
     if is_person(noun):
         return "people"
-    thing = data.things().get(singular(noun))
+    thing = data.things().get(base_form(core, list(core).index(noun))) if noun else None
     return thing.kind if thing and thing.kind in ("animals", "food") else "things"
+
+
+def base_form(words: Sequence[str], i: int) -> str:
+    """The name under which ``things.toml`` knows a noun."""
+    return TWO_WORDS.get((words[i - 1] if i else "", singular(words[i])), singular(words[i]))
 
 
 def things(words: Sequence[str], verb: int | None = None) -> tuple[Mention, ...]:
@@ -113,7 +118,7 @@ def things(words: Sequence[str], verb: int | None = None) -> tuple[Mention, ...]
     """
     found: dict[str, Mention] = {}
     for i, word in enumerate(words):
-        base = TWO_WORDS.get((words[i - 1] if i else "", singular(word)), singular(word))
+        base = base_form(words, i)
         if (
             i == verb
             or not is_noun(word)
@@ -127,8 +132,10 @@ def things(words: Sequence[str], verb: int | None = None) -> tuple[Mention, ...]
         last = not is_noun(follows) or i + 1 == verb or is_gerund(words, i + 1)
         if word in COLOURS and not (word == "orange" and last and i and words[i - 1] == "an"):
             continue
-        part = words[i - 1 : i] if i and found.get(singular(words[i - 1]), WHOLE).whole is False else []
-        said = written([*part, word])  # "train station"
+        compound = i > 0 and (
+            base in TWO_WORDS.values() or not found.get(singular(words[i - 1]), WHOLE).whole
+        )
+        said = written(words[i - compound : i + 1])  # "train station"
         if known is None and last and _surely_noun(words, i):
             found.setdefault(base, Mention(base, said))
         elif known is not None and known.kind != "clothes" and not (word != base and _is_verb(words, i)):
@@ -165,6 +172,9 @@ def _surely_noun(words: Sequence[str], i: int) -> bool:
 
 def loved(thing: str) -> str:
     """How one says that one loves it: "dogs", "snow", "skateboarding"; empty if nobody says so."""
+    for (first, second), name in TWO_WORDS.items():
+        if name == thing:
+            return f"{first} {grammar.plural(second)}"
     known = data.things().get(thing)
     if (
         known is None

@@ -73,7 +73,7 @@ def _parts(caption: str) -> Topic:
         things=things,
         loved=tuple(dict.fromkeys(filter(None, (nouns.loved(thing.base) for thing in things)))),
         plural=joined or nouns.is_several(core, head),
-        kind=nouns.kind(head),
+        kind=nouns.kind(core, head),
         words=tuple(words),
     )
 
