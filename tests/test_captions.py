@@ -434,3 +434,8 @@ def test_a_wrong_data_file_says_what_is_wrong(monkeypatch):
             with pytest.raises(DataError, match=f"plain.toml: .*{message}"):
                 templates.load_tone("plain")
     templates.load_tone.cache_clear()
+
+
+def test_a_subject_ends_before_its_clause():
+    post = compose([Seen("a building that is sitting on the edge of a lake")] * 2, Choices(variants=1))[0]
+    assert "that is" not in post.text

@@ -40,6 +40,7 @@ def plain_words(caption: str) -> list[str]:
     text = " ".join(re.sub(r"[^\w\s'-]+|(?<!\w)['-]+|['-]+(?!\w)|_", " ", text).split())
     text = re.sub(r"(?<=[a-z]) s\b", "'s", text)  # "the dog s ball": a tokenizer lost the apostrophe
     text = re.sub(r"\b(?:an?|the) (?=(?:an?|the) )", "", text)
+    text = re.sub(r" that (?:is|are) (?=\w+ing\b)", " ", text)  # "a building that is sitting on a hill"
     text = MEDIUM.sub("", EXISTENTIAL.sub("", MEDIUM.sub("", text)))
     words = without_guesses(text.split())
     mended = [
