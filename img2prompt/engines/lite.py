@@ -163,33 +163,53 @@ class LiteEngine:
         near = content @ self.subject_vectors.T
         texts = [[self._text(tokens) for tokens, _ in row] for row in found]
         vectors = iter(self.sentences.encode([text for row in texts for text in row]))
+        fits = [np.array([next(vectors) @ content[i] for _ in row]) for i, row in enumerate(found)]
+        lost = [
+            (i, int(subject))
+            for i, fit in enumerate(fits)
+            if fit.max() < self.config["lost"] and near[i].max() > fit.max()
+            for subject in np.argsort(-near[i])[:NEAR_SUBJECTS]
+        ]
+        begun = self._about(lost, features, content, beams)
         captions = []
         for i, row in enumerate(found):
-            fits = [float(next(vectors) @ content[i]) for _ in row]
-            scored = list(zip(fits, (score for _, score in row), texts[i], strict=True))
-            best = max(fits)
-            if best < self.config["lost"] and near[i].max() > best:
-                for subject in np.argsort(-near[i])[:NEAR_SUBJECTS]:
-                    scored += self._about(subject, features, i, content[i], beams)
+            scored = list(zip(fits[i], (score for _, score in row), texts[i], strict=True))
+            scored += [
+                one for (other, _), many in zip(lost, begun, strict=True) if other == i for one in many
+            ]
             share = self.config["fit_share"]
             ranked = sorted(scored, key=lambda one: one[1] + share * one[0], reverse=True)
             captions.append(self._name_it([text for _, _, text in ranked], features, i, beams))
         return captions
 
     def _about(
-        self, subject: int, features: Features, row: int, content: np.ndarray, beams: int
-    ) -> list[tuple[float, float, str]]:
-        """Captions that begin with a subject: fit, score and text of each.
+        self, lost: Sequence[tuple[int, int]], features: Features, content: np.ndarray, beams: int
+    ) -> list[list[tuple[float, float, str]]]:
+        """For pairs of a picture and a subject, captions that begin with it: fit, score and text of each.
 
         Where the rest takes a caption away from the picture, only the subject is left.
         """
-        alone = float(self.subject_vectors[subject] @ content)
-        found = self._begun(SUBJECTS[subject], features, row, beams)
-        fits = self.sentences.encode([text for text, _ in found]) @ content
-        return [
-            (alone, score, SUBJECTS[subject]) if alone > fit else (float(fit), score, text)
-            for fit, (text, score) in zip(fits, found, strict=True)
-        ]
+        prefixes = [self.tokenizer.encode(SUBJECTS[subject]).ids for _, subject in lost]
+        found: list[list[tuple[float, float, str]]] = [[] for _ in lost]
+        for length in {len(prefix) for prefix in prefixes}:  # one search wants prefixes of one length
+            chosen = [n for n, prefix in enumerate(prefixes) if len(prefix) == length and UNK not in prefix]
+            if not chosen:
+                continue
+            with torch.inference_mode():
+                rows = self.net.captioner.search(
+                    features.memory[[lost[n][0] for n in chosen]],
+                    beams=beams,
+                    prefix=[prefixes[n] for n in chosen],
+                )
+            vectors = iter(self.sentences.encode([self._text(t) for row in rows for t, _ in row]))
+            for n, row in zip(chosen, rows, strict=True):
+                picture, subject = lost[n]
+                alone = float(self.subject_vectors[subject] @ content[picture])
+                for tokens, score in row:
+                    fit = float(next(vectors) @ content[picture])
+                    text = SUBJECTS[subject] if alone > fit else self._text(tokens)
+                    found[n].append((max(alone, fit), score, text))
+        return found
 
     def _begun(self, words: str, features: Features, row: int, beams: int) -> list[tuple[str, float]]:
         """Captions that begin with these words, best first; none where one is unknown."""
