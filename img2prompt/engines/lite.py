@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import json
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -174,9 +175,7 @@ class LiteEngine:
         captions = []
         for i, row in enumerate(found):
             scored = list(zip(fits[i], (score for _, score in row), texts[i], strict=True))
-            scored += [
-                one for (other, _), many in zip(lost, begun, strict=True) if other == i for one in many
-            ]
+            scored += begun[i]
             share = self.config["fit_share"]
             ranked = sorted(scored, key=lambda one: one[1] + share * one[0], reverse=True)
             captions.append(self._name_it([text for _, _, text in ranked], features, i, beams))
@@ -184,13 +183,13 @@ class LiteEngine:
 
     def _about(
         self, lost: Sequence[tuple[int, int]], features: Features, content: np.ndarray, beams: int
-    ) -> list[list[tuple[float, float, str]]]:
-        """For pairs of a picture and a subject, captions that begin with it: fit, score and text of each.
+    ) -> dict[int, list[tuple[float, float, str]]]:
+        """Captions of lost pictures that begin with a subject near them: fit, score and text of each.
 
         Where the rest takes a caption away from the picture, only the subject is left.
         """
         prefixes = [self.tokenizer.encode(SUBJECTS[subject]).ids for _, subject in lost]
-        found: list[list[tuple[float, float, str]]] = [[] for _ in lost]
+        found: dict[int, list[tuple[float, float, str]]] = defaultdict(list)
         for length in {len(prefix) for prefix in prefixes}:  # one search wants prefixes of one length
             chosen = [n for n, prefix in enumerate(prefixes) if len(prefix) == length and UNK not in prefix]
             if not chosen:
@@ -208,7 +207,7 @@ class LiteEngine:
                 for tokens, score in row:
                     fit = float(next(vectors) @ content[picture])
                     text = SUBJECTS[subject] if alone > fit else self._text(tokens)
-                    found[n].append((max(alone, fit), score, text))
+                    found[picture].append((max(alone, fit), score, text))
         return found
 
     def _begun(self, words: str, features: Features, row: int, beams: int) -> list[tuple[str, float]]:

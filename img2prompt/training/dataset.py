@@ -34,6 +34,10 @@ class Corpus:
             view = int(torch.randint(len(self.views), ()))
         return self.views[view].get([self.pairs[i].name for i in indices])
 
+    def means(self) -> torch.Tensor:
+        """(len(self), 384) unit vectors: the mean of each picture's captions."""
+        return torch.stack([F.normalize(vectors.mean(0), dim=0) for vectors in self.vectors])
+
 
 def caption_vectors(folder: PairsFolder, file: Path, sentences: SentenceEncoder) -> dict[str, torch.Tensor]:
     """MiniLM vectors of every caption, per picture, cached in one file."""
@@ -65,5 +69,4 @@ def build_corpus(
 
 def mean_embedding(corpus: Corpus) -> torch.Tensor:
     """(384,) unit vector: the mean of the pictures' mean caption vectors."""
-    means = torch.stack([F.normalize(vectors.mean(0), dim=0) for vectors in corpus.vectors])
-    return F.normalize(means.mean(0), dim=0)
+    return F.normalize(corpus.means().mean(0), dim=0)

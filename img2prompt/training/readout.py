@@ -12,7 +12,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 from tqdm import tqdm
@@ -55,7 +54,7 @@ def collect(model: JointModel, corpora: list[Corpus], config: ReadoutConfig) -> 
     """Features, targets and weights of every picture and view."""
     features, targets, weights = [], [], []
     for corpus, share in zip(corpora, config.shares, strict=True):
-        means = torch.stack([F.normalize(vectors.mean(0), dim=0) for vectors in corpus.vectors])
+        means = corpus.means()
         for view in range(len(corpus.views)):
             features.append(pooled(model, corpus, view, config.pictures))
             targets.append(means[: len(features[-1])])
