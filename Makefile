@@ -27,4 +27,4 @@ train-lite: setup
 	$(BIN)/python -m img2prompt.training $(DATA)
 
 bench: setup
-	$(BIN)/python benchmarks/lite.py
+	$(BIN)/python benchmarks/lite.py $(wildcard $(DATA)/flickr8k)

@@ -1,10 +1,12 @@
 """The captioner on freshly initialised weights: what must hold whatever it has learned."""
 
+import copy
 from itertools import pairwise
 
 import pytest
 import torch
 
+from img2prompt.engines import half
 from img2prompt.engines.captioner import BOS, EOS, PAD, UNK, Captioner, CaptionerConfig
 from img2prompt.engines.tower import GRID, GRID_WIDTH
 
@@ -63,10 +65,24 @@ def test_wider_search_finds_captions_at_least_as_likely(captioner, memory):
     assert sum(best(5)) >= sum(best(1))
 
 
-def test_prefix_is_kept(captioner, memory):
-    prefix = [[7 + i, 20] for i in range(len(memory))]
-    for wanted, row in zip(prefix, captioner.search(memory, beams=3, prefix=prefix), strict=True):
-        assert row[0][0][:2] == wanted
+def test_each_picture_keeps_its_prefix(captioner, memory):
+    prefix = [[7 + i, 20, 30][: 1 + i % 3] for i in range(len(memory))]
+    together = captioner.search(memory, beams=3, prefix=prefix)
+    for i, (wanted, row) in enumerate(zip(prefix, together, strict=True)):
+        assert all(tokens[: len(wanted)] == wanted for tokens, _ in row)
+        alone = captioner.search(memory[i : i + 1], beams=3, prefix=[wanted])[0]
+        assert [tokens for tokens, _ in alone] == [tokens for tokens, _ in row]
+
+
+@pytest.mark.skipif(not half.supported(), reason="this torch has no FBGEMM")
+def test_half_precision_weights_find_the_same_captions(captioner, memory):
+    stored = copy.deepcopy(captioner).half().float()  # as if read from a file in half precision
+    halved = copy.deepcopy(stored)
+    halved.halve()
+    assert not any(isinstance(part, torch.nn.Linear) for part in halved.modules())
+    for slow, fast in zip(stored.search(memory), halved.search(memory), strict=True):
+        assert [tokens for tokens, _ in fast] == [tokens for tokens, _ in slow]
+        assert [score for _, score in fast] == pytest.approx([score for _, score in slow], abs=1e-4)
 
 
 def test_samples_differ_and_stop_at_the_end(captioner, memory):

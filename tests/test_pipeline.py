@@ -9,6 +9,8 @@ import pytest
 from PIL import Image
 
 from img2prompt import load_pipeline
+from img2prompt.engines.captioner import UNK
+from img2prompt.engines.lite import SUBJECTS
 from img2prompt.errors import ImageError, WeightsError
 from img2prompt.prompts import labels_needed
 
@@ -115,3 +117,8 @@ def test_damaged_weights_are_a_weights_error(tmp_path, monkeypatch):
     monkeypatch.setenv("IMG2PROMPT_MODELS", str(tmp_path))
     with pytest.raises(WeightsError, match="lite"):
         load_pipeline()
+
+
+def test_the_captioner_knows_every_word_of_the_subjects(pipeline):
+    tokenizer = pipeline.engine.tokenizer
+    assert [words for words in SUBJECTS if UNK in tokenizer.encode(words).ids] == []

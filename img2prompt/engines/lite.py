@@ -22,7 +22,7 @@ from safetensors.torch import load_file
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 
-from img2prompt.engines import imagenet
+from img2prompt.engines import half, imagenet
 from img2prompt.engines.base import Aspect
 from img2prompt.engines.captioner import UNK, Captioner, CaptionerConfig
 from img2prompt.engines.heads import SENTENCE_WIDTH, Locator, Regressor, pool
@@ -34,6 +34,7 @@ from img2prompt.sentences import SentenceEncoder
 # What everyday pictures show, as captions begin; people aside, whom the captioner knows best.
 SUBJECTS = Path(__file__).with_name("subjects.txt").read_text(encoding="utf-8").splitlines()
 NEAR_SUBJECTS = 3  # tried where the captioner is lost
+BEST_BEGUN = 2  # captions of each that are compared with the picture
 
 
 class LiteNet(nn.Module):
@@ -97,6 +98,8 @@ class LiteEngine:
         self.net = net.eval().to(self.device)
         for part in (self.net.trunk, self.net.tail, self.net.imagenet_tail):
             part.to(memory_format=torch.channels_last)
+        if self.device.type == "cpu" and half.supported():
+            self.net.captioner.halve()
         self.class_vectors = stored_vectors(self, "imagenet", names)
         self.subject_vectors = stored_vectors(self, "subjects", SUBJECTS)
         self.naming = imagenet.Naming(names, self._similar)
@@ -188,26 +191,23 @@ class LiteEngine:
 
         Where the rest takes a caption away from the picture, only the subject is left.
         """
-        prefixes = [self.tokenizer.encode(SUBJECTS[subject]).ids for _, subject in lost]
         found: dict[int, list[tuple[float, float, str]]] = defaultdict(list)
-        for length in {len(prefix) for prefix in prefixes}:  # one search wants prefixes of one length
-            chosen = [n for n, prefix in enumerate(prefixes) if len(prefix) == length and UNK not in prefix]
-            if not chosen:
-                continue
-            with torch.inference_mode():
-                rows = self.net.captioner.search(
-                    features.memory[[lost[n][0] for n in chosen]],
-                    beams=beams,
-                    prefix=[prefixes[n] for n in chosen],
-                )
-            vectors = iter(self.sentences.encode([self._text(t) for row in rows for t, _ in row]))
-            for n, row in zip(chosen, rows, strict=True):
-                picture, subject = lost[n]
-                alone = float(self.subject_vectors[subject] @ content[picture])
-                for tokens, score in row:
-                    fit = float(next(vectors) @ content[picture])
-                    text = SUBJECTS[subject] if alone > fit else self._text(tokens)
-                    found[picture].append((max(alone, fit), score, text))
+        if not lost:
+            return found
+        with torch.inference_mode():
+            rows = self.net.captioner.search(
+                features.memory[[picture for picture, _ in lost]],
+                beams=beams,
+                prefix=[self.tokenizer.encode(SUBJECTS[subject]).ids for _, subject in lost],
+            )
+        rows = [row[:BEST_BEGUN] for row in rows]
+        vectors = iter(self.sentences.encode([self._text(tokens) for row in rows for tokens, _ in row]))
+        for (picture, subject), row in zip(lost, rows, strict=True):
+            alone = float(self.subject_vectors[subject] @ content[picture])
+            for tokens, score in row:
+                fit = float(next(vectors) @ content[picture])
+                text = SUBJECTS[subject] if alone > fit else self._text(tokens)
+                found[picture].append((max(alone, fit), score, text))
         return found
 
     def _begun(self, words: str, features: Features, row: int, beams: int) -> list[tuple[str, float]]:
