@@ -60,13 +60,18 @@ def begin(title: str) -> None:
     st.title(title, anchor=False)
 
 
-def end() -> None:
-    """What every page closes with."""
+def end(privacy: str) -> None:
+    """What every page's sidebar closes with; `privacy` says where pictures stay."""
     with st.sidebar:
-        st.caption(t("privacy"))
+        st.caption(privacy)
         _LANGUAGE(key="page-language", data=translate.language())
 
 
+def as_it_is(text: str) -> str:
+    """Markdown that shows a text as it is, whatever Markdown would make of it."""
+    return "".join("\\" + char if char in "\\`*[]$<~:" else char for char in text)
+
+
 def show_error(error: Exception | str) -> None:
-    """Show a message as it is, whatever Markdown would make of it."""
-    st.error("".join("\\" + char if char in "\\`*[]$<~" else char for char in str(error)))
+    """Show a message as it is."""
+    st.error(as_it_is(str(error)))
