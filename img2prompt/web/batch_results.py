@@ -35,7 +35,8 @@ FORMATS = {  # file name and type
 def show(run: Run) -> None:
     """Everything about a batch; what changes while it works draws itself again."""
     every = EVERY if run.working else None
-    st.fragment(_work, run_every=every)(run, _stage(run))
+    with st.container(key="batch-work"):
+        st.fragment(_work, run_every=every)(run, _stage(run))
     if run.progress().done:
         _downloads(run)
         st.fragment(_results, run_every=every)(run)
@@ -108,12 +109,13 @@ def _time_left(seconds: float) -> str:
 
 
 def _downloads(run: Run) -> None:
-    load = model.start_loading().result
+    load = model.loading().result
+    progress = run.progress()
     st.header(t("batch.downloads"), anchor=False)
     st.caption(t("batch.downloads.help"))
     with st.container(horizontal=True, gap="small"):
         for kind, (name, mime) in FORMATS.items():
-            if kind == "errors" and not run.progress().failed:
+            if kind == "errors" and not progress.failed:
                 continue
             problem = run.problem(kind)
             st.download_button(
@@ -122,6 +124,7 @@ def _downloads(run: Run) -> None:
                 file_name=name,
                 mime=mime,
                 icon=":material/error:" if kind == "errors" else ":material/download:",
+                type="primary" if kind == "csv" and progress.done == progress.total else "secondary",
                 help=as_it_is(problem) or t(f"batch.format.{kind}.help"),
                 disabled=bool(problem),
                 on_click="ignore",
@@ -173,7 +176,7 @@ def _line(run: Run, line: Line) -> None:
     with st.container(horizontal=True, gap="small"):
         if line.error:
             with st.container(key=f"broken-{_key(run, line)}", width=112):
-                st.markdown(":material/broken_image:")
+                st.markdown(":material/broken_image:", width="content")
         else:
             item = run.item(line.name)
             st.image(_thumbnail(run.id, line.name, item.stamp, item), width=112, alt=line.caption)

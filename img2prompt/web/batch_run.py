@@ -18,7 +18,6 @@ import secrets
 import shutil
 import threading
 import time
-import zipfile
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace

@@ -19,7 +19,9 @@ from img2prompt.web.translate import t
 
 __all__ = ["DAYS", "ask", "current", "earlier", "explain", "leave", "runs", "start"]
 
-VARIABLE = "IMG2PROMPT_SERVER_FOLDERS"  # yes or no; by default only where the app listens to this machine alone
+VARIABLE = (
+    "IMG2PROMPT_SERVER_FOLDERS"  # yes or no; by default only where the app listens to this machine alone
+)
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 MOST_EARLIER = 5
 
@@ -130,23 +132,26 @@ def _ask_for_uploads(whole_folder: bool) -> None:
     button, limits = ("upload.folder", "limits.folder") if whole_folder else ("upload.files", "limits.files")
     st.html(uploader_style(t(f"batch.{button}"), t(f"batch.{limits}", megabytes=each, zip=limit)))
     if files:
-        count = len(files)
-        _begin_button(count, lambda: runs().add([(file.name, file) for file in files]))
+        _begin_button(len(files), lambda: runs().add([(file.name, file) for file in files]))
 
 
 def _ask_for_folder() -> None:
     folder = st.text_input(
-        t("batch.server"), placeholder=t("batch.server.placeholder"), help=t("batch.server.help"), key="folder"
+        t("batch.server"),
+        placeholder=t("batch.server.placeholder"),
+        help=t("batch.server.help"),
+        key="folder",
     )
     if folder:
         _begin_button(None, lambda: runs().add(folder=Path(folder).expanduser()))
 
 
 def _begin_button(count: int | None, make: Callable[[], Run]) -> None:
-    if not st.button(t("batch.start"), type="primary", width="stretch"):
+    label = t("batch.start.count", count=count) if count else t("batch.start")
+    if not st.button(label, type="primary", width="stretch", key="batch-start"):
         return
     try:
-        with st.spinner(t("batch.saving", count=count) if count else t("batch.looking")):
+        with st.spinner(t("batch.saving")):
             run = make()
     except Img2PromptError as error:
         show_error(error)
