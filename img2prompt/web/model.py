@@ -30,6 +30,15 @@ def start_loading() -> Future[Pipeline]:
     return loading
 
 
+def loading() -> Future[Pipeline]:
+    """The pipeline to come; tried again if it could not be loaded."""
+    future = start_loading()
+    if future.done() and future.exception():
+        start_loading.clear()
+        future = start_loading()
+    return future
+
+
 def shared_pipeline() -> Pipeline:
     """The pipeline, waiting under a spinner for as long as it still loads.
 
