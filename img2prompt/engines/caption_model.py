@@ -24,6 +24,7 @@ from img2prompt.errors import WeightsError
 
 MAX_NEW_TOKENS = 32
 FAMILIES = ("blip", "blip-2", "git")
+VOCABULARIES = ("tokenizer.json", "vocab.txt", "vocab.json", "spiece.model")
 
 
 class CaptionModel:
@@ -49,6 +50,8 @@ class CaptionModel:
             family = json.loads((folder / "config.json").read_text(encoding="utf-8")).get("model_type")
             if family not in FAMILIES:
                 raise ValueError(f"a {family!r} model where one of {', '.join(FAMILIES)} is expected")
+            if not any((folder / file).is_file() for file in VOCABULARIES):  # else captions would be empty
+                raise ValueError(f"the vocabulary is missing, one of {', '.join(VOCABULARIES)}")
             # clip-interrogator runs GIT in single precision everywhere
             precision = "fp32" if (family, precision) == ("git", "auto") else precision
             self._dtype = DTYPES[resolve_precision(precision, place.device)]
