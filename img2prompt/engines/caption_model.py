@@ -65,7 +65,7 @@ class CaptionModel:
             raise WeightsError(
                 f"{folder} holds no caption model that can be used: {error}. Run: img2prompt models verify"
             ) from error
-        _fuse_attention(net)
+        fuse_attention(net)
         self._net: Any = place.settle(net)
         self._place = place
         self._batches = Batches(place, net, batch_size)
@@ -106,7 +106,7 @@ def _quiet() -> Iterator[None]:
             logging.enable_progress_bar()
 
 
-def _fuse_attention(net: nn.Module) -> None:
+def fuse_attention(net: nn.Module) -> None:
     """Let BLIP's image tower, which transformers runs with plain matrix products, use fused attention."""
     from transformers.models.blip.modeling_blip import BlipAttention
 
