@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
+from pathlib import Path
 from typing import Any
 
 from img2prompt.errors import ConfigError
 
 ENGINES = ("auto", "lite", "full")
-STYLES = ("seed", "classic", "fast")
+STYLES = ("seed", "classic", "fast", "best", "negative")
 PREFIX = "IMG2PROMPT_"
 
 
@@ -23,14 +24,18 @@ class Settings:
     """
 
     engine: str = "auto"  # auto, lite, full
-    style: str = "seed"  # form of the prompt: seed, classic, fast
+    style: str = "seed"  # form of the prompt: seed, classic, fast, best, negative
     device: str = "auto"  # auto, cpu, cuda, cuda:1, mps
     ratio: float = 0.45  # share of the prompt's embedding in the ensemble; the regressor has the rest
     beams: int = 4  # width of the caption search, 1–10
+    labels: tuple[str, ...] = ()  # text files, tables of your own; in a variable with : between (Windows ;)
+    label_cache: str = ""  # clip-interrogator's cache_path, whose label vectors are then used
     max_megabytes: float = 25.0  # largest encoded picture
     max_megapixels: float = 100.0  # largest decoded picture
 
     def __post_init__(self) -> None:
+        files = [self.labels] if isinstance(self.labels, str | Path) else self.labels
+        object.__setattr__(self, "labels", tuple(str(file) for file in files))
         if self.engine not in ENGINES:
             raise ConfigError(f"engine is {self.engine!r}; choose one of {', '.join(ENGINES)}.")
         if self.style not in STYLES:
@@ -58,7 +63,7 @@ class Settings:
             kind: Any = type(field.default)
             if text:
                 try:
-                    values[field.name] = kind(text)
+                    values[field.name] = text.split(os.pathsep) if kind is tuple else kind(text)
                 except ValueError:
                     raise ConfigError(
                         f"{PREFIX}{field.name.upper()} is {text!r}; expected {kind.__name__}."

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
 from PIL import Image
+
+if TYPE_CHECKING:
+    import torch
 
 Aspect = Literal["content", "style"]
 
@@ -20,6 +23,9 @@ class Engine(Protocol):
     """
 
     name: str
+    space: str  # the joint space: CLIP's ``name/tag``, then ``@`` and what changes with its weights
+    device: torch.device  # where label vectors are ranked
+    pool: int  # labels that the best and negative modes try at every step
     label_file: Path | None  # label vectors that come with the engine
 
     @property
