@@ -136,12 +136,12 @@ class Pipeline:
             pools = labels.pools(looks, joined, self.engine.pool)
             return prompts.best(captions, matches, pools, similar)
         if style == "negative":
-            # To a small engine the farthest flavors are any words at all; common flaws remain.
-            wide = self.engine.vocabulary is None
-            flavors = [table for table in self.tables if wide and table.name == "flavors"]
-            farthest = labels.pools(looks, flavors, self.engine.pool, least=True)
             flaws = labels.read_labels("negative")
-            return prompts.negative([pool + flaws for pool in farthest], similar)
+            farthest: list[list[str]] = [[] for _ in captions]
+            if self.engine.vocabulary is None:  # in a space of sentences alone they are any words at all
+                flavors = [table for table in self.tables if table.name == "flavors"]
+                farthest = labels.pools(looks, flavors, self.engine.pool, least=True)
+            return prompts.negative([phrases + flaws for phrases in farthest], similar)
         return [
             prompts.build(style, caption, found) for caption, found in zip(captions, matches, strict=True)
         ]

@@ -1,3 +1,4 @@
+import os
 from dataclasses import FrozenInstanceError
 
 import pytest
@@ -34,7 +35,7 @@ def test_empty_variable_counts_as_unset():
     "values",
     [
         {"engine": "fast"},
-        {"style": "best"},
+        {"style": "worst"},
         {"ratio": 1.01},
         {"ratio": -0.01},
         {"beams": 0},
@@ -67,3 +68,11 @@ def test_refuses_an_unknown_setting():
 def test_cannot_be_changed():
     with pytest.raises(FrozenInstanceError):
         Settings().engine = "full"
+
+
+def test_own_label_files(tmp_path):
+    together = os.pathsep.join(["a.txt", "b.txt"])
+    assert Settings.load({"IMG2PROMPT_LABELS": together}).labels == ("a.txt", "b.txt")
+    assert Settings.load({}, labels=[tmp_path]).labels == (str(tmp_path),)
+    assert Settings(labels="a.txt").labels == ("a.txt",)
+    assert Settings.load({}).labels == ()
