@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import importlib.util
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -101,19 +102,19 @@ def best(
 def negative(pools: Sequence[Sequence[str]], similar: Similar) -> list[str]:
     """What is least like each of N pictures, for a generator's negative prompt.
 
-    It is a chain as in `best`, from phrases of the pool alone and away from the picture:
-    clip-interrogator's ``interrogate_negative``, but for one mistake. That one does not
-    turn the sign of the first phrase's similarity, so that where it is above 0 no longer
-    prompt ever counts as better, and one phrase is all it writes.
+    A chain as in `best`, but away from the picture, from the phrase that is least like it:
+    clip-interrogator's ``interrogate_negative`` without a mistake. There the first phrase
+    starts the chain with a score of the wrong sign; if its similarity is above 0, no longer
+    prompt beats it, and it is all that is written. Here, as there in the good case, any
+    longer prompt beats it.
     """
 
     def unlike(texts: Sequence[Sequence[str]]) -> list[np.ndarray]:
         return [-row for row in similar(texts)]
 
-    rows = unlike(pools)
-    firsts = [pool[int(row.argmax())] for pool, row in zip(pools, rows, strict=True)]
+    firsts = [pool[int(row.argmax())] for pool, row in zip(pools, unlike(pools), strict=True)]
     rest = [[phrase for phrase in pool if phrase != first] for pool, first in zip(pools, firsts, strict=True)]
-    return chain(firsts, [float(row.max()) for row in rows], rest, unlike)
+    return chain(firsts, [-math.inf] * len(firsts), rest, unlike)
 
 
 @dataclass

@@ -242,3 +242,21 @@ def test_embed_refuses_before_working(run, tmp_path):
     assert code == 2 and "nowhere is not a folder" in err
     code, _, err = run("embed", CHINA, "-o", tmp_path)
     assert code == 2 and "is a folder" in err
+
+
+def test_own_labels_are_shown_under_the_name_of_their_file(capsys, tmp_path):
+    (tmp_path / "garden_flowers.txt").write_text("a rose\na dahlia\n", encoding="utf-8")
+    with pytest.raises(SystemExit) as left:
+        cli.main(
+            ["caption", str(FLOWER), "--engine", "lite", "--labels", str(tmp_path / "garden_flowers.txt")]
+        )
+    assert left.value.code == 0
+    line = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("garden_flowers "))
+    assert "a rose 0." in line and "a dahlia 0." in line
+
+
+def test_own_labels_that_are_not_there_are_bad_input(capsys, tmp_path):
+    with pytest.raises(SystemExit) as left:
+        cli.main(["caption", str(FLOWER), "--labels", str(tmp_path / "nowhere.txt")])
+    assert left.value.code == 2
+    assert "nowhere.txt" in capsys.readouterr().err

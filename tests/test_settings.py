@@ -1,3 +1,4 @@
+import os
 from dataclasses import FrozenInstanceError
 
 import pytest
@@ -84,3 +85,11 @@ def test_reads_switches(text, value):
 def test_names_the_variable_that_is_no_switch():
     with pytest.raises(ConfigError, match="IMG2PROMPT_LOW_VRAM is 'maybe'; expected one of 1, true"):
         Settings.load({"IMG2PROMPT_LOW_VRAM": "maybe"})
+
+
+def test_own_label_files(tmp_path):
+    together = os.pathsep.join(["a.txt", "b.txt"])
+    assert Settings.load({"IMG2PROMPT_LABELS": together}).labels == ("a.txt", "b.txt")
+    assert Settings.load({}, labels=[tmp_path]).labels == (str(tmp_path),)
+    assert Settings(labels="a.txt").labels == ("a.txt",)
+    assert Settings.load({}).labels == ()
