@@ -21,6 +21,8 @@ class Engine(Protocol):
 
     name: str
     label_file: Path | None  # label vectors that come with the engine
+    captioner: str | None  # the caption model's name; None where `describe` raises WeightsError
+    joint_space: str | None  # its model's name; None where `embed_images` and `embed_texts` raise it
 
     @property
     def vocabulary(self) -> Mapping[str, int] | None:
@@ -33,8 +35,8 @@ class Engine(Protocol):
     def encode(self, images: Sequence[Image.Image]) -> Any:
         """Look at N RGB pictures."""
 
-    def describe(self, features: Any, beams: int = 4) -> list[str]:
-        """N captions, lower case, without a final full stop."""
+    def describe(self, features: Any, beams: int = 0) -> list[str]:
+        """N captions, lower case, without a final full stop; `beams` is 0 for the engine's own choice."""
 
     def embed_images(self, features: Any, aspect: Aspect = "content") -> np.ndarray:
         """(N, D) float32 unit vectors in the joint space.
