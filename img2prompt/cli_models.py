@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from img2prompt import weights
 from img2prompt.errors import ConfigError, DataError, WeightsError
@@ -38,7 +38,7 @@ def list_models(
         total = weights.readable(sum(weights.part(name).bytes or 0 for name in names))
         table.add_row(preset, " + ".join(names), total, "yes" if set(names) <= set(folders) else "no")
     Console().print(table)
-    table = Table("part", "size", "licence", "pinned", "installed")
+    table = Table(Column("part", no_wrap=True), "size", "licence", "pinned", "installed")
     for row in rows:
         installed = "yes" if row["folder"] else "no"
         table.add_row(row["name"], weights.readable(row["bytes"]), row["license"], row["pinned"], installed)
