@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
 from PIL import Image
+
+if TYPE_CHECKING:
+    import torch
 
 Aspect = Literal["content", "style"]
 
@@ -22,7 +25,9 @@ class Engine(Protocol):
     name: str
     label_file: Path | None  # label vectors that come with the engine
     captioner: str | None  # the caption model's name; None where `describe` raises WeightsError
-    joint_space: str | None  # its model's name; None where `embed_images` and `embed_texts` raise it
+    space: str | None  # names the joint space and changes with its weights; None where embed_… raise it
+    device: torch.device
+    pool: int  # labels that the best and negative modes try at every step
 
     @property
     def vocabulary(self) -> Mapping[str, int] | None:

@@ -109,7 +109,7 @@ class Batches:
             while len(answers) < len(items):
                 batch = items[len(answers) : len(answers) + self.size]
                 try:
-                    answers += work(batch)
+                    answers.extend(work(batch))
                     continue
                 except torch.OutOfMemoryError as error:
                     if len(batch) == 1:

@@ -52,11 +52,13 @@ class FullEngine:
     """
 
     name = "full"
+    pool = 2048  # clip-interrogator's flavor_intermediate_count
     vocabulary: Mapping[str, int] | None = None
     label_file: Path | None = None
 
     def __init__(self, settings: Settings, folders: Mapping[str, Path], device: str = "cpu"):
-        place = Place(torch.device(device), settings.low_vram)
+        self.device = torch.device(device)
+        place = Place(self.device, settings.low_vram)
         precision, size = settings.precision, settings.batch_size
         self._captioner = self._clip = self._regressor = None
         if "caption" in folders:
@@ -66,7 +68,7 @@ class FullEngine:
         if "regressor" in folders:
             self._regressor = VitRegressor(folders["regressor"], place, precision, size, settings.mirror)
         self.captioner = settings.caption_model if self._captioner else None
-        self.joint_space = settings.clip_model if self._clip else None
+        self.space = f"{settings.clip_model}@{self._clip.digest}" if self._clip else None
         self._threads = ThreadPoolExecutor(min(os.cpu_count() or 1, MOST_THREADS), "prepare")
 
     @property

@@ -75,7 +75,8 @@ class LiteEngine:
 
     name = "lite"
     captioner: str | None = "lite"
-    joint_space: str | None = "lite"
+    space: str | None = "all-MiniLM-L6-v2"
+    pool = 256  # a few seconds a picture on two cores
 
     def __init__(self, folder: Path, sentences: SentenceEncoder, device: str = "cpu"):
         self.sentences = sentences
