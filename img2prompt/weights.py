@@ -200,26 +200,33 @@ def find(kind: str, name: str) -> Path:
     Parameters
     ----------
     kind : ``caption``, ``clip`` or ``regressor``
-    name : for example ``blip-large``, ``ViT-H-14/laion2b_s32b_b79k``; of a regressor its folder
+    name : for example ``blip-large`` or ``ViT-H-14/laion2b_s32b_b79k``; for a regressor also its folder
 
     Raises
     ------
     WeightsError
         When it is not there, with the command that fetches it.
     """
-    if kind == "regressor":
-        if wrong := problem(kind, Path(name)):
-            raise WeightsError(f"{name} is no regressor: {wrong}. Name the folder that was trained into.")
+    if kind == "regressor" and not problem(kind, Path(name)):
         return Path(name)
     listed = parts().get(name)
-    # A part that is not in the table may lie where `pull` puts it all the same.
-    wanted = listed if listed and listed.kind == kind else Part(kind, name, "", "", "")
-    found = locate(wanted)
-    if found is None:
+    # A part that is not in the table may lie where `pull` would put it all the same.
+    found = locate(listed if listed and listed.kind == kind else Part(kind, name, "", "", ""))
+    if found:
+        return found
+    if kind == "regressor":
         raise WeightsError(
-            f"The {kind} model {name} is not installed. Get it with: img2prompt models pull {name}"
+            f"{name} is no regressor: {problem(kind, Path(name))}. Name the folder that one was trained into."
         )
-    return found
+    raise WeightsError(
+        f"The {kind} model {name} is not installed. Get it with: img2prompt models pull {name}"
+    )
+
+
+def regressors() -> list[str]:
+    """Names of the regressors that lie in ``regressor/`` of a folder of models."""
+    folders = [folder for root in roots() for folder in sorted(root.glob("regressor/*"))]
+    return list(dict.fromkeys(folder.name for folder in folders if not problem("regressor", folder)))
 
 
 def takes(kind: str, file: str) -> bool:

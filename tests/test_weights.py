@@ -8,10 +8,12 @@ import huggingface_hub.constants
 import numpy as np
 import open_clip
 import pytest
+from fresh_models import save_blip, save_clip
 import torch
 from clip_interrogator.clip_interrogator import CAPTION_MODELS
 from PIL import Image
-from published import save_blip, save_clip
+from hub import BLIP_TEXT, BLIP_VISION
+from hub import CLIP as SMALL_CLIP
 from safetensors.torch import load_file, save_file
 
 from img2prompt import fetch, weights
@@ -25,12 +27,16 @@ BLIP, CLIP = weights.part("blip-large"), weights.part("ViT-B-32/laion2b_s34b_b79
 
 @pytest.fixture(scope="module")
 def blip(tmp_path_factory) -> Path:
-    return save_blip(tmp_path_factory.mktemp("blip") / "model")
+    folder = tmp_path_factory.mktemp("blip") / "model"
+    save_blip(folder, BLIP_VISION, BLIP_TEXT)
+    return folder
 
 
 @pytest.fixture(scope="module")
 def clip(tmp_path_factory) -> Path:
-    return save_clip(tmp_path_factory.mktemp("clip") / "model")
+    folder = tmp_path_factory.mktemp("clip") / "model"
+    save_clip(folder, SMALL_CLIP)
+    return folder
 
 
 @pytest.fixture(autouse=True)
