@@ -8,12 +8,12 @@ import huggingface_hub.constants
 import numpy as np
 import open_clip
 import pytest
-from fresh_models import save_blip, save_clip
 import torch
 from clip_interrogator.clip_interrogator import CAPTION_MODELS
-from PIL import Image
+from fresh_models import save_blip, save_clip
 from hub import BLIP_TEXT, BLIP_VISION
 from hub import CLIP as SMALL_CLIP
+from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from img2prompt import fetch, weights

@@ -34,7 +34,7 @@ def choose() -> None:
         key="models-engine",
     )
     st.caption(t(f"models.{engine}.help"))
-    wanted = replace(now, engine=engine)
+    wanted = replace(server, engine=engine)
     if engine == "full":
         columns = st.columns(3)
         try:
@@ -47,8 +47,8 @@ def choose() -> None:
         except ConfigError as error:
             show_error(error)
             return
-    if error := model.missing(wanted):
-        _tell_missing(wanted, error)
+    if lacking := model.missing(wanted):
+        _tell_missing(wanted, lacking)
         return
     same = wanted == _resolved(server)
     fields = ("engine", "caption_model", "clip_model", "regressor")
@@ -105,7 +105,9 @@ def _choose_part(place: st.delta_generator.DeltaGenerator, kind: str, now: str) 
         names = weights.regressors()
     else:
         names = [part.name for part in weights.parts().values() if part.kind == kind]
-    options = list(dict.fromkeys([*names, now, NONE]))  # one by its folder, which the server names, is an option
+    options = list(
+        dict.fromkeys([*names, now, NONE])
+    )  # one by its folder, which the server names, is an option
     return place.selectbox(
         t(f"models.{kind}"),
         options,
