@@ -14,7 +14,7 @@ import sys
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from fnmatch import fnmatch
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from typing import Any
 
 from img2prompt.errors import ConfigError, WeightsError
@@ -149,18 +149,21 @@ def expand(names: Iterable[str]) -> list[Part]:
 
 def home() -> Path:
     """The folder that `pull` writes to: ``IMG2PROMPT_MODELS``, else one among the user's data."""
-    from platformdirs import user_data_path
-
-    return Path(os.environ.get(VARIABLE) or user_data_path("img2prompt", appauthor=False) / "models")
+    return Path(os.environ.get(VARIABLE) or _among_user_data())
 
 
 def roots() -> list[Path]:
     """The folders that parts are looked for in, first to last."""
     from huggingface_hub.constants import HF_HUB_CACHE
+
+    chosen = [home()] if os.environ.get(VARIABLE) else []
+    return [*chosen, Path(HF_HUB_CACHE), _among_user_data()]
+
+
+def _among_user_data() -> Path:
     from platformdirs import user_data_path
 
-    chosen = [Path(os.environ[VARIABLE])] if os.environ.get(VARIABLE) else []
-    return [*chosen, Path(HF_HUB_CACHE), user_data_path("img2prompt", appauthor=False) / "models"]
+    return user_data_path("img2prompt", appauthor=False) / "models"
 
 
 def folder_in(root: Path, kind: str, name: str) -> Path:
@@ -230,8 +233,10 @@ def regressors() -> list[str]:
 
 
 def takes(kind: str, file: str) -> bool:
-    """Whether a part has a use for the file; it has none for pickles."""
-    return any(fnmatch(file, pattern) for pattern in _table()["kinds"][kind]["takes"])
+    """Whether a part has a use for the file; it has none for pickles, nor for what is in a sub-folder."""
+    return PureWindowsPath(file).name == file and any(
+        fnmatch(file, pattern) for pattern in _table()["kinds"][kind]["takes"]
+    )
 
 
 def problem(kind: str, folder: Path) -> str | None:

@@ -102,6 +102,15 @@ def test_no_name_leaves_the_folder_of_models(tmp_path, name):
     assert folder.resolve() == folder
 
 
+@pytest.mark.parametrize(
+    "file",
+    ["pytorch_model.bin", "model-/../../x-of-1.safetensors", "model-\\x-of-1.safetensors", "README.md"],
+)
+def test_no_other_file_is_taken(file):
+    assert not weights.takes("caption", file)
+    assert weights.takes("caption", "model-00001-of-00002.safetensors")
+
+
 def test_named_folder_comes_first_then_the_cache_then_the_users(monkeypatch, places, blip):
     shutil.copytree(
         blip, weights.folder_in(places["user"] / "img2prompt" / "models", "caption", "blip-large")

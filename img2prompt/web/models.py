@@ -14,7 +14,7 @@ from img2prompt.errors import ConfigError
 from img2prompt.settings import NONE, Settings
 from img2prompt.web import model
 from img2prompt.web.frame import show_error
-from img2prompt.web.translate import t
+from img2prompt.web.translate import language, t
 
 COMMAND = "img2prompt models pull"
 ENGINES = ("lite", "full")
@@ -86,17 +86,15 @@ def show_weights() -> None:
             st.markdown(f"**{preset}** · {t(f'models.preset.{preset}')}")
             st.markdown(f":small[{' + '.join(names)} · {size}]")
             if set(names) <= set(installed):
-                _badge(True)
+                st.markdown(_badge(True))
             else:
                 st.code(f"{COMMAND} {preset}", language="bash", wrap_lines=True)
     for kind in ("caption", "clip"):
         st.subheader(t(f"models.{kind}"), anchor=False)
         for part in weights.parts().values():
             if part.kind == kind:
-                with st.container(horizontal=True, vertical_alignment="center", key=f"part-{part.name}"):
-                    size = weights.readable(part.bytes)
-                    st.markdown(f"**{part.name}** :small[{size} · {part.license} · {part.repository}]")
-                    _badge(part.name in installed)
+                facts = f"{weights.readable(part.bytes)} · {part.license} · {part.repository}"
+                st.markdown(f"**{part.name}** {_badge(part.name in installed)}  \n:small[{facts}]")
     st.caption(t("models.folder", folder=weights.home()))
 
 
@@ -113,7 +111,7 @@ def _choose_part(place: st.delta_generator.DeltaGenerator, kind: str, now: str) 
         options,
         index=options.index(now),
         format_func=lambda name: t("models.none") if name == NONE else _with_state(name),
-        key=f"models-{kind}",
+        key=f"models-{kind}-{language()}",  # a selectbox keeps the words that it was drawn with
     )
 
 
@@ -148,11 +146,11 @@ def _installed() -> dict[str, Path]:
     return {name: folder for name, folder in found.items() if folder}
 
 
-def _badge(installed: bool) -> None:
+def _badge(installed: bool) -> str:
+    """Markdown."""
     if installed:
-        st.badge(t("models.installed"), icon=":material/check:", color="green")
-    else:
-        st.badge(t("models.not_installed"), color="gray")
+        return f":green-badge[:material/check: {t('models.installed')}]"
+    return f":gray-badge[{t('models.not_installed')}]"
 
 
 def _graphics() -> tuple[str, int, int] | None:
