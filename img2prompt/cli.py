@@ -56,6 +56,10 @@ app.add_typer(models, name="models")
 Paths = Annotated[list[str], typer.Argument(metavar="PATH...", help="Pictures; - reads one from stdin.")]
 EngineName = Annotated[str | None, typer.Option("--engine", help=f"One of {', '.join(ENGINES)}.")]
 Style = Annotated[str | None, typer.Option("--style", help=f"Form of the prompt: {', '.join(STYLES)}.")]
+Labels = Annotated[
+    list[str] | None,
+    typer.Option("--labels", metavar="FILE", help="A table of your own, one label a line; may be repeated."),
+]
 Device = Annotated[str | None, typer.Option("--device", help="auto, cpu, cuda, cuda:1 or mps.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Write JSON, for programs.")]
 Pairs = Annotated[Path, typer.Argument(metavar="PAIRS", help="Folder with a CSV and its pictures.")]
@@ -81,12 +85,13 @@ def caption(
     paths: Paths,
     engine: EngineName = None,
     style: Style = None,
+    labels: Labels = None,
     device: Device = None,
     as_json: AsJson = False,
 ) -> None:
     """Write the caption, prompt and labels of each picture."""
     check_stdin(paths)
-    pipeline = load(engine=engine, style=style, device=device)
+    pipeline = load(engine=engine, style=style, labels=labels or None, device=device)
     failed = 0
     for path, answer in answers(pipeline, paths):
         if isinstance(answer, ImageError):
@@ -288,7 +293,7 @@ def show(path: str, result: Result, several: bool) -> None:
     write(as_sentence(result.caption), "bold")
     write(f"{'prompt':<10}{result.prompt}")
     for table, matches in result.labels.items():
-        write(f"{table:<10}{', '.join(f'{match.label} {match.score:.2f}' for match in matches)}")
+        write(f"{table:<9} {', '.join(f'{match.label} {match.score:.2f}' for match in matches)}")
     write(f"{result.seconds:.2f} s, {result.engine} engine", "dim")
     if several:
         write("")

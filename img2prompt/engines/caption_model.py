@@ -24,6 +24,7 @@ from img2prompt.errors import WeightsError
 
 MAX_NEW_TOKENS = 32
 FAMILIES = ("blip", "blip-2", "git")
+VOCABULARIES = ("tokenizer.json", "vocab.txt", "vocab.json", "spiece.model")
 
 
 class CaptionModel:
@@ -49,6 +50,8 @@ class CaptionModel:
             family = json.loads((folder / "config.json").read_text(encoding="utf-8")).get("model_type")
             if family not in FAMILIES:
                 raise ValueError(f"a {family!r} model where one of {', '.join(FAMILIES)} is expected")
+            if not any((folder / file).is_file() for file in VOCABULARIES):  # else captions would be empty
+                raise ValueError(f"the vocabulary is missing, one of {', '.join(VOCABULARIES)}")
             # clip-interrogator runs GIT in single precision everywhere
             precision = "fp32" if (family, precision) == ("git", "auto") else precision
             self._dtype = DTYPES[resolve_precision(precision, place.device)]
@@ -62,7 +65,7 @@ class CaptionModel:
             raise WeightsError(
                 f"{folder} holds no caption model that can be used: {error}. Run: img2prompt models verify"
             ) from error
-        _fuse_attention(net)
+        fuse_attention(net)
         self._net: Any = place.settle(net)
         self._place = place
         self._batches = Batches(place, net, batch_size)
@@ -103,7 +106,7 @@ def _quiet() -> Iterator[None]:
             logging.enable_progress_bar()
 
 
-def _fuse_attention(net: nn.Module) -> None:
+def fuse_attention(net: nn.Module) -> None:
     """Let BLIP's image tower, which transformers runs with plain matrix products, use fused attention."""
     from transformers.models.blip.modeling_blip import BlipAttention
 
