@@ -86,7 +86,7 @@ def verify(
     ] = None,
 ) -> None:
     """Read all files of installed parts: do sizes, hashes and headers agree?"""
-    found = {part: weights.locate(part) for part in weights.expand(names or weights.parts())}
+    found = {part: weights.whereabouts(part) for part in weights.expand(names or weights.parts())}
     if not names:
         found = {part: folder for part, folder in found.items() if folder}
         if not found:
@@ -148,7 +148,7 @@ def is_there(part: weights.Part) -> bool:
     try:
         weights.verify(part, folder)
     except WeightsError as error:
-        if not folder.is_relative_to(weights.home()):
+        if weights.roots()[0] != weights.home() and not folder.is_relative_to(weights.home()):
             raise WeightsError(
                 f"{error} Delete {folder} first: it was put there by another program."
             ) from None

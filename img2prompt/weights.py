@@ -11,7 +11,7 @@ import json
 import os
 import re
 import sys
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from fnmatch import fnmatch
 from pathlib import Path, PureWindowsPath
@@ -177,11 +177,19 @@ def locate(wanted: Part, places: Iterable[Path] | None = None) -> Path | None:
 
     Each place may hold parts as `pull` lays them out, or be a cache of the Hugging Face hub.
     """
+    return next((folder for folder in _folders(wanted, places) if not problem(wanted.kind, folder)), None)
+
+
+def whereabouts(wanted: Part) -> Path | None:
+    """The folder of a part, or else what is left of one."""
+    return locate(wanted) or next((folder for folder in _folders(wanted) if folder.is_dir()), None)
+
+
+def _folders(wanted: Part, places: Iterable[Path] | None = None) -> Iterator[Path]:
     for root in roots() if places is None else places:
-        for folder in (folder_in(root, wanted.kind, wanted.name), _in_hub_cache(root, wanted)):
-            if folder and not problem(wanted.kind, folder):
-                return folder
-    return None
+        yield folder_in(root, wanted.kind, wanted.name)
+        if cached := _in_hub_cache(root, wanted):
+            yield cached
 
 
 def _in_hub_cache(root: Path, wanted: Part) -> Path | None:
@@ -214,16 +222,18 @@ def find(kind: str, name: str) -> Path:
         return Path(name)
     listed = parts().get(name)
     # A part that is not in the table may lie where `pull` would put it all the same.
-    found = locate(listed if listed and listed.kind == kind else Part(kind, name, "", "", ""))
-    if found:
-        return found
+    wanted = listed if listed and listed.kind == kind else Part(kind, name, "", "", "")
+    folder = whereabouts(wanted)
+    wrong = problem(kind, folder) if folder else None
+    if folder and not wrong:
+        return folder
     if kind == "regressor":
         raise WeightsError(
-            f"{name} is no regressor: {problem(kind, Path(name))}. Name the folder that one was trained into."
+            f"{name} is no regressor: {wrong or problem(kind, Path(name))}. Name the folder that one was "
+            "trained into."
         )
-    raise WeightsError(
-        f"The {kind} model {name} is not installed. Get it with: img2prompt models pull {name}"
-    )
+    state = f"in {folder} cannot be used: {wrong}" if folder else "is not installed"
+    raise WeightsError(f"The {kind} model {name} {state}. Get it with: img2prompt models pull {name}")
 
 
 def regressors() -> list[str]:

@@ -117,6 +117,9 @@ def test_pull_list_verify_path(hub, run, tmp_path, blip, clip):
     file.write_bytes(file.read_bytes()[:-1] + b"\xff")
     code, out, err = run("verify", "blip-base", CLIP)
     assert code == 1 and out.startswith(f"{CLIP}: intact") and "SHA-256 of model.safetensors" in err
+    file.write_bytes(file.read_bytes()[:-1])
+    code, _, err = run("verify")
+    assert code == 1 and f"model.safetensors has {file.stat().st_size} bytes instead of" in err
     assert run("pull", "blip-base")[0] == 0  # a damaged part is fetched again
     assert run("verify", "blip-base")[0] == 0
     assert not [
@@ -204,6 +207,21 @@ def test_local_copy_needs_no_hub(hub, run, tmp_path, blip):
     code, _, err = run("pull", "full", "--from", tmp_path / "models")
     assert code == 2 and "cannot be used as ViT-H-14/laion2b_s32b_b79k" in err
     assert not hub.asked
+
+
+def test_damage_in_the_cache_is_left_to_its_owner(hub, run, tmp_path, blip, monkeypatch):
+    """Fetched anew, the part would lie where it is looked for only after the cache."""
+    monkeypatch.delenv("IMG2PROMPT_MODELS")
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "user"))
+    part = weights.part("blip-large")
+    snapshot = (
+        tmp_path / "cache" / "models--Salesforce--blip-image-captioning-large/snapshots" / part.revision
+    )
+    shutil.copytree(blip, snapshot)
+    assert run("pull", part.name)[1] == f"blip-large is installed in {snapshot}\n"
+    (snapshot / "model.safetensors").write_bytes(b"half a download")
+    code, _, err = run("pull", part.name)
+    assert code == 1 and f"Delete {snapshot} first" in err and not hub.asked
 
 
 @pytest.mark.parametrize(
