@@ -3,7 +3,6 @@
 import streamlit as st
 
 from img2prompt.errors import Img2PromptError
-from img2prompt.settings import Settings
 from img2prompt.web import choices, frame, model, photos, posts, words
 from img2prompt.web.translate import t
 
@@ -13,7 +12,7 @@ wanted = choices.ask()
 frame.end(t("privacy"))
 
 try:
-    settings = Settings.load()
+    settings = model.settings()
 except Img2PromptError as error:
     frame.show_error(error)
     st.stop()

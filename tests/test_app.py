@@ -238,12 +238,12 @@ def test_visitors_share_the_model_but_not_the_photo(monkeypatch):
     loads = []
     load_pipeline = img2prompt.load_pipeline
 
-    def counted():
+    def counted(wanted):
         loads.append(1)
-        return load_pipeline()
+        return load_pipeline(wanted)
 
     monkeypatch.setattr(img2prompt, "load_pipeline", counted, raising=False)
-    model.start_loading.clear()
+    model.pipelines.clear()
     first, second = open_page(), open_page()
     press(press(first, "Flower"), "Start Captioning")
     press(first, "Start Captioning")
@@ -262,7 +262,7 @@ def test_damaged_weights_are_explained(monkeypatch, tmp_path):
     (tmp_path / "lite").mkdir()
     (tmp_path / "lite" / "model.safetensors").write_bytes(b"half a download")
     monkeypatch.setenv("IMG2PROMPT_MODELS", str(tmp_path))
-    model.start_loading.clear()
+    model.pipelines.clear()
     page = press(press(open_page(), "Flower"), "Start Captioning")
     assert str(tmp_path) in page.error[0].value and not words(page)
 

@@ -393,10 +393,10 @@ def server(tmp_path, monkeypatch) -> Runs:
     monkeypatch.setenv("IMG2PROMPT_RUNS", str(tmp_path / "runs"))
     monkeypatch.setenv("IMG2PROMPT_BEAMS", "1")
     batch_sources.runs.clear()
-    model.start_loading.clear()
+    model.pipelines.clear()
     yield batch_sources.runs()
     batch_sources.runs.clear()
-    model.start_loading.clear()
+    model.pipelines.clear()
 
 
 def open_page(locale: str = "en-US", **query: str) -> AppTest:

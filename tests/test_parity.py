@@ -17,6 +17,7 @@ from functools import partial
 from pathlib import Path
 
 import open_clip
+import numpy as np
 import pytest
 import torch
 from clip_interrogator import clip_interrogator as reference

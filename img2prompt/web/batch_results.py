@@ -109,7 +109,7 @@ def _time_left(seconds: float) -> str:
 
 
 def _downloads(run: Run) -> None:
-    load = model.loading().result
+    load = model.start_loading().result
     progress = run.progress()
     st.header(t("batch.downloads"), anchor=False)
     st.caption(t("batch.downloads.help"))

@@ -60,7 +60,7 @@ def leave() -> None:
 
 def start(run: Run) -> None:
     """Work on a batch, or go on with it."""
-    run.start(model.loading().result, runs().turn)
+    run.start(model.start_loading().result, runs().turn)
 
 
 def ask() -> None:
