@@ -16,8 +16,8 @@ import random
 from functools import partial
 from pathlib import Path
 
-import open_clip
 import numpy as np
+import open_clip
 import pytest
 import torch
 from clip_interrogator import clip_interrogator as reference
