@@ -221,6 +221,17 @@ def test_too_many_photos_are_cut():
     assert len(page.session_state["opened"]) == MOST_PHOTOS
 
 
+def test_a_visit_to_another_page_loses_nothing():
+    page = press(upload(open_page(), ("ball.png", drawing())), "Start Captioning")
+    before = posts(choose(choose(page, "tone", "poetic"), "note", "Busan, with Mina"))
+    page.switch_page("pages/batch.py").run()
+    assert page.title[0].value == "Many pictures at once"
+    page.switch_page("pages/caption.py").run()
+    assert posts(page) == before
+    upload(page, ("blue.png", drawing("#3355cc")))
+    assert len(page.session_state["opened"]) == 1 and not posts(page)
+
+
 def test_unreadable_file_does_not_stop_the_others():
     page = upload(open_page(), ("notes.jpg", b"Milk, eggs, flour"), ("ball.png", drawing()))
     assert page.error[0].value.startswith("notes.jpg")

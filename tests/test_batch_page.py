@@ -478,10 +478,11 @@ def test_the_address_finds_the_run_and_nobody_else_does(server):
 
 
 def test_a_new_batch_leaves_the_old_one_within_reach(server, monkeypatch):
-    monkeypatch.setenv(batch_sources.VARIABLE, "no")
+    monkeypatch.setattr(batch_sources, "LOOPBACK", ())  # a visitor from elsewhere
     page = open_page()
     run = begin(page)
     press(page, "New batch")
+    assert "trip" not in [button.label for button in open_page().button]
     assert page.file_uploader and not captions(page)
     press(page, "trip")
     assert len(captions(page)) == 4

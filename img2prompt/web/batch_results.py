@@ -21,7 +21,7 @@ PAGE = 20  # pictures shown at a time
 SHOWN = ("all", "described", "failed")
 THUMBNAIL_PIXELS = 224  # twice what is shown
 MOST_THUMBNAILS = 2000
-EVERY = 1.0  # seconds between two looks at a batch at work
+EVERY, EVERY_RESULTS = 1.0, 3.0  # seconds between two looks at a batch at work, and at its pictures
 FORMATS = {  # file name and type
     "csv": ("captions.csv", "text/csv"),
     "txt": ("captions.zip", "application/zip"),
@@ -34,12 +34,12 @@ FORMATS = {  # file name and type
 
 def show(run: Run) -> None:
     """Everything about a batch; what changes while it works draws itself again."""
-    every = EVERY if run.working else None
+    working = run.working
     with st.container(key="batch-work"):
-        st.fragment(_work, run_every=every)(run, _stage(run))
+        st.fragment(_work, run_every=EVERY if working else None)(run, _stage(run))
     if run.progress().done:
         _downloads(run)
-        st.fragment(_results, run_every=every)(run)
+        st.fragment(_results, run_every=EVERY_RESULTS if working else None)(run)
 
 
 def _stage(run: Run) -> tuple[bool, bool, bool]:
@@ -192,10 +192,12 @@ def _caption(run: Run, line: Line) -> None:
     key = f"caption-{_key(run, line)}"
 
     def keep() -> None:
-        st.session_state[key] = run.edit(line.name, st.session_state[key])
+        kept = run.edit(line.name, st.session_state[key])
+        if kept != st.session_state[key]:
+            st.session_state[key] = kept
 
     st.text_area(
-        t("batch.caption", name=as_it_is(line.name)),
+        t("batch.caption", name=line.name),
         line.caption,
         height="content",
         key=key,

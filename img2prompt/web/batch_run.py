@@ -293,7 +293,6 @@ class Runs:
         DataError
             When there is no picture, no space, or an archive is damaged or unsafe. Nothing stays then.
         """
-        self.clean()
         if folder is not None and not folder.is_dir():
             raise DataError(f"{folder} is not a folder on this machine. Check its name.")
         names = [clean_name(name) for name, _ in files]

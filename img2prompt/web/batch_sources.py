@@ -17,8 +17,6 @@ from img2prompt.web.frame import as_it_is, show_error
 from img2prompt.web.photos import FILE_TYPES, uploader_style
 from img2prompt.web.translate import t
 
-__all__ = ["DAYS", "ask", "current", "earlier", "explain", "leave", "runs", "start"]
-
 VARIABLE = (
     "IMG2PROMPT_SERVER_FOLDERS"  # yes or no; by default only where the app listens to this machine alone
 )
@@ -40,6 +38,7 @@ def current() -> Run | None:
     DataError
         When it cannot be opened.
     """
+    runs().clean()
     id = st.query_params.get("run") or st.session_state.get("run")
     if not id:
         return None
@@ -92,7 +91,7 @@ def explain() -> None:
 def earlier() -> None:
     """The batches to come back to: all of them for whoever sits at this machine, else this session's."""
     mine = st.session_state.get("runs", [])
-    found = {id: title for id, title in runs().titles().items() if id in mine or may_name_folders()}
+    found = {id: title for id, title in runs().titles().items() if id in mine or _sits_here()}
     if found:
         st.space("small")
         st.caption(t("batch.earlier", days=DAYS))
@@ -111,6 +110,11 @@ def may_name_folders() -> bool:
     """Whether visitors may name a folder on the server: those who sit at it may."""
     if chosen := os.environ.get(VARIABLE):
         return chosen.lower() in ("1", "yes", "true", "on")
+    return _sits_here()
+
+
+def _sits_here() -> bool:
+    """Whether the visitor uses the machine that the app runs on."""
     # A proxy may listen beyond this machine on our behalf; proxies say so.
     forwarded = {"X-Forwarded-For", "X-Forwarded-Host", "Forwarded"} & set(st.context.headers)
     return st.get_option("server.address") in LOOPBACK and not forwarded

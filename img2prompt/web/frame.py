@@ -45,7 +45,7 @@ _STYLE = """<style>
     .st-key-results img { width: 7rem !important; height: 5.25rem; object-fit: cover; }
     .st-key-results [data-testid="stElementToolbar"] { display: none; }
     .st-key-results [class*="st-key-broken-"] {
-        height: 5.25rem; align-items: center; justify-content: center; border-radius: 0.75rem;
+        min-height: 5.25rem; align-items: center; justify-content: center; border-radius: 0.75rem;
         background: light-dark(#f3f0ea, #1f2728);
     }
     .st-key-results .stHorizontalBlock { flex-wrap: nowrap; }
