@@ -4,10 +4,11 @@ import streamlit as st
 
 from img2prompt.web.translate import t
 
+# Not in a folder named pages: until somebody has run this file, Streamlit would serve that one as it is.
 st.navigation(
     [
-        st.Page("pages/caption.py", title=t("nav.caption"), icon=":material/photo_camera:", default=True),
-        st.Page("pages/batch.py", title=t("nav.batch"), icon=":material/photo_library:", url_path="batch"),
+        st.Page("views/caption.py", title=t("nav.caption"), icon=":material/photo_camera:", default=True),
+        st.Page("views/batch.py", title=t("nav.batch"), icon=":material/photo_library:", url_path="batch"),
     ],
     position="top",
 ).run()
