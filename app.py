@@ -5,10 +5,11 @@ import streamlit as st
 from img2prompt.web.translate import t
 
 # Not in a folder named pages: until somebody has run this file, Streamlit would serve that one as it is.
+# And without icons: the browser would fetch them from elsewhere, for its tab.
 st.navigation(
     [
-        st.Page("views/caption.py", title=t("nav.caption"), icon=":material/photo_camera:", default=True),
-        st.Page("views/batch.py", title=t("nav.batch"), icon=":material/photo_library:", url_path="batch"),
+        st.Page("views/caption.py", title=t("nav.caption"), default=True),
+        st.Page("views/batch.py", title=t("nav.batch"), url_path="batch"),
     ],
     position="top",
 ).run()
