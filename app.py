@@ -4,12 +4,13 @@ import streamlit as st
 
 from img2prompt.web.translate import t
 
-# Without icons: Streamlit would fetch them from the network, to show them in the browser's tab.
+# Not in a folder named pages: until somebody has run this file, Streamlit would serve that one as it is.
+# And without icons: the browser would fetch them from elsewhere, for its tab.
 st.navigation(
     [
-        st.Page("pages/caption.py", title=t("nav.caption"), default=True),
-        st.Page("pages/batch.py", title=t("nav.batch"), url_path="batch"),
-        st.Page("pages/models.py", title=t("nav.models"), url_path="models"),
+        st.Page("views/caption.py", title=t("nav.caption"), default=True),
+        st.Page("views/batch.py", title=t("nav.batch"), url_path="batch"),
+        st.Page("views/models.py", title=t("nav.models"), url_path="models"),
     ],
     position="top",
 ).run()

@@ -224,9 +224,9 @@ def test_too_many_photos_are_cut():
 def test_a_visit_to_another_page_loses_nothing():
     page = press(upload(open_page(), ("ball.png", drawing())), "Start Captioning")
     before = posts(choose(choose(page, "tone", "poetic"), "note", "Busan, with Mina"))
-    page.switch_page("pages/batch.py").run()
+    page.switch_page("views/batch.py").run()
     assert page.title[0].value == "Many pictures at once"
-    page.switch_page("pages/caption.py").run()
+    page.switch_page("views/caption.py").run()
     assert posts(page) == before
     upload(page, ("blue.png", drawing("#3355cc")))
     assert len(page.session_state["opened"]) == 1 and not posts(page)

@@ -403,7 +403,7 @@ def open_page(locale: str = "en-US", **query: str) -> AppTest:
     page = AppTest.from_file(str(ROOT / "app.py"), default_timeout=PATIENCE)
     page.context["locale"] = locale
     page.run()
-    page.switch_page("pages/batch.py")
+    page.switch_page("views/batch.py")
     page.query_params.update(query)
     page.run()
     assert not page.exception

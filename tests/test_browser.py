@@ -430,6 +430,7 @@ def test_a_folder_becomes_a_csv(batch_server, browser, holiday):
         page.reload()  # in the midst of it
         page.get_by_text("30 of 30").wait_for()
         page.get_by_text("2 failed").wait_for()
+        page.get_by_role("button", name="New batch").wait_for()
 
         # What is typed is kept, and shows in the file.
         caption = page.get_by_label("Caption of holiday/0-beach/")

@@ -40,7 +40,7 @@ def small(tmp_path_factory) -> Path:
     return root
 
 
-def open_page(page: str = "pages/models.py", locale: str = "en-US", state: dict | None = None) -> AppTest:
+def open_page(page: str = "views/models.py", locale: str = "en-US", state: dict | None = None) -> AppTest:
     opened = AppTest.from_file(str(ROOT / page), default_timeout=300)
     opened.context["locale"] = locale
     for name, value in (state or {}).items():

@@ -48,7 +48,7 @@ def keys_asked_for() -> set[str]:
     """Every key that app.py, the pages and the web package hand to `t`."""
     keys = {*CHOICES}
     root = WEB.parents[1]
-    for path in [root / "app.py", *(root / "pages").glob("*.py"), *WEB.rglob("*.py")]:
+    for path in [root / "app.py", *(root / "views").glob("*.py"), *WEB.rglob("*.py")]:
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "t":
                 keys |= _keys(node.args[0])

@@ -27,7 +27,7 @@ with right:
 chosen = photos.chosen(settings)
 if not chosen:
     words.explain()
-    st.page_link("pages/batch.py", label=t("batch.hint"), icon=":material/photo_library:")
+    st.page_link("views/batch.py", label=t("batch.hint"), icon=":material/photo_library:")
     st.stop()
 
 st.space("xxsmall")
