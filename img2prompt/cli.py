@@ -239,25 +239,23 @@ def styles(
 
 
 def load(more: Sequence[str] | None = None, **overrides: Any) -> Pipeline:
-    """The pipeline; a setting that cannot be used is reported before torch is imported.
-
-    `more` are the values of --set; they go before variables and after options of their own.
-    """
-    settings = Settings.load(os.environ | _as_variables(more or ()), **overrides)
+    """The pipeline; a setting that cannot be used is reported before torch is imported."""
+    settings = settings_from(more, **overrides)
     from img2prompt.pipeline import load_pipeline
 
     return load_pipeline(settings)
 
 
-def _as_variables(more: Sequence[str]) -> dict[str, str]:
+def settings_from(more: Sequence[str] | None = None, **overrides: Any) -> Settings:
+    """The settings; `more` are the values of --set, stronger than variables, weaker than other options."""
     names = [field.name for field in fields(Settings)]
-    found = {}
-    for text in more:
+    environment = dict(os.environ)
+    for text in more or ():
         name, equals, value = text.partition("=")
         if not equals or name not in names:
             raise ConfigError(f"--set {text}: write NAME=VALUE, NAME one of {', '.join(names)}.")
-        found[PREFIX + name.upper()] = value
-    return found
+        environment[PREFIX + name.upper()] = value
+    return Settings.load(environment, **overrides)
 
 
 def answers(pipeline: Pipeline, paths: Sequence[str]) -> Iterator[tuple[str, Result | ImageError]]:

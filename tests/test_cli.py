@@ -12,7 +12,6 @@ import pytest
 from img2prompt import cli
 from img2prompt.errors import ConfigError, ImageError
 from img2prompt.pipeline import Pipeline
-from img2prompt.settings import Settings
 
 PHOTOS = Path(str(files("sklearn.datasets") / "images"))
 CHINA, FLOWER = PHOTOS / "china.jpg", PHOTOS / "flower.jpg"
@@ -22,8 +21,8 @@ CHINA, FLOWER = PHOTOS / "china.jpg", PHOTOS / "flower.jpg"
 def run(pipeline, monkeypatch, capsys):
     """Run a command on the loaded weights: (exit code, stdout, stderr)."""
 
-    def load(**overrides):
-        settings = Settings.load(**overrides)
+    def load(*more, **overrides):
+        settings = cli.settings_from(*more, **overrides)
         return Pipeline(pipeline.engine, pipeline.sentences, pipeline.tables, settings)
 
     monkeypatch.setattr(cli, "load", load)
@@ -260,3 +259,18 @@ def test_own_labels_that_are_not_there_are_bad_input(capsys, tmp_path):
         cli.main(["caption", str(FLOWER), "--labels", str(tmp_path / "nowhere.txt")])
     assert left.value.code == 2
     assert "nowhere.txt" in capsys.readouterr().err
+
+
+def test_any_setting_can_be_set(run):
+    code, out, _ = run(
+        "caption", CHINA, "--json", "--set", "beams=1", "--set", "style=classic", "--style", "seed"
+    )
+    assert code == 0
+    (record,) = records(out)
+    assert record["prompt"].count(",") == 5  # the option of its own goes before --set
+
+
+@pytest.mark.parametrize("text", ["color=red", "beams", "beams=many"])
+def test_a_setting_that_is_none_is_refused(run, text):
+    code, _, err = run("caption", CHINA, "--set", text)
+    assert code == 2 and "beams" in err.lower()
