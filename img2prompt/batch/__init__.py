@@ -20,6 +20,7 @@ from img2prompt.batch.outputs import (
     guess_format,
     text_exists,
 )
+from img2prompt.batch.ray_pool import work_on_ray
 from img2prompt.batch.sources import Item, discover
 from img2prompt.batch.stream import batch_size_for, fingerprint, work
 
@@ -40,4 +41,5 @@ __all__ = [
     "guess_format",
     "text_exists",
     "work",
+    "work_on_ray",
 ]

@@ -20,6 +20,7 @@ class Engine(Protocol):
     """
 
     name: str
+    weights_id: str  # another one for other weights
     label_file: Path | None  # label vectors that come with the engine
 
     @property
