@@ -11,7 +11,7 @@ import pytest
 
 from img2prompt import batch, cli
 from img2prompt.batch import Journal, discover
-from img2prompt.errors import ConfigError, DataError, WeightsError
+from img2prompt.errors import ConfigError, WeightsError
 from img2prompt.pipeline import Pipeline
 from img2prompt.settings import Settings
 from tests.test_batch import paint

@@ -121,7 +121,7 @@ def _in_store(url: str, recursive: bool) -> Iterator[Item]:
     folder = folder.rstrip("/")
     if not exists:
         raise DataError(f"{url} does not exist. Check the address.")
-    if folder in found:
+    if list(found) == [folder]:
         raise DataError(f"{url} is a file. Name a folder; archives and lists must lie on disk.")
     for path, about in found.items():
         name = path.removeprefix(f"{folder}/")
@@ -237,8 +237,8 @@ def _reason(error: Exception) -> str:
 
 def _is_wanted(path: str) -> bool:
     """Whether this is a picture, and neither it nor a folder above it is hidden or junk."""
-    parts = PurePosixPath(path).parts
-    return _is_picture(parts[-1]) and not any(part == JUNK or part.startswith(".") for part in parts)
+    place = PurePosixPath(path)
+    return _is_picture(place.name) and not any(part == JUNK or part.startswith(".") for part in place.parts)
 
 
 def _is_picture(name: str) -> bool:
