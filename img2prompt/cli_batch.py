@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -28,11 +28,11 @@ from img2prompt.errors import ConfigError, DataError
 from img2prompt.settings import ENGINES, STYLES
 
 if TYPE_CHECKING:
-    from img2prompt.batch import Item, Journal, TextFiles
-    from img2prompt.pipeline import Pipeline
+    from img2prompt.batch import Item, Journal, Row, TextFiles
 
 SHOWN = 10  # failures told on stderr
 TUNE = "tune"
+POOLS = ("local", "ray")
 
 commands = typer.Typer()
 
@@ -42,7 +42,8 @@ def batch(
     source: Annotated[
         str,
         typer.Argument(
-            metavar="DIR|ZIP|LIST", help="A folder, a ZIP archive, or a text file of paths (- for stdin)."
+            metavar="DIR|ZIP|LIST|URL",
+            help="A folder, a ZIP archive, a text file of paths (- for stdin), or a folder in a store: s3://…",
         ),
     ],
     output: Annotated[
@@ -89,7 +90,20 @@ def batch(
     ] = False,
     engine: Annotated[str | None, typer.Option(help=f"One of {', '.join(ENGINES)}.")] = None,
     style: Annotated[str | None, typer.Option(help=f"Form of the prompt: {', '.join(STYLES)}.")] = None,
+    labels: Annotated[
+        list[str] | None, typer.Option("--labels", metavar="FILE", help="A table of your own; repeatable.")
+    ] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")] = None,
+    more: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="NAME=VALUE", help="Any other setting, as for caption; repeatable."),
+    ] = None,
+    engine_pool: Annotated[
+        str, typer.Option(help="local, or ray: several models, on the cluster that RAY_ADDRESS names.")
+    ] = "local",
+    actors: Annotated[
+        int | None, typer.Option(min=1, help="ray: models at work; by default as many as there is room for.")
+    ] = None,
 ) -> None:
     """Describe a folder of pictures and write one file: a submission, a table, or texts for a trainer.
 
@@ -104,8 +118,15 @@ def batch(
     """
     from img2prompt import batch as batches
     from img2prompt import cli
+    from img2prompt.batch.ray_pool import import_ray
 
     size = _batch_size(batch_size)
+    if engine_pool not in POOLS:
+        raise ConfigError(f"engine-pool is {engine_pool!r}; choose one of {', '.join(POOLS)}.")
+    if actors and engine_pool != "ray":
+        raise ConfigError("--actors is for --engine-pool ray.")
+    if engine_pool == "ray":
+        import_ray()  # or say at once that it is not there
     texts = batches.TextFiles(prepend, append, overwrite, skip_existing)
     kind = kind or batches.guess_format(output)
     if kind != "txt" and output is None:
@@ -118,17 +139,20 @@ def batch(
     batches.check_output(kind, output, items, source)
     if errors is not None:
         batches.check_output("csv", errors, items, source)
-    pipeline = cli.load(engine=engine, style=style, device=device)
-    settings = batches.fingerprint(pipeline.settings, pipeline.engine.name)
+    pipeline = cli.load(more, engine=engine, style=style, labels=labels or None, device=device)
     place = journal or _journal_beside(output or Path(source))
-    with closing(batches.Journal(place, settings)) as kept:
+    with closing(batches.Journal(place, batches.fingerprint(pipeline))) as kept:
         if not resume:
             kept.clear()
         if kind == "txt":
             items = _without_foreign_texts(items, output, kept, texts)
         size = size or batches.batch_size_for(pipeline.settings.device)
+        if engine_pool == "ray":
+            groups = batches.work_on_ray(pipeline.settings, items, kept, size, actors, workers)
+        else:
+            groups = batches.work(pipeline, items, kept, size, workers)
         start = time.monotonic()
-        done = _work(pipeline, items, kept, size, workers)
+        done = _watch(groups, len(items), len(kept.missing(items)))
         seconds = time.monotonic() - start
         failed = list(kept.failed(items))
         for row in failed[:SHOWN]:
@@ -286,11 +310,8 @@ def _tune(first: Path, second: Path, truth: Path, as_json: bool) -> None:
     )
 
 
-def _work(pipeline: Pipeline, items: Sequence[Item], journal: Journal, size: int, workers: int | None) -> int:
-    """Work with a progress bar; returns how many pictures were done now."""
-    from img2prompt import batch as batches
-
-    total, missing = len(items), len(journal.missing(items))
+def _watch(groups: Iterable[list[Row]], total: int, missing: int) -> int:
+    """Work through the groups with a progress bar; returns how many pictures were done now."""
     done = 0
     columns = [
         TextColumn("{task.description}"),
@@ -305,7 +326,7 @@ def _work(pipeline: Pipeline, items: Sequence[Item], journal: Journal, size: int
             *columns, console=console, disable=not console.is_terminal, speed_estimate_period=120
         ) as progress:
             bar = progress.add_task("Describing", total=total, completed=total - missing)
-            for rows in batches.work(pipeline, items, journal, size, workers):
+            for rows in groups:
                 done += len(rows)
                 progress.advance(bar, len(rows))
     except KeyboardInterrupt:

@@ -2,6 +2,7 @@ import csv
 import io
 import json
 import os
+import pickle
 import shutil
 import sqlite3
 import subprocess
@@ -10,17 +11,20 @@ import zipfile
 from contextlib import closing
 from pathlib import Path
 
+import fsspec
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 from pyarrow import parquet
+from safetensors.torch import load_file, save_file
 
-from img2prompt import batch, cli
+from img2prompt import batch, cli, weights
 from img2prompt.batch import Journal, Row, discover, sources
 from img2prompt.batch.outputs import neutral, plain, replacing, text_files, write_table
 from img2prompt.batch.stream import open_item
+from img2prompt.engines.lite import LiteEngine
 from img2prompt.errors import ConfigError, DataError, ImageError
 from img2prompt.pipeline import Pipeline
 from img2prompt.settings import Settings
@@ -76,8 +80,9 @@ def kept(tmp_path):
 def run(pipeline, monkeypatch, capsys):
     """Run a command on the loaded weights: (exit code, stderr)."""
 
-    def load(**overrides):
-        return Pipeline(pipeline.engine, pipeline.sentences, pipeline.tables, Settings.load(**overrides))
+    def load(*more, **overrides):
+        settings = cli.settings_from(*more, **overrides)
+        return Pipeline(pipeline.engine, pipeline.sentences, pipeline.tables, settings)
 
     monkeypatch.setattr(cli, "load", load)
     monkeypatch.setenv("IMG2PROMPT_BEAMS", "1")
@@ -200,6 +205,47 @@ def test_a_bomb_is_refused_unopened(tmp_path, monkeypatch):
         discover(tmp_path / "a.zip")
 
 
+def test_a_folder_in_a_store_is_listed_and_read(tmp_path):
+    picture = paint(tmp_path / "x.png").read_bytes()
+    store = fsspec.filesystem("memory")
+    for name in ("b.png", "a b.JPG", "notes.txt", ".c.png", "sub/d.webp", "__MACOSX/e.png", ".git/f.png"):
+        store.pipe(f"/photos/{name}", picture)
+    items = discover("memory://photos")
+    assert [item.name for item in items] == ["a b.JPG", "b.png"]
+    assert names("memory://photos/", recursive=True) == ["a b.JPG", "b.png", "sub/d.webp"]
+    assert items[1].read(10_000) == picture
+    assert len(items[1].read(5)) == 5
+    before = items[1].stamp
+    assert discover("memory://photos")[1].stamp == before
+    store.pipe("/photos/b.png", picture)
+    assert discover("memory://photos")[1].stamp != before
+    store.rm("/photos/b.png")
+    with pytest.raises(ImageError, match="cannot be read from its store"):
+        items[1].read(5)
+
+
+def test_a_store_that_cannot_be_used_says_why(tmp_path):
+    paint(tmp_path / "sub" / "a.png")
+    with pytest.raises(DataError, match="cannot be opened: .*nowhere"):
+        discover("nowhere://photos")
+    with pytest.raises(DataError, match="does not exist"):
+        discover((tmp_path / "gone").as_uri())
+    with pytest.raises(DataError, match="--recursive"):
+        discover(tmp_path.as_uri())
+    with pytest.raises(DataError, match="is a file. Name a folder"):
+        discover((tmp_path / "sub" / "a.png").as_uri())
+
+
+def test_items_can_be_read_by_another_process(tmp_path, monkeypatch):
+    picture = paint(tmp_path / "photos" / "a.png").read_bytes()
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr("a.png", picture)
+    monkeypatch.chdir(tmp_path)
+    items = [discover(source)[0] for source in ("photos", "a.zip", (tmp_path / "photos").as_uri())]
+    monkeypatch.chdir("/")  # as other processes may be elsewhere
+    assert [item.read(10_000) for item in pickle.loads(pickle.dumps(items))] == [picture] * 3
+
+
 def test_a_damaged_entry_is_that_pictures_error(tmp_path):
     path = tmp_path / "a.zip"
     with zipfile.ZipFile(path, "w") as archive:
@@ -298,12 +344,27 @@ def test_what_has_changed_is_done_again(tmp_path):
         assert list(journal.rows(items)) == []
 
 
-def test_the_fingerprint_changes_with_what_results_depend_on():
-    plain_one = batch.fingerprint(Settings(), "lite")
-    assert batch.fingerprint(Settings(device="cuda", max_megabytes=1, engine="lite"), "lite") == plain_one
-    others = [batch.fingerprint(Settings(style="fast"), "lite"), batch.fingerprint(Settings(beams=1), "lite")]
-    others += [batch.fingerprint(Settings(ratio=0.5), "lite"), batch.fingerprint(Settings(), "full")]
-    assert len({plain_one, *others}) == 5
+def test_the_fingerprint_changes_with_what_results_depend_on(pipeline):
+    def fingerprint(**values):
+        return batch.fingerprint(Pipeline(pipeline.engine, pipeline.sentences, [], Settings(**values)))
+
+    assert fingerprint(device="cuda", max_megabytes=1, engine="lite") == fingerprint()
+    assert len({fingerprint(), fingerprint(style="fast"), fingerprint(beams=1), fingerprint(ratio=0.5)}) == 4
+
+
+def test_results_of_other_weights_do_not_count(run, pipeline, folder, tmp_path, monkeypatch):
+    """One number in a copy of the weights differs."""
+    lite = shutil.copytree(weights.bundled("lite"), tmp_path / "models" / "lite")
+    same = LiteEngine(lite, pipeline.sentences)
+    assert same.weights_id == pipeline.engine.weights_id
+    values = load_file(lite / "model.safetensors")
+    values["mean_embedding"][0] += 1
+    save_file(values, lite / "model.safetensors")
+    command = ("batch", folder, "-o", tmp_path / "out.csv")
+    assert "5 of them now" in run(*command)[1]
+    assert "1 of them now" in run(*command)[1]  # the picture that failed
+    monkeypatch.setattr(pipeline, "engine", LiteEngine(lite, pipeline.sentences))
+    assert "5 of them now" in run(*command)[1]
 
 
 def test_a_journal_belongs_to_one_run(tmp_path):

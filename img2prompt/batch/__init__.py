@@ -21,6 +21,7 @@ from img2prompt.batch.outputs import (
     guess_format,
     text_exists,
 )
+from img2prompt.batch.ray_pool import work_on_ray
 from img2prompt.batch.sources import Item, discover, in_archive, is_wanted, on_disk
 from img2prompt.batch.stream import batch_size_for, fingerprint, work
 
@@ -46,4 +47,5 @@ __all__ = [
     "on_disk",
     "text_exists",
     "work",
+    "work_on_ray",
 ]

@@ -147,7 +147,7 @@ def text_files(items: Sequence[Item], output: Path | None) -> list[tuple[Item, P
     """
     if output is None and any(item.file is None for item in items):
         raise ConfigError(
-            "Nothing can be written into an archive. Name a folder for the texts with --output."
+            "Nothing can be written into an archive or a store. Name a folder for the texts with --output."
         )
     found = []
     for item in items:

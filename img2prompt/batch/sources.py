@@ -1,7 +1,8 @@
-"""Which pictures there are: in a folder, in a ZIP archive, or on a list.
+"""Which pictures there are: in a folder, here or in an object store, in a ZIP archive, or on a list.
 
 Nothing is unpacked and nothing is opened yet: a picture is read when its turn comes, and
-one that cannot be read then is an error of its own, not of the run.
+one that cannot be read then is an error of its own, not of the run. Items can be pickled: another
+process, or a machine that sees the same files, reads them as this one does.
 """
 
 from __future__ import annotations
@@ -13,14 +14,20 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, lru_cache, partial
 from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
 
 from img2prompt.errors import DataError, ImageError
+
+if TYPE_CHECKING:
+    from fsspec import AbstractFileSystem
 
 SUFFIXES = frozenset(".avif .bmp .gif .heic .heif .jfif .jpe .jpeg .jpg .png .tif .tiff .webp".split())
 JUNK = "__MACOSX"
 STDIN = "-"
+# What stores call the mark that changes with a file: S3 and GCS, Azure, local files, memory.
+MARKS = ("ETag", "etag", "mtime", "LastModified", "last_modified", "created")
 
 # Pictures are compressed already, so an honest archive is about as large as what it holds.
 MOST_ENTRIES = 100_000
@@ -36,7 +43,7 @@ class Item:
     name: str  # below the folder or archive, with /; on a list, as listed
     stamp: str  # another one when the file has changed
     read: Callable[[int], bytes] = field(compare=False, repr=False)  # up to so many bytes of it
-    file: Path | None = None  # where it lies; None in an archive
+    file: Path | None = None  # where it lies; None in an archive or a store
 
     @property
     def stem(self) -> str:
@@ -45,12 +52,13 @@ class Item:
 
 
 def discover(source: str | Path, recursive: bool = False) -> list[Item]:
-    """The pictures of a folder or archive, sorted by name, or of a list, in its order.
+    """The pictures of a folder, archive or store, sorted by name, or of a list, in its order.
 
     Parameters
     ----------
-    source : a folder; a ZIP archive; or a text file of paths, one a line or ended by null
-        characters (``-`` for standard input)
+    source : a folder; a ZIP archive; a folder's URL that fsspec knows (``s3://…``, ``gs://…``), with
+        the credentials that its backend finds; or a text file of paths, one a line or ended
+        by null characters (``-`` for standard input)
     recursive : look into a folder's sub-folders too; an archive is always searched whole
 
     Hidden files, macOS's ``__MACOSX`` and archives in archives are passed over.
@@ -58,16 +66,17 @@ def discover(source: str | Path, recursive: bool = False) -> list[Item]:
     Raises
     ------
     DataError
-        When there is no such source, it holds no picture, or an archive is damaged, unsafe
-        or larger than any honest one.
+        When there is no such source, it holds no picture, a store cannot be reached, or an
+        archive is damaged, unsafe or larger than any honest one.
     """
     path = Path(source)
-    if path.is_dir():
-        items = sorted(_in_folder(path, recursive), key=lambda item: item.name)
+    folder = _in_store if "://" in str(source) else _in_folder if path.is_dir() else None
+    if folder:
+        items = sorted(folder(str(source), recursive), key=lambda item: item.name)
         if not items:
-            deeper = not recursive and any(_in_folder(path, recursive=True))
+            deeper = not recursive and any(folder(str(source), recursive=True))
             advice = "Add --recursive to look into its sub-folders." if deeper else _known()
-            raise DataError(f"{_text(str(path))} holds no pictures. {advice}")
+            raise DataError(f"{_text(str(source))} holds no pictures. {advice}")
         return items
     if str(source) != STDIN and not path.is_file():
         raise DataError(
@@ -84,7 +93,7 @@ def discover(source: str | Path, recursive: bool = False) -> list[Item]:
     return items
 
 
-def _in_folder(folder: Path, recursive: bool) -> Iterator[Item]:
+def _in_folder(folder: str, recursive: bool) -> Iterator[Item]:
     def complain(error: OSError) -> None:
         raise DataError(f"{_text(str(error.filename))} cannot be read: {error.strerror}.") from error
 
@@ -94,6 +103,31 @@ def _in_folder(folder: Path, recursive: bool) -> Iterator[Item]:
         for file in files:
             if _is_picture(file):
                 yield on_disk(_text(str(below / file)), Path(parent, file))
+
+
+def _in_store(url: str, recursive: bool) -> Iterator[Item]:
+    from fsspec.core import url_to_fs
+
+    try:
+        store, folder = url_to_fs(url)
+        found = store.find(folder, maxdepth=None if recursive else 1, detail=True)
+        exists = bool(found) or store.exists(folder)
+    except (ValueError, ImportError) as error:  # an unknown protocol, or one whose package is not there
+        raise DataError(f"{url} cannot be opened: {error}. Check the protocol and its package.") from error
+    except Exception as error:  # every store has its own kinds
+        raise DataError(
+            f"{url} cannot be listed ({_reason(error)}). Check the address and your credentials."
+        ) from error
+    folder = folder.rstrip("/")
+    if not exists:
+        raise DataError(f"{url} does not exist. Check the address.")
+    if list(found) == [folder]:
+        raise DataError(f"{url} is a file. Name a folder; archives and lists must lie on disk.")
+    for path, about in found.items():
+        name = path.removeprefix(f"{folder}/")
+        if is_wanted(name):
+            mark = next((about[key] for key in MARKS if about.get(key)), "")
+            yield Item(_text(name), f"{about['size']}-{mark}", partial(_read_stored, store, path))
 
 
 def _on_list(data: bytes) -> list[Item]:
@@ -112,13 +146,13 @@ def in_archive(path: Path, title: str | None = None) -> list[Item]:
         When it is no archive, or is damaged, unsafe or larger than any honest one.
     """
     title = title or str(path)
+    archive = _Archive(path.absolute())
     try:
-        archive = zipfile.ZipFile(path)
+        entries = [entry for entry in archive.file.infolist() if not entry.is_dir()]
     except (zipfile.BadZipFile, OSError) as error:
         raise DataError(
             f"{title} is not a whole ZIP archive ({error}). Copy or download it again."
         ) from error
-    entries = [entry for entry in archive.infolist() if not entry.is_dir()]
     _check_archive(path, title, entries)
     return [
         Item(name, f"{entry.file_size}-{entry.CRC:08x}", partial(_read_entry, archive, entry))
@@ -152,7 +186,7 @@ def on_disk(name: str, file: Path) -> Item:
         stamp = f"{about.st_size}-{about.st_mtime_ns}"
     except (OSError, ValueError):
         stamp = "missing"  # reading it will say why
-    return Item(name, stamp, partial(_read_file, file), file)
+    return Item(name, stamp, partial(_read_file, file.absolute()), file)
 
 
 def _read_file(file: Path, limit: int) -> bytes:
@@ -166,9 +200,29 @@ def _read_file(file: Path, limit: int) -> bytes:
         raise ImageError(f"The picture cannot be read: {reason}. Check its name and permissions.") from error
 
 
-def _read_entry(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, limit: int) -> bytes:
+class _Archive:
+    """A ZIP archive that is opened when needed, and by each process for itself."""
+
+    def __init__(self, path: Path):
+        self.path = path
+
+    @cached_property
+    def file(self) -> zipfile.ZipFile:
+        return zipfile.ZipFile(self.path)
+
+    def __reduce__(self) -> tuple[Callable[[Path], _Archive], tuple[Path]]:
+        return _same_archive, (self.path,)
+
+
+@lru_cache(maxsize=1)
+def _same_archive(path: Path) -> _Archive:
+    """One object for all the items that arrive in a process, so that it opens the archive once."""
+    return _Archive(path)
+
+
+def _read_entry(archive: _Archive, entry: zipfile.ZipInfo, limit: int) -> bytes:
     try:
-        with archive.open(entry) as handle:
+        with archive.file.open(entry) as handle:
             return handle.read(limit)
     except (zipfile.BadZipFile, zlib.error, EOFError, OSError) as error:
         raise ImageError(f"The picture is damaged in the archive ({error}). Pack it again.") from error
@@ -176,6 +230,20 @@ def _read_entry(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, limit: int) ->
         raise ImageError(
             f"The picture cannot be unpacked ({error}). Pack it again, as a plain ZIP."
         ) from error
+
+
+def _read_stored(store: AbstractFileSystem, path: str, limit: int) -> bytes:
+    try:
+        with store.open(path, "rb") as handle:
+            return handle.read(limit)
+    except Exception as error:  # every store has its own kinds
+        raise ImageError(
+            f"The picture cannot be read from its store ({_reason(error)}). Check your access to it."
+        ) from error
+
+
+def _reason(error: Exception) -> str:
+    return str(error) or type(error).__name__
 
 
 def is_wanted(name: str) -> bool:

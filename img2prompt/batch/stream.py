@@ -21,14 +21,15 @@ from img2prompt.batch.journal import Journal, Row
 from img2prompt.batch.sources import Item
 from img2prompt.captions import Choices, alt_text, hashtags, see
 from img2prompt.errors import ImageError
-from img2prompt.settings import Settings
+from img2prompt.vectors import digest
 
 if TYPE_CHECKING:
     from img2prompt.pipeline import Pipeline
 
 MOST_WORKERS = 8
 ON_CPU, ON_GPU = 16, 64  # pictures a group
-ELSEWHERE = ("engine", "device", "max_megabytes", "max_megapixels")  # change no words, or are named apart
+# Settings that change no words, or whose effect is named apart.
+ELSEWHERE = ("engine", "device", "max_megabytes", "max_megapixels", "labels", "label_cache", "low_vram")
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,7 +62,7 @@ def work(
         When the journal cannot be written.
     """
     missing = journal.missing(items)
-    workers = workers or min(os.cpu_count() or 1, MOST_WORKERS)
+    workers = workers or cores()
     # While the model has one group, the threads open the next.
     opened = open_ahead(pipeline, missing, workers, ahead=batch_size + 1)
     for start in range(0, len(missing), batch_size):
@@ -135,11 +136,18 @@ def _upright_size(data: bytes) -> tuple[int, int]:
         return (height, width) if orientation in (5, 6, 7, 8) else (width, height)
 
 
-def fingerprint(settings: Settings, engine: str) -> str:
-    """Names everything but the picture that results depend on."""
-    values = {name: value for name, value in asdict(settings).items() if name not in ELSEWHERE}
-    text = json.dumps([__version__, engine, values], sort_keys=True)
+def fingerprint(pipeline: Pipeline) -> str:
+    """Names everything but the picture that results depend on: version, weights, labels and settings."""
+    engine = pipeline.engine
+    tables = {table.name: digest(table.labels) for table in pipeline.tables}
+    values = {name: value for name, value in asdict(pipeline.settings).items() if name not in ELSEWHERE}
+    text = json.dumps([__version__, engine.name, engine.weights_id, tables, values], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def cores() -> int:
+    """Threads that open pictures where nobody says how many."""
+    return min(os.cpu_count() or 1, MOST_WORKERS)
 
 
 def batch_size_for(device: str) -> int:

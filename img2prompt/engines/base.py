@@ -29,6 +29,7 @@ class Engine(Protocol):
     space: str | None
     device: torch.device  # where label vectors are ranked
     pool: int  # labels that the best and negative modes try at every step
+    weights_id: str  # another one for other weights
     label_file: Path | None  # label vectors that come with the engine
 
     @property

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from img2prompt.engines.base import Aspect
 from img2prompt.engines.caption_model import CaptionModel
-from img2prompt.engines.clip_model import ClipModel
+from img2prompt.engines.clip_model import ClipModel, digest
 from img2prompt.engines.device import Ahead, Place
 from img2prompt.engines.vit_regressor import VitRegressor
 from img2prompt.errors import WeightsError
@@ -69,6 +69,10 @@ class FullEngine:
             self._regressor = VitRegressor(folders["regressor"], place, precision, size, settings.mirror)
         self.captioner = settings.caption_model if self._captioner else None
         self.space = f"{settings.clip_model}@{self._clip.digest}" if self._clip else None
+        files = [
+            file for kind in sorted(folders) for file in sorted(folders[kind].iterdir()) if file.is_file()
+        ]
+        self.weights_id = " ".join(digest(file) for file in files)
         self._threads = ThreadPoolExecutor(min(os.cpu_count() or 1, MOST_THREADS), "prepare")
 
     @property

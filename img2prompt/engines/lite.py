@@ -7,6 +7,7 @@ Everything it needs is in ``models/lite``: ``config.json``, ``model.safetensors`
 from __future__ import annotations
 
 import copy
+import hashlib
 import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -31,6 +32,7 @@ from img2prompt.errors import WeightsError
 from img2prompt.sentences import SentenceEncoder
 from img2prompt.vectors import label_vectors
 
+FILES = ("config.json", "model.safetensors", "tokenizer.json", "labels.safetensors")
 # What everyday pictures show, as captions begin; people aside, whom the captioner knows best.
 SUBJECTS = Path(__file__).with_name("subjects.txt").read_text(encoding="utf-8").splitlines()
 BEAMS = 4
@@ -84,6 +86,7 @@ class LiteEngine:
         self.device = torch.device(device)
         self.label_file: Path | None = folder / "labels.safetensors"
         try:
+            self.weights_id = _digest(folder)
             self.config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
             names = self.config["class_names"]
             self.tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
@@ -253,3 +256,12 @@ class LiteEngine:
 
     def _similar(self, word: str, index: int) -> float:
         return float(self._word_vector(word) @ self.class_vectors[index])
+
+
+def _digest(folder: Path) -> str:
+    """SHA-256 of all that the engine's answers come from."""
+    found = hashlib.sha256()
+    for name in FILES:
+        if (folder / name).exists():  # label vectors are computed where they do not come with the engine
+            found.update(f"{name}:".encode() + hashlib.sha256((folder / name).read_bytes()).digest())
+    return found.hexdigest()

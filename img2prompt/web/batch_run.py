@@ -231,7 +231,7 @@ class Run:
             self.error = "Something went wrong; the terminal of the server says what. What is done is kept."
 
     def _describe(self, pipeline: Pipeline) -> None:
-        settings = batch.fingerprint(pipeline.settings, pipeline.engine.name)
+        settings = batch.fingerprint(pipeline)
         if settings != self._about.settings:  # the first time, or the model or its settings changed since
             self._about = replace(self._about, settings=settings)
             _save(self._place, self._about)
@@ -373,8 +373,9 @@ def runs_folder() -> Path:
     """Where batches are kept: ``IMG2PROMPT_RUNS``, else below the user's folder for such things."""
     if chosen := os.environ.get(VARIABLE):
         return Path(chosen)
-    base = os.environ.get("XDG_STATE_HOME")
-    return Path(base if base else Path.home() / ".local" / "state") / "img2prompt" / "runs"
+    import platformdirs
+
+    return Path(platformdirs.user_state_dir("img2prompt")) / "runs"
 
 
 def is_archive(name: str) -> bool:

@@ -1,0 +1,211 @@
+"""The same work on many processes or machines: Ray Data hands each group to one of several models."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import pickle
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+from img2prompt.batch.journal import Journal, Row
+from img2prompt.batch.sources import Item
+from img2prompt.batch.stream import cores, describe, fingerprint, open_ahead
+from img2prompt.errors import ConfigError, DataError, Img2PromptError
+from img2prompt.settings import Settings
+
+if TYPE_CHECKING:
+    from img2prompt.pipeline import Pipeline
+
+log = logging.getLogger(__name__)
+
+STORE_BYTES = 128 * 2**20  # only names and results pass through Ray; it takes 75 MB at least
+AT_ONCE = 2  # groups in an actor: one opens its pictures while the other has the model
+
+
+def import_ray() -> ModuleType:
+    """The module ``ray`` with ``ray.data``, set to keep quiet.
+
+    Raises
+    ------
+    ConfigError
+        When it is not installed.
+    """
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # tell nobody
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # what goes wrong arrives as an exception
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # or Ray warns of its own default
+    try:
+        import ray
+        import ray.data
+    except ImportError as error:
+        raise ConfigError('Ray is not installed. Run: pip install "img2prompt[ray]"') from error
+    return ray
+
+
+def work_on_ray(
+    settings: Settings,
+    items: Sequence[Item],
+    journal: Journal,
+    batch_size: int,
+    actors: int | None = None,
+    workers: int | None = None,
+) -> Iterator[list[Row]]:
+    """As `img2prompt.batch.work`, on Ray: one model in each of several actors.
+
+    Runs on the cluster that ``RAY_ADDRESS`` names, or that this process is connected to, else
+    on processes of this machine. Every node needs this version of img2prompt, and sees the
+    pictures under the same paths or URLs. An actor computes with as many threads as this
+    process would, and reserves as many cores, or one GPU: results depend on the number of
+    threads in their last bits.
+
+    Groups are kept in the order in which they are finished, so that none waits for a slow
+    one. What a stopped run has left are whole groups, of which at most the last is short:
+    cut from the missing items in order, they are the same groups again.
+
+    Parameters
+    ----------
+    settings : what each actor builds its pipeline from
+    journal : one of the settings that `fingerprint` names; an actor must agree with it
+    batch_size : pictures a group
+    actors : models at work; by default as many as the cluster has room for
+    workers : threads that open pictures in each actor; by default one a core, at most 8
+
+    Raises
+    ------
+    ConfigError, WeightsError
+        When Ray is not installed, or a node lacks the weights or has another version.
+    DataError
+        When the journal cannot be written, or Ray cannot start or loses too many workers.
+    """
+    ray = import_ray()
+    missing = journal.missing(items)
+    if not missing:
+        return
+    groups = [missing[start : start + batch_size] for start in range(0, len(missing), batch_size)]
+    import torch
+
+    threads = torch.get_num_threads()
+    with _connected(ray, (actors or max(1, (os.cpu_count() or 1) // threads)) * threads):
+        settings, reserved, room = _share(ray, settings, threads)
+        rows = [{"group": number, "items": pickle.dumps(group)} for number, group in enumerate(groups)]
+        found = ray.data.from_items(rows, override_num_blocks=len(rows)).map(
+            Worker,
+            fn_constructor_args=(settings, journal.settings, threads, workers),
+            compute=ray.data.ActorPoolStrategy(
+                size=min(actors or room, len(groups)),
+                max_concurrent_calls_per_actor=AT_ONCE,
+                enable_true_multi_threading=True,
+            ),
+            **reserved,
+        )
+        try:
+            for done in found.iter_rows():
+                result = pickle.loads(done["result"])
+                if isinstance(result, Img2PromptError):
+                    raise result
+                log.debug(
+                    "Group %d came from process %d on %s.", done["group"], done["process"], done["node"]
+                )
+                journal.add(groups[done["group"]], result)
+                yield result
+        except ray.exceptions.UserCodeException:
+            raise  # a mistake of this program
+        except ray.exceptions.RayError as error:
+            reason = str(error).strip().splitlines()[-1:]
+            raise DataError(
+                f"Ray stopped: {type(error).__name__} {' '.join(reason)}. What is done is kept; "
+                "see the workers' memory and logs, and give the same command again."
+            ) from error
+
+
+class Worker:
+    """What an actor is: a pipeline that answers groups.
+
+    Errors raised on purpose are answers too, because Ray would wrap an exception in others
+    of its own, and try again.
+    """
+
+    def __init__(self, settings: Settings, expected: str, threads: int, workers: int | None):
+        import torch
+
+        torch.set_num_threads(threads)  # Ray chooses others, with OMP_NUM_THREADS
+        self.workers = workers or cores()
+        self.pipeline: Pipeline | Img2PromptError
+        try:
+            self.pipeline = _load(settings, expected)
+        except Img2PromptError as error:
+            self.pipeline = error
+
+    def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
+        from socket import gethostname
+
+        result: list[Row] | Img2PromptError
+        if isinstance(self.pipeline, Img2PromptError):
+            result = self.pipeline
+        else:
+            items = pickle.loads(row["items"])
+            result = describe(
+                self.pipeline, list(open_ahead(self.pipeline, items, self.workers, ahead=len(items)))
+            )
+        return {
+            "group": row["group"],
+            "result": pickle.dumps(result),
+            "process": os.getpid(),
+            "node": gethostname(),
+        }
+
+
+def _load(settings: Settings, expected: str) -> Pipeline:
+    from socket import gethostname
+
+    from img2prompt import __version__
+    from img2prompt.pipeline import load_pipeline
+
+    pipeline = load_pipeline(settings)
+    if fingerprint(pipeline) != expected:
+        raise ConfigError(
+            f"{gethostname()} would give other results: its img2prompt ({__version__}) or its weights "
+            "are not those of the machine that started the run. Install the same on both."
+        )
+    return pipeline
+
+
+@contextlib.contextmanager
+def _connected(ray: ModuleType, processors: int) -> Iterator[None]:
+    """Ray: the one that is there, that RAY_ADDRESS names, or one of our own for so long."""
+    if ray.is_initialized():
+        yield
+        return
+    quiet = {"logging_level": "error", "log_to_driver": False}
+    local = {
+        "address": "local",
+        "num_cpus": processors,
+        "object_store_memory": STORE_BYTES,
+        "include_dashboard": False,
+    }
+    address = os.environ.get("RAY_ADDRESS")
+    try:
+        ray.init(**quiet, **({} if address else local))
+    except (ConnectionError, RuntimeError, ValueError, OSError) as error:
+        where = f"at RAY_ADDRESS={address}" if address else "on this machine"
+        raise DataError(f"Ray cannot start {where}: {error}") from error
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+def _share(ray: ModuleType, settings: Settings, threads: int) -> tuple[Settings, dict[str, int], int]:
+    """An actor's settings, what it reserves, and how many of them the cluster has room for."""
+    context = ray.data.DataContext.get_current()
+    context.enable_progress_bars = context.print_on_execution_start = False
+    logging.getLogger("ray.data").setLevel(logging.ERROR)
+    there = ray.cluster_resources()
+    if settings.device.startswith("cuda") or (settings.device == "auto" and there.get("GPU", 0)):
+        # Ray shows each actor its own GPU only.
+        return replace(settings, device="cuda"), {"num_gpus": 1}, max(1, int(there.get("GPU", 0)))
+    device = "cpu" if settings.device == "auto" else settings.device
+    return replace(settings, device=device), {"num_cpus": threads}, max(1, int(there["CPU"]) // threads)
