@@ -186,7 +186,9 @@ PLAIN_NAMES = frozenset(
 
 
 def load_tables(engine: Engine) -> list[LabelTable]:
-    """The built-in tables for this engine; an engine with a vocabulary gets only readable ones."""
+    """The built-in tables for this engine: only readable ones with a vocabulary, none without a joint space."""
+    if engine.space is None:
+        return []
     words = engine.vocabulary
     tables = []
     for name in ASPECTS:

@@ -88,16 +88,20 @@ class Pipeline:
     def _run(self, pictures: list[Image.Image], style: str, clock: _Clock) -> list[Result]:
         features = self.engine.encode(pictures)
         clock.lap("look")
-        captions = self.engine.describe(features, beams=self.settings.beams)
+        captions = [""] * len(pictures)
+        if self.engine.captioner:
+            captions = self.engine.describe(features, beams=self.settings.beams)
         clock.lap("caption")
-        matches = labels.rank_all(self.engine, features, self.tables, prompts.labels_needed(style))
+        matches: list[dict[str, list[Match]]] = [{} for _ in pictures]
+        if self.tables:
+            matches = labels.rank_all(self.engine, features, self.tables, prompts.labels_needed(style))
         clock.lap("labels")
         texts = [
             prompts.build(style, caption, found) for caption, found in zip(captions, matches, strict=True)
         ]
         written = self.sentences.encode(texts)
         regressed = self.engine.regress(features)
-        ratio = self.settings.ratio
+        ratio = self.settings.ratio if any(texts) else 0.0  # without captioner and labels there are no words
         if regressed is None:
             embeddings = written
         else:

@@ -46,7 +46,7 @@ def build(style: str, caption: str, labels: Matches) -> str:
     style : ``seed`` (caption, medium, movement, 3 flavors), ``classic`` (artist and
         trending site besides) or ``fast`` (the 32 best labels of all tables); the last
         two are clip-interrogator's modes of those names
-    caption : what the picture shows
+    caption : what the picture shows; may be empty
     labels : table name → matches, best first, as many as `labels_needed` says; a table
         that is missing or empty is left out of the prompt
 
@@ -55,7 +55,7 @@ def build(style: str, caption: str, labels: Matches) -> str:
     ConfigError
         For an unknown style.
     """
-    return truncate(_form(style)(caption, labels))
+    return truncate(_form(style)(caption, labels).removeprefix(", "))
 
 
 def _seed(caption: str, labels: Matches) -> str:

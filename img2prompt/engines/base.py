@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
 from PIL import Image
+
+if TYPE_CHECKING:
+    import torch
 
 Aspect = Literal["content", "style"]
 
@@ -21,6 +24,10 @@ class Engine(Protocol):
 
     name: str
     label_file: Path | None  # label vectors that come with the engine
+    captioner: str | None  # the caption model's name; None where `describe` raises WeightsError
+    space: str | None  # names the joint space and changes with its weights; None where embed_… raise it
+    device: torch.device
+    pool: int  # labels that the best and negative modes try at every step
 
     @property
     def vocabulary(self) -> Mapping[str, int] | None:
@@ -33,8 +40,8 @@ class Engine(Protocol):
     def encode(self, images: Sequence[Image.Image]) -> Any:
         """Look at N RGB pictures."""
 
-    def describe(self, features: Any, beams: int = 4) -> list[str]:
-        """N captions, lower case, without a final full stop."""
+    def describe(self, features: Any, beams: int = 0) -> list[str]:
+        """N captions, lower case, without a final full stop; `beams` is 0 for the engine's own choice."""
 
     def embed_images(self, features: Any, aspect: Aspect = "content") -> np.ndarray:
         """(N, D) float32 unit vectors in the joint space.

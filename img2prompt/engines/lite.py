@@ -33,6 +33,7 @@ from img2prompt.sentences import SentenceEncoder
 
 # What everyday pictures show, as captions begin; people aside, whom the captioner knows best.
 SUBJECTS = Path(__file__).with_name("subjects.txt").read_text(encoding="utf-8").splitlines()
+BEAMS = 4
 NEAR_SUBJECTS = 3  # tried where the captioner is lost
 BEST_BEGUN = 2  # captions of each that are compared with the picture
 
@@ -74,6 +75,9 @@ class LiteEngine:
     """
 
     name = "lite"
+    captioner: str | None = "lite"
+    space: str | None = "all-MiniLM-L6-v2"
+    pool = 256  # a few seconds a picture on two cores
 
     def __init__(self, folder: Path, sentences: SentenceEncoder, device: str = "cpu"):
         self.sentences = sentences
@@ -154,13 +158,14 @@ class LiteEngine:
             )
         return blended / np.linalg.norm(blended, axis=1, keepdims=True)
 
-    def describe(self, features: Features, beams: int = 4) -> list[str]:
+    def describe(self, features: Features, beams: int = 0) -> list[str]:
         """Beam search, then the candidate that fits the picture's vector and its confident class.
 
         A picture unlike those in training makes the captioner guess: where none of its
         candidates comes near the picture, captions that begin with the nearest everyday
         subjects join them.
         """
+        beams = beams or BEAMS
         with torch.inference_mode():
             found = self.net.captioner.search(features.memory, beams=beams)
         content = self.embed_images(features)
