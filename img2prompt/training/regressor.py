@@ -204,7 +204,9 @@ def train(
         workers = min(MOST_WORKERS, (os.cpu_count() or 1) // share.processes)
     pixels = _read(seen, batches.keys(share), workers, accelerator.device)
     targets = targets.to(accelerator.device)
-    bar = tqdm(total=steps, initial=start, desc="regressor", disable=not accelerator.is_main_process)
+    bar = tqdm(
+        total=steps, initial=start, desc="regressor", disable=None if accelerator.is_main_process else True
+    )
     try:
         for step, indices in batches:
             if _has_stopped(epochs, config.patience):
@@ -285,7 +287,7 @@ class Record:
         folder.mkdir(parents=True, exist_ok=True)
         best = asdict(Run(folder, list(epochs)).best) if epochs else None
         text = json.dumps({**asdict(self), "best": best, "epochs": [asdict(e) for e in epochs]}, indent=1)
-        with replacing(folder / RECORD) as file:
+        with replacing(folder / RECORD, durable=False) as file:
             file.write(text.encode() + b"\n")
 
 
