@@ -87,16 +87,21 @@ def divide(
     return learned, held
 
 
-def embed_texts(
+def mean_texts(pairs: Sequence[Pair], sentences: SentenceEncoder) -> np.ndarray:
+    """(N, 384) float32 unit means of the pairs' texts in MiniLM space."""
+    texts = [text for pair in pairs for text in pair.texts]
+    own = np.repeat(np.arange(len(pairs)), [len(pair.texts) for pair in pairs])
+    return unit_means(sentences.encode(texts, progress=len(texts) > 2000), own)
+
+
+def targets(
     folder: PairsFolder, pairs: Sequence[Pair], cache: Path, sentences: SentenceEncoder
 ) -> np.ndarray:
-    """(N, 384) float32 unit means of the pairs' texts in MiniLM space, kept in the folder `cache`."""
+    """`mean_texts`, kept in the folder `cache`."""
     file = cache / f"texts-{folder.fingerprint(pairs)[:16]}.npy"
     if file.exists():
         return np.load(file)
-    texts = [text for pair in pairs for text in pair.texts]
-    own = np.repeat(np.arange(len(pairs)), [len(pair.texts) for pair in pairs])
-    vectors = unit_means(sentences.encode(texts, progress=len(texts) > 2000), own)
+    vectors = mean_texts(pairs, sentences)
     cache.mkdir(parents=True, exist_ok=True)
     with replacing(file) as handle:
         np.save(handle, vectors)

@@ -50,7 +50,7 @@ from img2prompt.errors import ConfigError, DataError, WeightsError
 from img2prompt.sentences import SentenceEncoder
 from img2prompt.training import backbone, checkpoint
 from img2prompt.training.loop import warm_cosine
-from img2prompt.training.pictures import Batches, Pictures, Share, embed_texts
+from img2prompt.training.pictures import Batches, Pictures, Share, targets
 
 LITE = "lite"  # the backbone that comes from the package index
 RECORD = "training.json"
@@ -171,11 +171,11 @@ def train(
     shape, net = build(config)
     with accelerator.main_process_first():
         sentences = sentences or SentenceEncoder(device=str(accelerator.device))
-        targets, truth = (
-            torch.from_numpy(embed_texts(folder, pairs, cache or out / "cache", sentences))
+        wanted, truth = (
+            torch.from_numpy(targets(folder, pairs, cache or out / "cache", sentences))
             for pairs in (learned, held)
         )
-    mean = F.normalize(targets.mean(0), dim=0)
+    mean = F.normalize(wanted.mean(0), dim=0)
     record = Record(
         config=asdict(config),
         pictures=(len(learned), len(held)),
@@ -203,7 +203,7 @@ def train(
     if workers is None:
         workers = min(MOST_WORKERS, (os.cpu_count() or 1) // share.processes)
     pixels = _read(seen, batches.keys(share), workers, accelerator.device)
-    targets = targets.to(accelerator.device)
+    wanted = wanted.to(accelerator.device)
     bar = tqdm(
         total=steps, initial=start, desc="regressor", disable=None if accelerator.is_main_process else True
     )
@@ -211,7 +211,7 @@ def train(
         for step, indices in batches:
             if _has_stopped(epochs, config.patience):
                 break
-            loss = learner.step(step, warm_cosine(step, steps, warmup), pixels, targets[indices])
+            loss = learner.step(step, warm_cosine(step, steps, warmup), pixels, wanted[indices])
             done = step + 1
             bar.update()
             if writer and done % LOG_EVERY == 0:
@@ -393,7 +393,7 @@ def build(config: TrainingConfig) -> tuple[RegressorConfig, nn.Module]:
         When `config.init` does not fit.
     """
     if not timm.is_model(config.model.split(".")[0]):
-        near = ", ".join(timm.list_models(f"*{config.model.split('_')[0]}*")[:5])
+        near = ", ".join(timm.list_models(f"{config.model.split('_')[0]}*")[:5])
         raise ConfigError(f"timm has no model {config.model!r}; its names look like {near or 'resnet50'}.")
     usual = timm.get_pretrained_cfg(config.model)
     assert usual is not None
@@ -453,7 +453,7 @@ def _load_backbone(net: nn.Module, config: TrainingConfig) -> None:
             raise WeightsError(f"{source}: {error}. Name a folder with a timm model's {WEIGHTS}.") from error
         weights.pop(MEAN_EMBEDDING, None)
     own = net.state_dict()
-    classifier = net.pretrained_cfg["classifier"]
+    classifier: str | tuple[str, ...] = timm.get_pretrained_cfg_value(config.model, "classifier")
     heads = tuple(f"{name}." for name in ([classifier] if isinstance(classifier, str) else classifier))
     fitting = {
         name: value for name, value in weights.items() if name in own and own[name].shape == value.shape
@@ -474,7 +474,7 @@ def _read(
         pictures,
         batch_sampler=keys,
         num_workers=workers,
-        pin_memory=device.type == "cuda",  # type: ignore[arg-type]
+        pin_memory=device.type == "cuda",
     )
     try:
         for pixels in loader:
