@@ -453,7 +453,7 @@ def _load_backbone(net: nn.Module, config: TrainingConfig) -> None:
             raise WeightsError(f"{source}: {error}. Name a folder with a timm model's {WEIGHTS}.") from error
         weights.pop(MEAN_EMBEDDING, None)
     own = net.state_dict()
-    classifier: str | tuple[str, ...] = timm.get_pretrained_cfg_value(config.model, "classifier")
+    classifier: Any = timm.get_pretrained_cfg_value(config.model, "classifier")
     heads = tuple(f"{name}." for name in ([classifier] if isinstance(classifier, str) else classifier))
     fitting = {
         name: value for name, value in weights.items() if name in own and own[name].shape == value.shape
