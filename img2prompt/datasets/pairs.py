@@ -3,10 +3,11 @@
 A pairs folder holds one CSV and the pictures it names::
 
     captions.csv | prompts.csv | styles.csv | train.csv
-    images/NAME …   and/or   *.tar (members named NAME)
+    images/NAME …   and/or   train_images/NAME …   and/or   *.tar (members named NAME)
 
-The CSV has a column for the picture (``image`` or ``imgId``), one for the text
-(``caption``, ``prompt`` or ``style``) and optionally ``split``. Rows that name the
+The CSV has a column for the picture (``image``, ``imgId``, ``image_name``, or ``image_path``, of
+which only the last part counts), one for the text (``caption``, ``prompt`` or ``style``) and
+optionally ``split``; capitals in their names don't matter. Rows that name the
 same picture are further texts of it; where each picture has one text (everywhere but in
 ``captions.csv``) `PairsFolder.check` refuses them.
 """
@@ -17,14 +18,15 @@ import csv
 import hashlib
 import os
 import tarfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from img2prompt.errors import DataError
 
 CSV_NAMES = ("captions.csv", "prompts.csv", "styles.csv", "train.csv")
-IMAGE_COLUMNS = ("image", "imgId", "image_name")
+IMAGE_FOLDERS = ("images", "train_images")
+IMAGE_COLUMNS = ("image", "imgId", "image_name", "image_path")
 TEXT_COLUMNS = ("caption", "prompt", "style")
 SEVERAL_TEXTS = "captions.csv"  # the file whose pictures may have several
 EXTENSIONS = (".avif", ".png", ".jpg", ".jpeg", ".webp")
@@ -137,8 +139,10 @@ class PairsFolder:
         with open(file, newline="", encoding="utf-8-sig") as handle:
             reader = csv.DictReader(handle)
             columns = reader.fieldnames or []
-            image_column = next((c for c in IMAGE_COLUMNS if c in columns), None)
-            text_column = next((c for c in TEXT_COLUMNS if c in columns), None)
+            image_column, text_column = (
+                find_column(columns, IMAGE_COLUMNS),
+                find_column(columns, TEXT_COLUMNS),
+            )
             if image_column is None or text_column is None:
                 raise DataError(
                     f"{file}: needs a picture column ({' or '.join(IMAGE_COLUMNS)}) and a text "
@@ -146,6 +150,8 @@ class PairsFolder:
                 )
             for row in reader:
                 name, text = (row[image_column] or "").strip(), (row[text_column] or "").strip()
+                if image_column.lower() == "image_path":
+                    name = name.rsplit("/", 1)[-1]
                 if not name or not text:
                     raise DataError(f"{file}, line {reader.line_num}: empty picture name or text.")
                 texts.setdefault(name, []).append(text)
@@ -168,11 +174,16 @@ class PairsFolder:
                             members[Path(member.name).name] = (archive, member.offset_data, member.size)
             except tarfile.TarError as error:
                 raise DataError(f"{archive} is not a complete, uncompressed tar: {error}.") from error
-        folder = self.path / "images"
-        if folder.is_dir():
-            for file in folder.iterdir():
-                if file.suffix.lower() in EXTENSIONS:
-                    entry = (file, 0, file.stat().st_size)
-                    members[file.name] = entry
-                    members.setdefault(file.stem, entry)  # the competition's CSVs name stems
+        folders = [self.path / name for name in IMAGE_FOLDERS if (self.path / name).is_dir()]
+        for file in (file for folder in folders for file in folder.iterdir()):
+            if file.suffix.lower() in EXTENSIONS:
+                entry = (file, 0, file.stat().st_size)
+                members[file.name] = entry
+                members.setdefault(file.stem, entry)  # the competition's CSVs name stems
         return members
+
+
+def find_column(columns: Sequence[str], wanted: Sequence[str]) -> str | None:
+    """The first of the wanted columns that is there, as it is written there."""
+    written = {column.lower(): column for column in reversed(columns)}
+    return next((written[name.lower()] for name in wanted if name.lower() in written), None)

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.progress import track
 
 from img2prompt import submission as competition
-from img2prompt.datasets.pairs import TEXT_COLUMNS, Pair, PairsFolder
+from img2prompt.datasets.pairs import TEXT_COLUMNS, Pair, PairsFolder, find_column
 from img2prompt.ensemble import DEFAULT, combine, halves, tune
 from img2prompt.errors import ConfigError, DataError, WeightsError
 from img2prompt.evaluate import BATCH, has_splits, look, open_picture
@@ -94,7 +94,7 @@ def read_prompts(file: Path) -> list[str]:
             if file.suffix.lower() != ".csv":
                 return handle.read().splitlines()
             reader = csv.DictReader(handle)
-            column = next((name for name in TEXT_COLUMNS if name in (reader.fieldnames or ())), None)
+            column = find_column(reader.fieldnames or (), TEXT_COLUMNS)
             if column is None:
                 raise DataError(f"{file} needs a column {' or '.join(TEXT_COLUMNS)}.")
             return [row[column] or "" for row in reader]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import warnings
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -104,9 +105,10 @@ def search(
         study_name=STUDY,
         direction="maximize",
         load_if_exists=True,
-        sampler=optuna.samplers.TPESampler(seed=config.seed),
         pruner=optuna.pruners.MedianPruner(n_startup_trials=4) if pruning else optuna.pruners.NopPruner(),
     )
+    # Seeded alike at every start, it would draw what it drew before.
+    study.sampler = optuna.samplers.TPESampler(seed=config.seed + len(study.trials))
     about = {
         "space": json.loads(json.dumps(asdict(space))),
         "config": asdict(config),
@@ -135,7 +137,7 @@ def search(
             if trial.should_prune():
                 raise optuna.TrialPruned
 
-        run = out / f"batch{tried.batch}-patch{chosen['patch']}-rate{tried.rate:g}"
+        run = out / f"batch{tried.batch}-patch{chosen['patch']}-rate{tried.rate}"
         found = train(
             folder,
             learned,
@@ -166,6 +168,7 @@ def ranked(study: Study) -> list[FrozenTrial]:
 def save_plots(study: Study, folder: Path) -> list[Path]:
     """Draw the search as PNG files; those that need more finished runs than there are are left out."""
     import matplotlib
+    import optuna
 
     matplotlib.use("Agg")
     import optuna.visualization.matplotlib as draw
@@ -175,7 +178,9 @@ def save_plots(study: Study, folder: Path) -> list[Path]:
         return []
     files = []
     for name in PLOTS:
-        axes = getattr(draw, f"plot_{name}")(study)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            axes = getattr(draw, f"plot_{name}")(study)
         figure = axes.flat[0].figure if hasattr(axes, "flat") else axes.figure
         file = folder / f"{name}.png"
         figure.savefig(file, dpi=150, bbox_inches="tight")
