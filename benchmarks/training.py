@@ -14,9 +14,9 @@ import statistics
 import sys
 import tempfile
 import time
+from itertools import pairwise
 from pathlib import Path
 
-import timm
 import torch
 import torch.nn.functional as F
 from batch import paint
@@ -24,7 +24,6 @@ from lite import machine
 from torch.utils.data import DataLoader
 
 from img2prompt.datasets.pairs import PairsFolder
-from img2prompt.engines.vit_regressor import RegressorConfig
 from img2prompt.sentences import SentenceEncoder
 from img2prompt.training import regressor
 from img2prompt.training.pictures import Batches, Pictures, Share, mean_texts
@@ -86,8 +85,8 @@ def ours(folder: PairsFolder, config: regressor.TrainingConfig, workers: int, ou
 def plain(folder: PairsFolder, config: regressor.TrainingConfig, workers: int) -> float:
     """The same of the shortest loop there is."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    shape = RegressorConfig(config.model)
-    net = timm.create_model(config.model, num_classes=shape.width).to(device).train()
+    shape, net = regressor.build(config)
+    net.to(device).train()
     optimizer = torch.optim.AdamW(net.parameters(), lr=config.rate)
     targets = torch.from_numpy(mean_texts(folder.pairs, SentenceEncoder())).to(device)
     steps = EPOCHS * -(-len(folder) // config.batch)
@@ -121,10 +120,10 @@ def speed(times: list[float], folder: PairsFolder, config: regressor.TrainingCon
     an_epoch = -(-len(folder) // config.batch)
     gaps = [
         later - earlier
-        for step, (earlier, later) in enumerate(zip(times, times[1:], strict=False), 1)
+        for step, (earlier, later) in enumerate(pairwise(times), 1)
         if step > SKIPPED and step % an_epoch
     ]
-    return config.batch / statistics.median(gaps)
+    return config.batch / statistics.mean(gaps)
 
 
 if __name__ == "__main__":
