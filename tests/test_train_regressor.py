@@ -306,6 +306,7 @@ def test_imagenet_backbone_from_the_package_index():
         ({"epochs": 0}, "epochs is 0"),
         ({"rate": float("nan")}, "rate is nan"),
         ({"average": 1.5}, "average is 1.5"),
+        ({"average": 1.0}, "average is 1,"),
         ({"precision": "int8"}, "precision is 'int8'"),
     ],
 )
@@ -314,7 +315,9 @@ def test_settings_that_cannot_be_used(options, message):
         build(replace(QUICK, **options))
 
 
-def test_a_batch_must_divide(folder, tmp_path, cache, sentences):
+def test_what_cannot_be_done_here_is_said_first(folder, tmp_path, cache, sentences):
+    with pytest.raises(ConfigError, match="fp16 needs a GPU"):
+        run(folder, tmp_path, replace(QUICK, precision="fp16"), cache, sentences)
     with pytest.raises(ConfigError, match="multiple of processes × passes = 1 × 3"):
         run(folder, tmp_path, QUICK, cache, sentences, passes=3)
 

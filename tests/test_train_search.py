@@ -7,7 +7,9 @@ import optuna
 import pytest
 import timm
 from train_pairs import QUICK, paint
+from typer.testing import CliRunner
 
+from img2prompt.cli import app
 from img2prompt.datasets.pairs import PairsFolder
 from img2prompt.errors import ConfigError
 from img2prompt.sentences import SentenceEncoder
@@ -99,6 +101,17 @@ def test_runs_that_fall_behind_are_given_up(folder, tmp_path, sentences, monkeyp
     study = look_for(folder, tmp_path, sentences, space, pruning=True)
     assert [trial.state.name for trial in study.trials] == ["COMPLETE", "PRUNED"]
     assert len(ranked(study)) == 2
+
+
+def test_by_command(folder, tmp_path):
+    arguments = ["train", "search", str(folder.path), "-o", str(tmp_path), "--validation", "train"]
+    arguments += ["--model", "test_convnext{patch}", "--batch", "8", "--patch", "2", "--rate", "1e-3,5e-3"]
+    arguments += ["--input", "32", "--epochs", "1", "--device", "cpu", "--workers", "0"]
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 0, result.output
+    assert "0.005" in result.output and str(tmp_path / "slice.png") in result.output.replace("\n", "")
+    wrong = CliRunner().invoke(app, [*arguments, "--rate", "fast"])
+    assert isinstance(wrong.exception, ConfigError) and "rate is 'fast'" in str(wrong.exception)
 
 
 def test_spaces_that_make_no_sense(folder, tmp_path, sentences):

@@ -10,7 +10,8 @@ A run lives in one folder::
 
 A run that was stopped, at whatever moment, ends with the weights it would have ended with
 anyway (bit by bit on a CPU): order, augmentation and dropout depend on the step alone.
-The batch is that of all processes together, so that their number changes nothing but speed.
+The batch is that of all processes together, so that their number changes nothing but speed;
+batch normalisation apart, whose statistics are those of the pictures that go through at once.
 """
 
 from __future__ import annotations
@@ -77,9 +78,7 @@ class TrainingConfig:
     weight_decay: float = 0.05
     layer_decay: float = 1.0  # factor of the rate from each layer to the one below; 0.75 for fine-tuning
     contrast: float = 0.0  # weight of the contrastive loss beside the cosine loss
-    average: float = (
-        0.999  # decay of the moving average of the weights that is kept; 0: the weights as they are
-    )
+    average: float = 0.999  # decay of the moving average of the weights, which is kept; 0: none
     augment: bool = True
     patience: int = 0  # epochs without progress after which training stops; 0: never
     precision: str = "auto"  # auto (bf16 on a GPU, fp32 on a CPU), fp32, fp16, bf16
@@ -93,6 +92,8 @@ class TrainingConfig:
         for name in ("warmup", "layer_decay", "average"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ConfigError(f"{name} is {getattr(self, name)}; it must lie between 0 and 1.")
+        if self.average == 1:
+            raise ConfigError("average is 1, which would keep the first weights for ever; 0.999 is usual.")
         if self.precision not in PRECISIONS:
             raise ConfigError(f"precision is {self.precision!r}; choose one of {', '.join(PRECISIONS)}.")
 
@@ -501,6 +502,9 @@ def _has_stopped(epochs: Sequence[Epoch], patience: int) -> bool:
 
 def _mixed_precision(precision: str, device: str) -> str:
     """accelerate's name."""
+    gpu = device != "cpu" and torch.cuda.is_available()
     if precision == "auto":
-        precision = "bf16" if device != "cpu" and torch.cuda.is_available() else "fp32"
+        precision = "bf16" if gpu else "fp32"
+    if precision == "fp16" and not gpu:
+        raise ConfigError("fp16 needs a GPU. Use --precision bf16 or fp32.")
     return "no" if precision == "fp32" else precision

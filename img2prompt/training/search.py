@@ -15,6 +15,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import torch
+
 from img2prompt.datasets.pairs import Pair, PairsFolder
 from img2prompt.errors import ConfigError
 from img2prompt.sentences import SentenceEncoder
@@ -156,7 +158,8 @@ def search(
     if mode == "tpe":
         left = max(left, (trials or len(space.grid())) - len(_trials(study, "COMPLETE", "PRUNED")))
     if left:
-        study.optimize(objective, n_trials=left)
+        # A combination that is too large for the GPU is tried again at the next start, not now.
+        study.optimize(objective, n_trials=left, catch=(torch.OutOfMemoryError,))
     return study
 
 
