@@ -25,17 +25,21 @@ from pathlib import Path
 WARM_UP, SINGLES, BATCHES, COLD_RUNS = 5, 64, 8, 3
 BATCH = 16
 PHOTOS = 64  # of the folder
+SAMPLES = [Path(str(files("sklearn.datasets") / "images" / name)) for name in ("china.jpg", "flower.jpg")]
 TARGETS = {"warm_p50_ms": "<= 250", "photos_per_s": ">= 10", "cold_s": "<= 8", "peak_mb": "<= 1300"}
 
 
 def main() -> None:
-    samples = [Path(str(files("sklearn.datasets") / "images" / name)) for name in ("china.jpg", "flower.jpg")]
-    cold_s, peak_mb = cold(samples[0])  # first, while this process is still small
+    cold_s, peak_mb = cold(SAMPLES[0])  # first, while this process is still small
     report: dict[str, object] = {"cold_s": cold_s, "peak_mb": peak_mb}
     for folder in sys.argv[1:]:
         report[f"{PHOTOS} photos of {Path(folder).name}"] = warm(some_of(folder))
-    report["sample photos"] = warm([sample.read_bytes() for sample in samples] * (BATCH // 2))
+    report["sample photos"] = warm(samples() * (BATCH // 2))
     print(json.dumps({**report, "targets": TARGETS, "machine": machine()}, indent=2))
+
+
+def samples() -> list[bytes]:
+    return [sample.read_bytes() for sample in SAMPLES]
 
 
 def some_of(folder: str) -> list[bytes]:

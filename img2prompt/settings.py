@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
+from pathlib import Path
 from typing import Any
 
 from img2prompt.errors import ConfigError
 
 ENGINES = ("auto", "lite", "full")
-STYLES = ("seed", "classic", "fast")
+STYLES = ("seed", "classic", "fast", "best", "negative")
 NONE = "none"  # in place of a part's name: go without it
 PRECISIONS = ("auto", "fp32", "fp16", "bf16")
 CLIP_STATISTICS = ("clip", "half")
@@ -36,10 +37,12 @@ class Settings:
     """
 
     engine: str = "auto"  # auto, lite, full
-    style: str = "seed"  # form of the prompt: seed, classic, fast
+    style: str = "seed"  # form of the prompt: seed, classic, fast, best, negative
     device: str = "auto"  # auto, cpu, cuda, cuda:1, mps
     ratio: float = 0.45  # share of the prompt's embedding in the ensemble; the regressor has the rest
     beams: int = 0  # width of the caption search, 1–10; 0: 4 for lite, the model's own for full
+    labels: tuple[str, ...] = ()  # text files, tables of your own; in a variable with : between (Windows ;)
+    label_cache: str = ""  # clip-interrogator's cache_path, whose label vectors are then used
     max_megabytes: float = 25.0  # largest encoded picture
     max_megapixels: float = 100.0  # largest decoded picture
 
@@ -54,6 +57,8 @@ class Settings:
     low_vram: bool = False  # keep on the GPU only the network that is running
 
     def __post_init__(self) -> None:
+        files = [self.labels] if isinstance(self.labels, str | Path) else self.labels
+        object.__setattr__(self, "labels", tuple(str(file) for file in files))
         if self.engine not in ENGINES:
             raise ConfigError(f"engine is {self.engine!r}; choose one of {', '.join(ENGINES)}.")
         if self.style not in STYLES:
@@ -94,7 +99,10 @@ class Settings:
             kind: Any = type(field.default)
             if text:
                 try:
-                    values[field.name] = SWITCHES[text.lower()] if kind is bool else kind(text)
+                    if kind is bool:
+                        values[field.name] = SWITCHES[text.lower()]
+                    else:
+                        values[field.name] = text.split(os.pathsep) if kind is tuple else kind(text)
                 except (KeyError, ValueError):
                     expected = "one of " + ", ".join(SWITCHES) if kind is bool else kind.__name__
                     raise ConfigError(

@@ -289,7 +289,7 @@ def test_a_part_that_is_not_there_says_so_only_when_it_is_asked(root, pictures):
 def test_missing_weights_are_all_named_with_what_to_do(root):
     with pytest.raises(WeightsError) as error:
         build(caption_model="blip-large", clip_model="ViT-H-14/laion2b_s32b_b79k")
-    for words in ("blip-large", "ViT-H-14/laion2b_s32b_b79k", "img2prompt models pull full"):
+    for words in ("blip-large", "ViT-H-14/laion2b_s32b_b79k", "img2prompt models pull blip-large"):
         assert words in str(error.value)
     assert "tiny" not in str(error.value)
 

@@ -58,7 +58,8 @@ def find_parts(settings: Settings) -> dict[str, Path]:
         except WeightsError as error:
             missing.append(str(error))
     if missing:
-        raise WeightsError("\n".join(missing))
+        lines = ["The full engine lacks weights.", *missing, "Or use --engine lite, which is bundled."]
+        raise WeightsError("\n".join(lines))
     return folders
 
 

@@ -23,11 +23,13 @@ class Engine(Protocol):
     """
 
     name: str
-    label_file: Path | None  # label vectors that come with the engine
     captioner: str | None  # the caption model's name; None where `describe` raises WeightsError
-    space: str | None  # names the joint space and changes with its weights; None where embed_… raise it
-    device: torch.device
+    # the joint space: CLIP's ``name/tag``, then ``@`` and what changes with its weights; None where
+    # `embed_images` and `embed_texts` raise WeightsError
+    space: str | None
+    device: torch.device  # where label vectors are ranked
     pool: int  # labels that the best and negative modes try at every step
+    label_file: Path | None  # label vectors that come with the engine
 
     @property
     def vocabulary(self) -> Mapping[str, int] | None:

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future
 from contextlib import contextmanager
-from typing import Any, Generic, TypeVar, overload
+from typing import Any, TypeVar, overload
 
 import torch
 from torch import Tensor, nn
@@ -129,7 +129,7 @@ def out_of_memory(device: torch.device) -> ConfigError:
     )
 
 
-class Ahead(Sequence[Answer], Generic[Answer]):
+class Ahead(Sequence[Answer]):
     """Answers that threads work out ahead; whoever reads a slice waits for no more than that."""
 
     def __init__(self, threads: Executor, work: Callable[[Item], Answer], items: Sequence[Item]):

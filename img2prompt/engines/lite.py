@@ -28,8 +28,8 @@ from img2prompt.engines.captioner import UNK, Captioner, CaptionerConfig
 from img2prompt.engines.heads import SENTENCE_WIDTH, Locator, Regressor, pool
 from img2prompt.engines.tower import GRID_WIDTH, STYLE_WIDTH, build_backbone, to_tensor, trunk_statistics
 from img2prompt.errors import WeightsError
-from img2prompt.labels import stored_vectors
 from img2prompt.sentences import SentenceEncoder
+from img2prompt.vectors import label_vectors
 
 # What everyday pictures show, as captions begin; people aside, whom the captioner knows best.
 SUBJECTS = Path(__file__).with_name("subjects.txt").read_text(encoding="utf-8").splitlines()
@@ -77,7 +77,7 @@ class LiteEngine:
     name = "lite"
     captioner: str | None = "lite"
     space: str | None = "all-MiniLM-L6-v2"
-    pool = 256  # a few seconds a picture on two cores
+    pool = 128  # seconds a picture on two cores
 
     def __init__(self, folder: Path, sentences: SentenceEncoder, device: str = "cpu"):
         self.sentences = sentences
@@ -104,8 +104,8 @@ class LiteEngine:
             part.to(memory_format=torch.channels_last)
         if self.device.type == "cpu" and half.supported():
             self.net.captioner.halve()
-        self.class_vectors = stored_vectors(self, "imagenet", names)
-        self.subject_vectors = stored_vectors(self, "subjects", SUBJECTS)
+        self.class_vectors = label_vectors(self, "imagenet", names).float().numpy()
+        self.subject_vectors = label_vectors(self, "subjects", SUBJECTS).float().numpy()
         self.naming = imagenet.Naming(names, self._similar)
 
     @property
@@ -144,7 +144,7 @@ class LiteEngine:
         return features.regressed
 
     def embed_texts(self, texts: Sequence[str]) -> np.ndarray:
-        return self.sentences.encode(texts, progress=len(texts) > 2000)
+        return self.sentences.encode(texts)
 
     def embed_images(self, features: Features, aspect: Aspect = "content") -> np.ndarray:
         if aspect == "style":
