@@ -27,6 +27,7 @@ from img2prompt.captions.post import EMOJI, GOALS, LENGTHS, MAX_HASHTAGS, MAX_VA
 from img2prompt.captions.templates import load_tone
 from img2prompt.cli_batch import commands as batch_commands
 from img2prompt.cli_models import models
+from img2prompt.cli_train import commands as train_commands
 from img2prompt.errors import ConfigError, DataError, ImageError, Img2PromptError, WeightsError
 from img2prompt.settings import ENGINES, PREFIX, STYLES, Settings
 
@@ -51,6 +52,7 @@ evaluation = typer.Typer(
 )
 app.add_typer(evaluation, name="evaluate")
 app.add_typer(batch_commands)
+app.add_typer(train_commands, name="train")
 app.add_typer(models, name="models")
 
 Paths = Annotated[list[str], typer.Argument(metavar="PATH...", help="Pictures; - reads one from stdin.")]
