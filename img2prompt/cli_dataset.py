@@ -228,6 +228,39 @@ def filter_(
         )
 
 
+@commands.command()
+def explore(
+    source: Annotated[
+        Path, typer.Argument(metavar="PAIRS|IN.csv", help="A folder of pairs, a CSV, or a .txt of prompts.")
+    ],
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="OUT.html", help="The report to write.")],
+    against: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="OTHER", help="Compare with this set, validation for example; may be given again."
+        ),
+    ] = None,
+) -> None:
+    """Write one HTML report: lengths, words, styles, duplicates, pictures, a map, drift between sets.
+
+    The splits of a folder are compared with its first. Large sets are sampled where they are
+    embedded. The report holds everything it shows and fetches nothing.
+    """
+    from img2prompt import cli
+    from img2prompt.batch.outputs import replacing
+    from img2prompt.datasets import explore as exploring
+    from img2prompt.sentences import SentenceEncoder
+
+    _check_outputs([output], [source, *(against or [])])
+    groups = [group for path in [source, *(against or [])] for group in exploring.load_sets(path)]
+    with _progress() as progress:
+        found = exploring.survey(groups, SentenceEncoder(), progress)
+    page = exploring.report(found, f"{source.name}: what is in it")
+    with replacing(output) as file:
+        file.write(page.encode("utf-8", "replace"))
+    cli.complain(f"{sum(len(group.texts) for group in groups)} prompts explored; open {output}.")
+
+
 def _pair(table: Table, row: int) -> tuple[str, str]:
     return table.rows[row][table.id_column], table.rows[row][table.text_column]
 

@@ -88,7 +88,7 @@ def test_gpt2_continues_the_stem(make, tmp_path):
     prompts = [row[0] for row in pairs.values()]
     assert code == 0 and len(set(prompts)) == 3
     assert all(prompt.startswith("A photo of") and len(prompt) > 10 for prompt in prompts)
-    code, err, more = make("out", "--count", 5, "--stem", "A photo of", prompts=False)
+    code, _, more = make("out", "--count", 5, "--stem", "A photo of", prompts=False)
     assert code == 0 and len(more) == 5 and same(pairs, {name: more[name] for name in pairs})
     assert same(more, make("other", "--count", 5, "--stem", "A photo of", prompts=False)[2])
 
@@ -124,12 +124,14 @@ def test_schedulers(make, scheduler):
 
 def test_half_precision(make):
     code, _, pairs = make("out", "--count", 1, "--precision", "bf16")
-    assert code == 0 and json.loads and pairs["000000"][2].std() > 0
+    assert code == 0 and pairs["000000"][2].std() > 0
 
 
 def test_killed_at_any_moment_it_goes_on(models, tmp_path):
     command = [sys.executable, "-m", "tests.kill_generate", *map(str, models), str(tmp_path), "6"]
-    done = subprocess.run(command, cwd=Path(__file__).parents[1], capture_output=True, text=True, timeout=900)
+    done = subprocess.run(
+        command, cwd=Path(__file__).parents[1], capture_output=True, text=True, timeout=900, check=False
+    )
     assert done.returncode == 0, done.stderr[-3000:]
     report = json.loads(done.stdout.splitlines()[-1])
     assert report["pairs"] == 9 and report["equal"] is True
