@@ -26,6 +26,7 @@ from img2prompt.captions import Choices, alt_text, as_sentence, compose, see, to
 from img2prompt.captions.post import EMOJI, GOALS, LENGTHS, MAX_HASHTAGS, MAX_VARIANTS, Variant
 from img2prompt.captions.templates import load_tone
 from img2prompt.cli_batch import commands as batch_commands
+from img2prompt.cli_dataset import commands as dataset_commands
 from img2prompt.cli_models import models
 from img2prompt.cli_train import commands as train_commands
 from img2prompt.errors import ConfigError, DataError, ImageError, Img2PromptError, WeightsError
@@ -52,8 +53,9 @@ evaluation = typer.Typer(
 )
 app.add_typer(evaluation, name="evaluate")
 app.add_typer(batch_commands)
-app.add_typer(train_commands, name="train")
 app.add_typer(models, name="models")
+app.add_typer(dataset_commands, name="dataset")
+app.add_typer(train_commands, name="train")
 
 Paths = Annotated[list[str], typer.Argument(metavar="PATH...", help="Pictures; - reads one from stdin.")]
 EngineName = Annotated[str | None, typer.Option("--engine", help=f"One of {', '.join(ENGINES)}.")]
