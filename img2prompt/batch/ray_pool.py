@@ -57,7 +57,7 @@ def work_on_ray(
     Runs on the cluster that ``RAY_ADDRESS`` names, or that this process is connected to, else
     on processes of this machine. Every node needs this version of img2prompt, and sees the
     pictures under the same paths or URLs. An actor computes with as many threads as this
-    process would, and reserves as many cores, or one GPU: results depend on the number of
+    process would, and reserves as many cores, or one GPU: results may depend on the number of
     threads in their last bits.
 
     Groups are kept in the order in which they are finished, so that none waits for a slow
