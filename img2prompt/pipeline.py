@@ -147,10 +147,10 @@ class Pipeline:
             joined = sorted(self.tables, key=lambda table: table.name)  # clip-interrogator's order
             pools = labels.pools(looks, joined, self.engine.pool)
             return prompts.best(captions, matches, pools, similar)
-        # To a small engine the farthest flavors are any words at all; common flaws remain.
-        wide = self.engine.vocabulary is None
-        flavors = [table for table in self.tables if wide and table.name == "flavors"]
-        farthest = labels.pools(looks, flavors, self.engine.pool, least=True)
+        farthest: list[list[str]] = [[] for _ in captions]
+        if self.engine.vocabulary is None:  # to a small engine they are any words at all; common flaws remain
+            flavors = [table for table in self.tables if table.name == "flavors"]
+            farthest = labels.pools(looks, flavors, self.engine.pool, least=True)
         flaws = labels.read_labels("negative")
         return prompts.negative([pool + flaws for pool in farthest], similar)
 

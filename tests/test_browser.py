@@ -437,6 +437,8 @@ def test_a_folder_becomes_a_csv(batch_server, browser, holiday):
         before = caption.input_value()
         caption.fill("Typed by hand, with a comma")
         caption.press("Control+Enter")
+        page.wait_for_timeout(500)
+        page.locator("[data-test-script-state=notRunning]").wait_for()
         page.get_by_test_id("stTopNavLink").filter(has_text="Caption").click()
         page.get_by_role("button", name="Flower").wait_for()
         page.get_by_test_id("stTopNavLink").filter(has_text="Batch").click()

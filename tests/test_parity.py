@@ -37,6 +37,8 @@ class ClipEngine:
     """CLIP behind the engine protocol; its captions are given."""
 
     name = "clip"
+    captioner = "given"
+    weights_id = "fresh"
     label_file = None
     vocabulary = None
     mean_embedding = None
