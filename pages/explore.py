@@ -1,0 +1,9 @@
+"""Prompts in, plots out: what is in a data set, and how another differs from it."""
+
+from img2prompt.web import explore, frame
+
+frame.begin(explore.title())
+groups, choice = explore.ask()
+if groups:
+    explore.show(groups, choice)
+frame.end()
