@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import regex
 
-from img2prompt.datasets.filter import THRESHOLD, Progress, embed_texts, find_twins
+from img2prompt.datasets.filter import THRESHOLD, Progress, embed_texts, near_duplicates
 from img2prompt.datasets.pairs import PairsFolder
 from img2prompt.datasets.table import read_table
 from img2prompt.errors import DataError, Img2PromptError
@@ -153,12 +153,12 @@ def survey(groups: Sequence[PromptSet], encoder: SentenceEncoder, progress: Prog
     drawn = [group.draw(EMBEDDED) for group in groups]
     sample = [text for group in drawn for text in group.texts]
     found.compared = len(sample)
-    twins = find_twins(sample, encoder, THRESHOLD, progress=progress)
+    vectors = embed_texts(sample, encoder, progress)
+    twins = near_duplicates(vectors, THRESHOLD)
     order = np.argsort(-twins.similarities, kind="stable")[: (twins.rows >= 0).sum()]
     pairs = ((sample[row], sample[twins.rows[row]], float(twins.similarities[row])) for row in order)
     found.twins = [pair for pair in pairs if pair[0] != pair[1]][:TOP]
 
-    vectors = embed_texts(sample, encoder, progress)
     ends = np.cumsum([len(group.texts) for group in drawn])
     parts = np.split(vectors, ends[:-1])
     for group, part in zip(groups[1:], parts[1:], strict=True):
