@@ -100,18 +100,19 @@ def generate(
                 else:
                     for planned in workshop.draw_prompts(count, device):
                         report("Writing prompts", planned, count)
-                done = count - len(workshop.missing(count))
+                done = workshop.done(count)
                 for made in workshop.render(count, batch_size, device):
                     done += len(made)
                     report("Rendering", done, count)
         except KeyboardInterrupt:
-            left = len(workshop.missing(count))
-            cli.complain(f"stopped. {count - left} of {count} pairs are done; the same command goes on.")
+            cli.complain(
+                f"stopped. {workshop.done(count)} of {count} pairs are done; the same command goes on."
+            )
             raise typer.Exit(1) from None
-        blanked = len(workshop.missing(count))
-    cli.complain(f"{count - blanked} of {count} pairs are in {folder}.")
-    if blanked:
-        cli.complain(f"{blanked} pictures were blanked by the model's own safety checker and left out.")
+        done = workshop.done(count)
+    cli.complain(f"{done} of {count} pairs are in {folder}.")
+    if done < count:
+        cli.complain(f"{count - done} pictures were blanked by the model's own safety checker and left out.")
         raise typer.Exit(3)
 
 
@@ -211,7 +212,7 @@ def filter_(
         "rows": len(table.rows),
         "kept": len(table.rows) - len(removed),
         "removed": len(removed),
-        "equal_texts": sum(table.texts[row] == other.texts[twin] for row, other, twin, _ in removed),
+        "equal_texts": sum(_pair(table, row)[1] == _pair(other, twin)[1] for row, other, twin, _ in removed),
         "removed_against": sum(other is not table for _, other, *_ in removed),
         "index": found.index,
         "recall": found.recall,

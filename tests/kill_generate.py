@@ -1,4 +1,4 @@
-"""Kill a run that makes pairs at random moments: python -m tests.kill_generate GPT2 SD WORK KILLS
+"""Kill a run that makes pairs again and again: python -m tests.kill_generate GPT2 SD WORK KILLS
 
 The libraries are imported once and each run is a forked copy of this process, so that kills hit
 the work. After each kill every row of prompts.csv must have its whole picture. Prints JSON: the
@@ -64,18 +64,18 @@ def pairs(folder):
     return [(*row, (folder / "images" / f"{row[0]}.png").read_bytes()) for row in rows]
 
 
-began = time.monotonic()
 assert finished(start(work / "whole"))
-seconds = time.monotonic() - began
 random.seed(0)
-kept = []
-while True:
-    process = start(work / "killed")
-    if len(kept) < kills:
-        time.sleep(random.uniform(0, seconds))
-        os.kill(process, signal.SIGKILL)
-    if finished(process) and len(kept) >= kills:
-        break
-    kept.append(len(pairs(work / "killed")))
+kept, killed = [], work / "killed"
+for target in range(kills):
+    process = start(killed)
+    # Once there is a plan, and then once there is a picture more than last time.
+    while len(list(killed.glob("images/*.png"))) < target or not (killed / "plan.csv").exists():
+        time.sleep(0.001)
+    time.sleep(random.uniform(0, 0.02))
+    os.kill(process, signal.SIGKILL)
+    assert not finished(process)
+    kept.append(len(pairs(killed)))
+assert finished(start(killed))
 expected = pairs(work / "whole")
-print(json.dumps({"kept": kept, "pairs": len(expected), "equal": pairs(work / "killed") == expected}))
+print(json.dumps({"kept": kept, "pairs": len(expected), "equal": pairs(killed) == expected}))

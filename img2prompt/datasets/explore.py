@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import html
 import io
+import textwrap
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -19,7 +20,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import regex
 
-from img2prompt.datasets.filter import THRESHOLD, Progress, embed_texts, find_twins
+from img2prompt.datasets.filter import THRESHOLD, Progress, embed_texts, near_duplicates
 from img2prompt.datasets.pairs import PairsFolder
 from img2prompt.datasets.table import read_table
 from img2prompt.errors import DataError, Img2PromptError
@@ -97,8 +98,8 @@ class Survey:
     drifts: list[Drift] = field(default_factory=list)
 
 
-def load_sets(path: str | Path) -> list[PromptSet]:
-    """The groups in a pairs folder (its splits), a CSV or a .txt.
+def load_sets(path: str | Path, content: bytes | None = None) -> list[PromptSet]:
+    """The groups in a pairs folder (its splits), a CSV or a .txt; with `content`, a file of that name.
 
     Raises
     ------
@@ -106,8 +107,8 @@ def load_sets(path: str | Path) -> list[PromptSet]:
         When it cannot be read or is empty.
     """
     path = Path(path)
-    if not path.is_dir():
-        table = read_table(path)
+    if content is not None or not path.is_dir():
+        table = read_table(path, content)
         if not table.rows:
             raise DataError(f"{path} has no rows.")
         return [PromptSet(path.name, table.ids, table.texts)]
@@ -145,19 +146,19 @@ def survey(groups: Sequence[PromptSet], encoder: SentenceEncoder, progress: Prog
     found.words = sum(counts.values(), Counter()).most_common(TOP)
     phrases = Counter(part.strip().lower() for text in texts if "," in text for part in text.split(","))
     phrases.pop("", None)
-    found.phrases = phrases.most_common(TOP)
+    found.phrases = [(phrase, count) for phrase, count in phrases.most_common(TOP) if count > 1]
     found.styles = _count_styles(texts).most_common(TOP)
     found.equal = len(texts) - len(set(texts))
 
     drawn = [group.draw(EMBEDDED) for group in groups]
     sample = [text for group in drawn for text in group.texts]
     found.compared = len(sample)
-    twins = find_twins(sample, encoder, THRESHOLD, progress=progress)
+    vectors = embed_texts(sample, encoder, progress)
+    twins = near_duplicates(vectors, THRESHOLD)
     order = np.argsort(-twins.similarities, kind="stable")[: (twins.rows >= 0).sum()]
     pairs = ((sample[row], sample[twins.rows[row]], float(twins.similarities[row])) for row in order)
     found.twins = [pair for pair in pairs if pair[0] != pair[1]][:TOP]
 
-    vectors = embed_texts(sample, encoder, progress)
     ends = np.cumsum([len(group.texts) for group in drawn])
     parts = np.split(vectors, ends[:-1])
     for group, part in zip(groups[1:], parts[1:], strict=True):
@@ -272,7 +273,7 @@ def _count_words(texts: Iterable[str]) -> Counter[str]:
     """In how many texts each word is, but for those that are in all."""
     from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
 
-    counts = Counter(word for text in texts for word in set(_WORD.findall(text.lower())))
+    counts = Counter(word for text in texts for word in dict.fromkeys(_WORD.findall(text.lower())))
     return Counter(
         {word: n for word, n in counts.items() if word not in ENGLISH_STOP_WORDS and len(word) > 1}
     )
@@ -292,7 +293,7 @@ def _count_styles(texts: Iterable[str]) -> Counter[str]:
     for text in texts:
         words = _WORD.findall(text.lower())
         spans = (tuple(words[i : i + n]) for i in range(len(words)) for n in range(1, STYLE_WORDS + 1))
-        counts.update({names[span] for span in spans if span in names})
+        counts.update(dict.fromkeys(names[span] for span in spans if span in names).keys())
     return counts
 
 
@@ -417,8 +418,7 @@ def _bars(counted: Sequence[tuple[str, float]], unit: str) -> Figure:
 
 def _plain(text: str) -> str:
     """Text for a plot, which would read <b> or <a> as markup; wrapped, and cut where it is long."""
-    text = text if len(text) <= 5 * WRAP else f"{text[: 5 * WRAP]}…"
-    lines = [text[start : start + WRAP] for start in range(0, len(text), WRAP)]
+    lines = textwrap.wrap(text, WRAP, max_lines=5, placeholder=" …")
     return "<br>".join(html.escape(line, quote=False) for line in lines)
 
 

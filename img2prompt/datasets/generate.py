@@ -184,6 +184,10 @@ class Workshop:
         """The first `count` planned pairs whose pictures are not there."""
         return [planned for planned in self.plan[:count] if not self._picture(planned).exists()]
 
+    def done(self, count: int) -> int:
+        """How many of the first `count` pairs are there."""
+        return len(self.plan[:count]) - len(self.missing(count))
+
     def render(self, count: int, batch_size: int, device: str = "auto") -> Iterator[list[Planned]]:
         """Make the missing pictures among the first `count`; yields the pairs of each batch.
 

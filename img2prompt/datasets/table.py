@@ -37,11 +37,11 @@ class Table:
         return [row[self.text_column] for row in self.rows]
 
 
-def read_table(path: str | Path) -> Table:
+def read_table(path: str | Path, content: bytes | None = None) -> Table:
     """Read a CSV with the columns ``imgId,prompt`` (or the other names that `pairs` knows).
 
     A file that ends in ``.txt`` holds one prompt a line; the line's number becomes its id and
-    empty lines are passed over.
+    empty lines are passed over. With `content`, that is read, and the path is only its name.
 
     Raises
     ------
@@ -51,7 +51,8 @@ def read_table(path: str | Path) -> Table:
     """
     path = Path(path)
     try:
-        with open(path, newline="", encoding="utf-8-sig") as file:
+        source = io.BytesIO(content) if content is not None else open(path, "rb")  # noqa: SIM115
+        with io.TextIOWrapper(source, newline="", encoding="utf-8-sig") as file:
             return _read_lines(path, file) if path.suffix == TEXT_SUFFIX else _read_csv(path, file)
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}. Check its name.") from error
