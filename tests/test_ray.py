@@ -8,6 +8,7 @@ import zipfile
 from contextlib import closing
 
 import pytest
+from threadpoolctl import threadpool_limits
 
 from img2prompt import batch, cli
 from img2prompt.batch import Journal, discover
@@ -35,13 +36,14 @@ def cluster():
 
 
 @pytest.fixture
-def one_thread():
-    """As many threads as the models' processes have cores reserved: one each."""
+def one_core():
+    """One thread for torch, and so one core for each model, but two for BLAS, as Ray would not choose."""
     import torch
 
     before = torch.get_num_threads()
     torch.set_num_threads(1)
-    yield
+    with threadpool_limits(2, user_api="blas"):
+        yield
     torch.set_num_threads(before)
 
 
@@ -68,7 +70,7 @@ def known(journal, items):
 
 
 def test_two_processes_give_what_one_gives_and_go_on_where_they_were_stopped(
-    cluster, one_thread, fast, folder, tmp_path, caplog
+    cluster, one_core, fast, folder, tmp_path, caplog
 ):
     with zipfile.ZipFile(tmp_path / "photos.zip", "w") as archive:
         for file in folder.iterdir():
@@ -96,7 +98,7 @@ def test_two_processes_give_what_one_gives_and_go_on_where_they_were_stopped(
 
 
 def test_the_command_writes_the_same_file_from_a_store(
-    cluster, one_thread, fast, folder, tmp_path, monkeypatch, capsys
+    cluster, one_core, fast, folder, tmp_path, monkeypatch, capsys
 ):
     monkeypatch.setattr(cli, "load", lambda **_: fast)
     here, there = tmp_path / "here.csv", tmp_path / "there.csv"
@@ -114,7 +116,7 @@ def test_the_command_writes_the_same_file_from_a_store(
         assert len(list(csv.reader(file))) == 1 + 384 * PICTURES
 
 
-def test_what_is_wrong_on_a_node_is_told_here(cluster, one_thread, fast, folder, tmp_path):
+def test_what_is_wrong_on_a_node_is_told_here(cluster, one_core, fast, folder, tmp_path):
     items = discover(folder)
     with closing(Journal(tmp_path / "j", "those of another version")) as journal:
         with pytest.raises(ConfigError, match="would give other results.*Install the same on both"):
@@ -122,6 +124,17 @@ def test_what_is_wrong_on_a_node_is_told_here(cluster, one_thread, fast, folder,
         with pytest.raises(WeightsError, match="full engine"):
             list(batch.work_on_ray(Settings(engine="full"), items, journal, 4, actors=1))
         assert len(journal.missing(items)) == PICTURES
+
+
+def test_a_model_that_has_room_on_no_node_is_not_waited_for(cluster, one_core, fast, folder, tmp_path):
+    import torch
+
+    torch.set_num_threads(3)
+    with (
+        closing(Journal(tmp_path / "j", batch.fingerprint(fast))) as journal,
+        pytest.raises(ConfigError, match="No machine of the cluster has 3 cores"),
+    ):
+        list(batch.work_on_ray(fast.settings, discover(folder), journal, 4))
 
 
 def test_without_ray_the_command_says_what_to_install(folder, tmp_path, monkeypatch, capsys):
