@@ -12,6 +12,7 @@ from threadpoolctl import threadpool_limits
 
 from img2prompt import batch, cli
 from img2prompt.batch import Journal, discover
+from img2prompt.batch.ray_pool import import_ray
 from img2prompt.errors import ConfigError, WeightsError
 from img2prompt.pipeline import Pipeline
 from img2prompt.settings import Settings
@@ -19,13 +20,13 @@ from tests.test_batch import paint
 
 PICTURES = 14
 
-ray = pytest.importorskip("ray")
+pytest.importorskip("ray")
 
 
 @pytest.fixture(scope="module")
 def cluster():
     """Two places for models; runs find it and leave it running."""
-    ray = batch.ray_pool.import_ray()
+    ray = import_ray()
     ray.init(
         "local", num_cpus=2, object_store_memory=100 * 2**20, include_dashboard=False, log_to_driver=False
     )

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 STORE_BYTES = 128 * 2**20  # only names and results pass through Ray; it takes 75 MB at least
-AT_ONCE = 2  # groups in an actor: one opens its pictures while the other has the model
 
 
 def import_ray() -> ModuleType:
@@ -59,7 +58,7 @@ def work_on_ray(
     on processes of this machine. Every node needs this version of img2prompt, and sees the
     pictures under the same paths or URLs. An actor computes with as many threads as this
     process would, and reserves as many cores, or one GPU: results depend on the number of
-    threads, and on the kind of processor, in their last bits.
+    threads, and may on the kind of processor, in their last bits.
 
     Groups are kept in the order in which they are finished, so that none waits for a slow
     one. What a stopped run has left are whole groups, of which at most the last is short:
@@ -99,11 +98,7 @@ def work_on_ray(
         found = ray.data.from_items(rows, override_num_blocks=len(rows)).map(
             Worker,
             fn_constructor_args=(settings, journal.settings, threads, workers),
-            compute=ray.data.ActorPoolStrategy(
-                size=min(actors or room, len(groups)),
-                max_concurrent_calls_per_actor=AT_ONCE,
-                enable_true_multi_threading=True,
-            ),
+            compute=ray.data.ActorPoolStrategy(size=min(actors or room, len(groups))),
             **reserved,
         )
         try:
