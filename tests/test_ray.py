@@ -12,7 +12,7 @@ from threadpoolctl import threadpool_limits
 
 from img2prompt import batch, cli
 from img2prompt.batch import Journal, discover
-from img2prompt.batch.ray_pool import import_ray
+from img2prompt.batch.ray_pool import Threads, Worker, import_ray
 from img2prompt.errors import ConfigError, WeightsError
 from img2prompt.pipeline import Pipeline
 from img2prompt.settings import Settings
@@ -125,6 +125,15 @@ def test_what_is_wrong_on_a_node_is_told_here(cluster, one_core, fast, folder, t
         with pytest.raises(WeightsError, match="full engine"):
             list(batch.work_on_ray(Settings(engine="full"), items, journal, 4, actors=1))
         assert len(journal.missing(items)) == PICTURES
+
+
+def test_a_model_computes_with_the_threads_of_the_machine_that_asks(one_core):
+    """Embeddings of some photos differ in their last bits with the threads of BLAS alone."""
+    here = Threads.here()
+    with threadpool_limits(1, user_api="blas"):
+        assert Threads.here() != here
+        Worker(Settings(engine="full"), "any", here, workers=1)  # its weights do not matter
+        assert Threads.here() == here
 
 
 def test_a_model_that_has_room_on_no_node_is_not_waited_for(cluster, one_core, fast, folder, tmp_path):
