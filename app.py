@@ -1,47 +1,17 @@
-"""The first page: photos in, posts out."""
+"""The app and its pages: streamlit run app.py"""
 
 import streamlit as st
 
-from img2prompt.errors import Img2PromptError
-from img2prompt.settings import Settings
-from img2prompt.web import choices, frame, model, photos, posts, words
 from img2prompt.web.translate import t
 
-frame.begin(t("title"))
-st.markdown(t("intro"))
-wanted = choices.ask()
-frame.end()
-
-try:
-    settings = Settings.load()
-except Img2PromptError as error:
-    frame.show_error(error)
-    st.stop()
-model.start_loading()
-
-left, right = st.columns(2, gap="medium")
-with left:
-    photos.sources(settings)
-with right:
-    photos.samples()
-
-chosen = photos.chosen(settings)
-if not chosen:
-    words.explain()
-    st.stop()
-
-st.space("xxsmall")
-left, right = st.columns(2, gap="medium")
-with left:
-    photos.show(chosen)
-    start = st.button(t("start"), type="primary", width="stretch")
-with right:
-    if start:
-        try:
-            model.look_at(chosen)
-        except Img2PromptError as error:
-            frame.show_error(error)
-    if looked_at := all(photo.result for photo in chosen):
-        words.show(chosen)
-if looked_at:
-    posts.show(chosen, wanted)
+# Not in a folder named pages: until somebody has run this file, Streamlit would serve that one as it is.
+# And without icons: the browser would fetch them from elsewhere, for its tab.
+st.navigation(
+    [
+        st.Page("views/caption.py", title=t("nav.caption"), default=True),
+        st.Page("views/batch.py", title=t("nav.batch"), url_path="batch"),
+        st.Page("views/models.py", title=t("nav.models"), url_path="models"),
+        st.Page("views/explore.py", title=t("nav.explore"), url_path="explore"),
+    ],
+    position="top",
+).run()

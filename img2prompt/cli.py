@@ -11,7 +11,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
@@ -26,8 +26,11 @@ from img2prompt.captions import Choices, alt_text, as_sentence, compose, see, to
 from img2prompt.captions.post import EMOJI, GOALS, LENGTHS, MAX_HASHTAGS, MAX_VARIANTS, Variant
 from img2prompt.captions.templates import load_tone
 from img2prompt.cli_batch import commands as batch_commands
+from img2prompt.cli_dataset import commands as dataset_commands
+from img2prompt.cli_models import models
+from img2prompt.cli_train import commands as train_commands
 from img2prompt.errors import ConfigError, DataError, ImageError, Img2PromptError, WeightsError
-from img2prompt.settings import ENGINES, STYLES, Settings
+from img2prompt.settings import ENGINES, PREFIX, STYLES, Settings
 
 if TYPE_CHECKING:
     import numpy as np
@@ -50,11 +53,26 @@ evaluation = typer.Typer(
 )
 app.add_typer(evaluation, name="evaluate")
 app.add_typer(batch_commands)
+app.add_typer(models, name="models")
+app.add_typer(dataset_commands, name="dataset")
+app.add_typer(train_commands, name="train")
 
 Paths = Annotated[list[str], typer.Argument(metavar="PATH...", help="Pictures; - reads one from stdin.")]
 EngineName = Annotated[str | None, typer.Option("--engine", help=f"One of {', '.join(ENGINES)}.")]
 Style = Annotated[str | None, typer.Option("--style", help=f"Form of the prompt: {', '.join(STYLES)}.")]
+Labels = Annotated[
+    list[str] | None,
+    typer.Option("--labels", metavar="FILE", help="A table of your own, one label a line; may be repeated."),
+]
 Device = Annotated[str | None, typer.Option("--device", help="auto, cpu, cuda, cuda:1 or mps.")]
+More = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="NAME=VALUE",
+        help="Any other setting, such as caption_model=blip-base or low_vram=yes; may be repeated.",
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Write JSON, for programs.")]
 Pairs = Annotated[Path, typer.Argument(metavar="PAIRS", help="Folder with a CSV and its pictures.")]
 Split = Annotated[
@@ -79,12 +97,14 @@ def caption(
     paths: Paths,
     engine: EngineName = None,
     style: Style = None,
+    labels: Labels = None,
     device: Device = None,
+    more: More = None,
     as_json: AsJson = False,
 ) -> None:
     """Write the caption, prompt and labels of each picture."""
     check_stdin(paths)
-    pipeline = load(engine=engine, style=style, device=device)
+    pipeline = load(more, engine=engine, style=style, labels=labels or None, device=device)
     failed = 0
     for path, answer in answers(pipeline, paths):
         if isinstance(answer, ImageError):
@@ -116,13 +136,14 @@ def post(
     seed: Annotated[int, typer.Option("--seed", help="Another seed, other variants.")] = Choices.seed,
     engine: EngineName = None,
     device: Device = None,
+    more: More = None,
     as_json: AsJson = False,
 ) -> None:
     """Write Instagram posts and the alt text for each picture."""
     check_stdin(paths)
     choices = Choices(tone, goal, emoji, length, hashtags, variants, note, seed)
     load_tone(tone)  # an unknown one is reported before the model is loaded
-    pipeline = load(engine=engine, device=device)
+    pipeline = load(more, engine=engine, device=device)
     failed = 0
     for path, look in looks(pipeline, paths):
         if isinstance(look, ImageError):
@@ -149,6 +170,7 @@ def embed(
     engine: EngineName = None,
     style: Style = None,
     device: Device = None,
+    more: More = None,
 ) -> None:
     """Write prompt embeddings: arrays ids (file names without suffix) and embeddings (N × 384)."""
     check_stdin(paths)
@@ -157,7 +179,7 @@ def embed(
         raise DataError(f"{output.parent} is not a folder. Make it first, or choose another --output.")
     if output.is_dir():
         raise DataError(f"{output} is a folder. Name a file in it: {output / 'embeddings.npz'}")
-    pipeline = load(engine=engine, style=style, device=device)
+    pipeline = load(more, engine=engine, style=style, device=device)
     found: dict[str, np.ndarray] = {}
     console = Console(stderr=True, highlight=False)
     for path, answer in track(
@@ -179,12 +201,13 @@ def captions(
     limit: Limit = None,
     engine: EngineName = None,
     device: Device = None,
+    more: More = None,
     as_json: AsJson = False,
 ) -> None:
     """BLEU-4, METEOR and CIDEr of the captions (needs Java and pycocoevalcap)."""
     from img2prompt.evaluate import evaluate_captions
 
-    report_scores(evaluate_captions, pairs, split, limit, as_json, engine=engine, device=device)
+    report_scores(evaluate_captions, pairs, split, limit, as_json, more, engine=engine, device=device)
 
 
 @evaluation.command()
@@ -194,12 +217,13 @@ def embeddings(
     limit: Limit = None,
     engine: EngineName = None,
     device: Device = None,
+    more: More = None,
     as_json: AsJson = False,
 ) -> None:
     """Cosine of the regressed embeddings, and how often a caption finds its photo."""
     from img2prompt.evaluate import evaluate_embeddings
 
-    report_scores(evaluate_embeddings, pairs, split, limit, as_json, engine=engine, device=device)
+    report_scores(evaluate_embeddings, pairs, split, limit, as_json, more, engine=engine, device=device)
 
 
 @evaluation.command()
@@ -209,20 +233,33 @@ def styles(
     limit: Limit = None,
     engine: EngineName = None,
     device: Device = None,
+    more: More = None,
     as_json: AsJson = False,
 ) -> None:
     """How often a picture's style text is among its five nearest."""
     from img2prompt.evaluate import evaluate_styles
 
-    report_scores(evaluate_styles, pairs, split, limit, as_json, engine=engine, device=device)
+    report_scores(evaluate_styles, pairs, split, limit, as_json, more, engine=engine, device=device)
 
 
-def load(**overrides: Any) -> Pipeline:
+def load(more: Sequence[str] | None = None, **overrides: Any) -> Pipeline:
     """The pipeline; a setting that cannot be used is reported before torch is imported."""
-    settings = Settings.load(**overrides)
+    settings = settings_from(more, **overrides)
     from img2prompt.pipeline import load_pipeline
 
     return load_pipeline(settings)
+
+
+def settings_from(more: Sequence[str] | None = None, **overrides: Any) -> Settings:
+    """The settings; `more` are the values of --set, stronger than variables, weaker than other options."""
+    names = [field.name for field in fields(Settings)]
+    environment = dict(os.environ)
+    for text in more or ():
+        name, equals, value = text.partition("=")
+        if not equals or name not in names:
+            raise ConfigError(f"--set {text}: write NAME=VALUE, NAME one of {', '.join(names)}.")
+        environment[PREFIX + name.upper()] = value
+    return Settings.load(environment, **overrides)
 
 
 def answers(pipeline: Pipeline, paths: Sequence[str]) -> Iterator[tuple[str, Result | ImageError]]:
@@ -286,7 +323,7 @@ def show(path: str, result: Result, several: bool) -> None:
     write(as_sentence(result.caption), "bold")
     write(f"{'prompt':<10}{result.prompt}")
     for table, matches in result.labels.items():
-        write(f"{table:<10}{', '.join(f'{match.label} {match.score:.2f}' for match in matches)}")
+        write(f"{table:<9} {', '.join(f'{match.label} {match.score:.2f}' for match in matches)}")
     write(f"{result.seconds:.2f} s, {result.engine} engine", "dim")
     if several:
         write("")
@@ -362,13 +399,14 @@ def report_scores(
     split: str,
     limit: int | None,
     as_json: bool,
+    more: Sequence[str] | None,
     **overrides: Any,
 ) -> None:
     """Run an evaluation and print its numbers."""
     from img2prompt.datasets.pairs import PairsFolder
 
     folder = PairsFolder(pairs)
-    pipeline = load(**overrides)
+    pipeline = load(more, **overrides)
     scores = measure(pipeline, folder, split, limit, progress=sys.stderr.isatty())
     scores["engine"] = pipeline.engine.name
     if as_json:

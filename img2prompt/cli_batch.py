@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -90,7 +90,14 @@ def batch(
     ] = False,
     engine: Annotated[str | None, typer.Option(help=f"One of {', '.join(ENGINES)}.")] = None,
     style: Annotated[str | None, typer.Option(help=f"Form of the prompt: {', '.join(STYLES)}.")] = None,
+    labels: Annotated[
+        list[str] | None, typer.Option("--labels", metavar="FILE", help="A table of your own; repeatable.")
+    ] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")] = None,
+    more: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="NAME=VALUE", help="Any other setting, as for caption; repeatable."),
+    ] = None,
     engine_pool: Annotated[
         str, typer.Option(help="local, or ray: several models, on the cluster that RAY_ADDRESS names.")
     ] = "local",
@@ -132,7 +139,7 @@ def batch(
     batches.check_output(kind, output, items, source)
     if errors is not None:
         batches.check_output("csv", errors, items, source)
-    pipeline = cli.load(engine=engine, style=style, device=device)
+    pipeline = cli.load(more, engine=engine, style=style, labels=labels or None, device=device)
     place = journal or _journal_beside(output or Path(source))
     with closing(batches.Journal(place, batches.fingerprint(pipeline))) as kept:
         if not resume:
@@ -227,7 +234,7 @@ def ensemble(
     arguments: Annotated[
         list[str],
         typer.Argument(
-            metavar="A.csv B.csv … | tune A.csv B.csv TRUTH", help="Submissions of the same pictures."
+            metavar="A.csv B.csv … | tune A.csv B.csv … TRUTH", help="Submissions of the same pictures."
         ),
     ],
     ratio: Annotated[
@@ -237,20 +244,20 @@ def ensemble(
     output: Annotated[Path | None, typer.Option("--output", "-o", help="The submission to write.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="tune: write JSON.")] = False,
 ) -> None:
-    """Blend submissions by weight, or tune the ratio of two.
+    """Blend submissions by weight, or tune the weights.
 
     img2prompt ensemble A.csv B.csv --ratio 0.45 0.55 -o OUT.csv
 
-    img2prompt ensemble tune A.csv B.csv TRUTH   (a CSV of embeddings or of prompts) searches the
-    ratio on one half of the pictures and judges it on the other, both ways.
+    img2prompt ensemble tune A.csv B.csv … TRUTH   (a CSV of embeddings or of prompts) searches the
+    weights on one half of the pictures and judges them on the other, both ways.
     """
     files = [argument for argument in arguments if not _is_number(argument)]
     # An option takes one value; the further numbers after --ratio arrive as arguments.
     weights = [*(ratio or []), *(float(argument) for argument in arguments if _is_number(argument))]
     if files[:1] == [TUNE]:
-        if len(files) != 4 or weights or output:
-            raise ConfigError("Usage: img2prompt ensemble tune A.csv B.csv TRUTH [--json]")
-        _tune(Path(files[1]), Path(files[2]), Path(files[3]), as_json)
+        if len(files) < 4 or weights or output:
+            raise ConfigError("Usage: img2prompt ensemble tune A.csv B.csv … TRUTH [--json]")
+        _tune([Path(file) for file in files[1:-1]], Path(files[-1]), as_json)
     elif as_json or output is None or len(files) < 2:
         raise ConfigError("Usage: img2prompt ensemble A.csv B.csv … --ratio 0.45 0.55 -o OUT.csv")
     else:
@@ -275,32 +282,35 @@ def _blend(files: list[Path], weights: list[float], output: Path) -> None:
         competition.write_submission(out, zip(first.ids, blended, strict=True))
 
 
-def _tune(first: Path, second: Path, truth: Path, as_json: bool) -> None:
+def _tune(files: list[Path], truth: Path, as_json: bool) -> None:
     from img2prompt import cli
     from img2prompt import submission as competition
     from img2prompt.ensemble import tune
     from img2prompt.sentences import SentenceEncoder
 
     asked = competition.read_truth(truth, SentenceEncoder())
-    members = [competition.read_submission(file).aligned(asked.ids, str(file)) for file in (first, second)]
-    found = tune(members[0], members[1], asked.vectors)
+    members = [competition.read_submission(file).aligned(asked.ids, str(file)) for file in files]
+    found = tune(members, asked.vectors)
     if as_json:
         report = {
-            "ratio": [found.ratio, round(1 - found.ratio, 4)],
+            "ratio": [round(weight, 4) for weight in found.weights],
             "held_out": found.held_out,
-            "halves": found.halves,
+            "halves": [[round(weight, 4) for weight in half] for half in found.halves],
             "alone": found.alone,
             "pictures": len(asked.ids),
         }
         print(json.dumps(report))
         return
-    cli.write(f"--ratio {found.ratio:.2f} {1 - found.ratio:.2f}", "bold")
-    cli.write(f"{found.held_out:.5f}  mean cosine on pictures that the ratio was not searched on")
-    cli.write(f"{found.alone[0]:.5f}  {first} alone")
-    cli.write(f"{found.alone[1]:.5f}  {second} alone")
-    cli.write(
-        f"The two halves of the {len(asked.ids)} pictures chose {found.halves[0]:.2f} and {found.halves[1]:.2f}."
-    )
+    cli.write(f"--ratio {_weights(found.weights)}", "bold")
+    cli.write(f"{found.held_out:.5f}  mean cosine on pictures that the weights were not searched on")
+    for file, cosine in zip(files, found.alone, strict=True):
+        cli.write(f"{cosine:.5f}  {file} alone")
+    one, other = found.halves
+    cli.write(f"The two halves of the {len(asked.ids)} pictures chose {_weights(one)} and {_weights(other)}.")
+
+
+def _weights(weights: Sequence[float]) -> str:
+    return " ".join(f"{weight:.2f}" for weight in weights)
 
 
 def _watch(groups: Iterable[list[Row]], total: int, missing: int) -> int:

@@ -1,25 +1,29 @@
-"""Weighted sum of embeddings from several predictors, and the search for the best ratio of two."""
+"""Weighted sum of embeddings from several predictors, and the search for the best weights."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from img2prompt.errors import ConfigError, DataError
 
-STEPS = 100  # ratios tried between 0 and 1
+DEFAULT = (0.45, 0.55)  # of the prompt's embedding and the regressor's
 
 
 @dataclass(frozen=True)
 class Tuning:
-    """The best share of the first of two predictors; the second has the rest."""
+    """The best weights of several predictors, each ≥ 0, together 1."""
 
-    ratio: float  # searched on all pictures
-    held_out: float  # mean cosine of each half at the ratio searched on the other
-    halves: tuple[float, float]  # the ratios of the two halves; far apart: too few pictures to tell
-    alone: tuple[float, float]  # mean cosine of each predictor without the other
+    weights: tuple[float, ...]  # searched on all pictures
+    held_out: float  # mean cosine of each half at the weights searched on the other
+    halves: tuple[tuple[float, ...], tuple[float, ...]]  # of each half; far apart: too few pictures to tell
+    alone: tuple[float, ...]  # mean cosine of each predictor without the others
 
 
 def combine(vectors: Sequence[np.ndarray], weights: Sequence[float]) -> np.ndarray:
@@ -52,15 +56,16 @@ def combine(vectors: Sequence[np.ndarray], weights: Sequence[float]) -> np.ndarr
     )
 
 
-def tune(first: np.ndarray, second: np.ndarray, truth: np.ndarray, seed: int = 0) -> Tuning:
-    """Search the ratio of two predictors that comes nearest to the truth.
+def tune(members: Sequence[np.ndarray], truth: np.ndarray, seed: int = 0) -> Tuning:
+    """Search the weights whose `combine` comes nearest to the truth.
 
-    The ratio is searched on one half of the pictures and judged on the other, both ways,
-    so that `Tuning.held_out` promises no more than new pictures will give.
+    They are searched on one half of the pictures and judged on the other, both ways, so
+    that `Tuning.held_out` promises no more than new pictures will give.
 
     Parameters
     ----------
-    first, second, truth : (N, D) arrays, row by row the same N ≥ 2 pictures
+    members : M arrays (N, D), row by row the same N ≥ 2 pictures
+    truth : (N, D)
     seed : of the split into halves
 
     Raises
@@ -69,27 +74,91 @@ def tune(first: np.ndarray, second: np.ndarray, truth: np.ndarray, seed: int = 0
         With fewer than two pictures.
     """
     if len(truth) < 2:
-        raise DataError("The ratio cannot be tuned on fewer than two pictures.")
-    first, second, truth = (_unit(np.asarray(rows, np.float64)) for rows in (first, second, truth))
-    ratios = np.arange(STEPS + 1) / STEPS
-    # (N, ratios) cosines of the weighted sums, from the three rows' inner products alone.
-    dots = np.outer((first * truth).sum(1), ratios) + np.outer((second * truth).sum(1), 1 - ratios)
-    squares = (
-        np.outer((first * first).sum(1), ratios**2)
-        + np.outer((second * second).sum(1), (1 - ratios) ** 2)
-        + np.outer(2 * (first * second).sum(1), ratios * (1 - ratios))
-    )
-    cosines = np.divide(dots, np.sqrt(squares), out=np.zeros_like(dots), where=squares > 1e-12)
-    order = np.random.default_rng(seed).permutation(len(truth))
-    folds = [cosines[order[0::2]].mean(0), cosines[order[1::2]].mean(0)]
-    best = [int(fold.argmax()) for fold in folds]
-    whole = cosines.mean(0)
+        raise DataError("Weights cannot be tuned on fewer than two pictures.")
+    rows = np.stack([_unit(np.asarray(member, np.float64)) for member in members], axis=1)
+    # The cosine of a weighted sum needs no more of the vectors than their inner products.
+    dots = np.einsum("nmd,nd->nm", rows, _unit(np.asarray(truth, np.float64))).astype(np.float64)
+    grams = np.einsum("nmd,nkd->nmk", rows, rows).astype(np.float64)
+    one, other = halves(len(truth), seed)
+    best = [_search(dots[half], grams[half]) for half in (one, other)]
+    judged = (_cosine(best[1], dots[one], grams[one])[0] + _cosine(best[0], dots[other], grams[other])[0]) / 2
     return Tuning(
-        ratio=float(ratios[whole.argmax()]),
-        held_out=float(folds[0][best[1]] + folds[1][best[0]]) / 2,
-        halves=(float(ratios[best[0]]), float(ratios[best[1]])),
-        alone=(float(whole[-1]), float(whole[0])),
+        weights=tuple(_search(dots, grams).tolist()),
+        held_out=judged,
+        halves=(tuple(best[0].tolist()), tuple(best[1].tolist())),
+        alone=tuple(dots.mean(0).tolist()),
     )
+
+
+def halves(count: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Two halves of the numbers below `count`, drawn at random."""
+    order = np.random.default_rng(seed).permutation(count)
+    return order[0::2], order[1::2]
+
+
+def save_weights(path: Path, weights: Mapping[str, float], **notes: Any) -> None:
+    """Write the members' names and weights as JSON, with notes on where they come from."""
+    text = json.dumps({"weights": dict(weights), **notes}, indent=1)
+    path.write_text(text + "\n", encoding="utf-8")
+
+
+def load_weights(path: str | Path) -> dict[str, float]:
+    """The members' names and weights from a file that `save_weights` wrote.
+
+    Raises
+    ------
+    ConfigError
+        When there is no such file, or its weights are not numbers ≥ 0 that sum to 1.
+    """
+    try:
+        found = json.loads(Path(path).read_text(encoding="utf-8"))["weights"]
+        weights = {str(name): float(weight) for name, weight in found.items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ConfigError(
+            f"{path} holds no ensemble's weights: {error}. Make it with img2prompt train ensemble."
+        ) from error
+    if not all(weight >= 0 for weight in weights.values()) or not math.isclose(
+        sum(weights.values()), 1, abs_tol=1e-3
+    ):
+        raise ConfigError(f"{path}: the weights are {weights}; they must be 0 or more and sum to 1.")
+    return weights
+
+
+def _search(dots: np.ndarray, grams: np.ndarray) -> np.ndarray:
+    """The weights (M,) of the largest mean cosine, by SLSQP (Kraft, 1988) from the middle and from each member."""
+    from scipy.optimize import minimize
+
+    count = dots.shape[1]
+    middle = np.full(count, 1 / count)
+    found = [
+        minimize(
+            lambda weights: tuple(-part for part in _cosine(weights, dots, grams)),
+            start,
+            jac=True,
+            method="SLSQP",
+            bounds=[(0, 1)] * count,
+            constraints={"type": "eq", "fun": lambda w: w.sum() - 1, "jac": lambda w: np.ones(count)},
+            options={"ftol": 1e-10},
+        ).x.clip(0, 1)
+        for start in [middle, *(0.1 * middle + 0.9 * np.eye(count))]
+    ]
+    best = max([middle, *np.eye(count), *found], key=lambda weights: _cosine(weights, dots, grams)[0])
+    return best / best.sum()
+
+
+def _cosine(weights: np.ndarray, dots: np.ndarray, grams: np.ndarray) -> tuple[float, np.ndarray]:
+    """Mean cosine of the weighted sums with the truth, and its gradient (M,).
+
+    Parameters
+    ----------
+    dots : (N, M) of the members' unit vectors with the truth
+    grams : (N, M, M) among themselves
+    """
+    upper, pulled = dots @ weights, grams @ weights
+    lengths = np.sqrt(np.maximum(pulled @ weights, 0))[:, None]
+    inverse = np.divide(1.0, lengths, out=np.zeros_like(lengths), where=lengths > 1e-6)
+    gradient = dots * inverse - upper[:, None] * pulled * inverse**3
+    return float((upper * inverse[:, 0]).mean()), gradient.mean(0)
 
 
 def _unit(rows: np.ndarray) -> np.ndarray:

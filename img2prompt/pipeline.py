@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from PIL import Image
 from img2prompt import ensemble, labels, prompts
 from img2prompt.engines import load_engine
 from img2prompt.engines.base import Engine
+from img2prompt.errors import ConfigError
 from img2prompt.images import Limits, open_image
 from img2prompt.labels import LabelTable, Match
 from img2prompt.sentences import SentenceEncoder
@@ -28,7 +30,7 @@ class Result:
     """What the pipeline says about one picture."""
 
     caption: str
-    prompt: str
+    prompt: str  # in the style asked for; a negative prompt in the style of that name
     labels: dict[str, list[Match]]  # table name → matches, best first
     embedding: np.ndarray  # (384,) float32, unit length
     engine: str
@@ -88,16 +90,24 @@ class Pipeline:
     def _run(self, pictures: list[Image.Image], style: str, clock: _Clock) -> list[Result]:
         features = self.engine.encode(pictures)
         clock.lap("look")
-        captions = self.engine.describe(features, beams=self.settings.beams)
+        captions = [""] * len(pictures)
+        if self.engine.captioner:
+            captions = self.engine.describe(features, beams=self.settings.beams)
         clock.lap("caption")
-        matches = labels.rank_all(self.engine, features, self.tables, prompts.labels_needed(style))
+        looks: dict[str, np.ndarray] = {}
+        matches: list[dict[str, list[Match]]] = [{} for _ in pictures]
+        if self.engine.space:
+            looks = labels.look(self.engine, features)
+            own = [table.name for table in self.tables if table.name not in labels.ASPECTS]
+            matches = labels.rank_all(looks, self.tables, prompts.labels_needed(style, own))
         clock.lap("labels")
-        texts = [
-            prompts.build(style, caption, found) for caption, found in zip(captions, matches, strict=True)
-        ]
-        written = self.sentences.encode(texts)
+        texts = self._write(style, captions, matches, looks)
+        clock.lap("prompt")
+        # The embedding is of the words that could have made the picture: never of a negative prompt.
+        positive = self._write("seed", captions, matches, looks) if style == "negative" else texts
+        written = self.sentences.encode(positive)
         regressed = self.engine.regress(features)
-        ratio = self.settings.ratio
+        ratio = self.settings.ratio if any(texts) else 0.0  # without captioner and labels there are no words
         if regressed is None:
             embeddings = written
         else:
@@ -117,6 +127,32 @@ class Pipeline:
             )
             for i in range(len(pictures))
         ]
+
+    def _write(
+        self,
+        style: str,
+        captions: Sequence[str],
+        matches: Sequence[prompts.Matches],
+        looks: Mapping[str, np.ndarray],
+    ) -> list[str]:
+        """The prompts of N pictures."""
+        if style not in ("best", "negative"):
+            return [
+                prompts.build(style, caption, found) for caption, found in zip(captions, matches, strict=True)
+            ]
+        if not self.engine.space:
+            raise ConfigError(f"style {style!r} compares texts with the picture; set clip_model for that.")
+        similar = partial(labels.similarities, self.engine, looks["content"])
+        if style == "best":
+            joined = sorted(self.tables, key=lambda table: table.name)  # clip-interrogator's order
+            pools = labels.pools(looks, joined, self.engine.pool)
+            return prompts.best(captions, matches, pools, similar)
+        farthest: list[list[str]] = [[] for _ in captions]
+        if self.engine.vocabulary is None:  # to a small engine they are any words at all; common flaws remain
+            flavors = [table for table in self.tables if table.name == "flavors"]
+            farthest = labels.pools(looks, flavors, self.engine.pool, least=True)
+        flaws = labels.read_labels("negative")
+        return prompts.negative([pool + flaws for pool in farthest], similar)
 
 
 class _Clock:
@@ -146,8 +182,12 @@ def load_pipeline(settings: Settings | None = None, **overrides: Any) -> Pipelin
         For a setting that cannot be used.
     WeightsError
         When the chosen engine's weights are missing or damaged.
+    DataError
+        When one of the user's label tables cannot be used.
     """
     settings = settings or Settings.load(**overrides)
+    own = labels.read_own_labels(settings.labels)
     sentences = SentenceEncoder()
     engine = load_engine(settings, sentences)
-    return Pipeline(engine, sentences, labels.load_tables(engine), settings)
+    tables = labels.load_tables(engine, own, settings.label_cache)
+    return Pipeline(engine, sentences, tables, settings)

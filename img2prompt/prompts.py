@@ -4,38 +4,51 @@ from __future__ import annotations
 
 import functools
 import importlib.util
+import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from img2prompt.errors import ConfigError, WeightsError
+from img2prompt.settings import STYLES
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from img2prompt.labels import Match
 
     Matches = Mapping[str, Sequence[Match]]
+    Similar = Callable[[Sequence[Sequence[str]]], Sequence[np.ndarray]]
 
 SHOWN = {"mediums": 3, "movements": 3, "flavors": 5}  # people see these whatever the style
+SHOWN_OWN = 5  # of each table of the user's
 FLAVORS = 3
 FAST_TERMS = 32
+CHAIN_TERMS = 32
+SURE_TERMS = 8  # that a chain takes even where they do not help
 FAST_TABLES = ("artists", "flavors", "mediums", "movements", "trendings")
 CONTEXT = 77  # tokens CLIP reads, start and end included
 
 
-def labels_needed(style: str) -> dict[str, int]:
-    """Table name → how many matches `build` and the people watching want from it.
+def labels_needed(style: str, own: Sequence[str] = ()) -> dict[str, int]:
+    """Table name → how many matches the style and the people watching want from it.
+
+    Parameters
+    ----------
+    own : names of the user's tables
 
     Raises
     ------
     ConfigError
         For an unknown style.
     """
-    _form(style)
-    if style == "classic":
-        return SHOWN | {"artists": 1, "trendings": 1}
-    if style == "fast":  # all its terms may come from one table
-        return dict.fromkeys(FAST_TABLES, FAST_TERMS)
-    return dict(SHOWN)
+    if style not in STYLES:
+        raise ConfigError(f"style is {style!r}; choose one of {', '.join(STYLES)}.")
+    if style in ("fast", "best"):  # all terms may come from one table
+        return dict.fromkeys([*FAST_TABLES, *own], FAST_TERMS)
+    shown = SHOWN | dict.fromkeys(own, SHOWN_OWN)
+    return shown | {"artists": 1, "trendings": 1} if style == "classic" else shown
 
 
 def build(style: str, caption: str, labels: Matches) -> str:
@@ -46,16 +59,111 @@ def build(style: str, caption: str, labels: Matches) -> str:
     style : ``seed`` (caption, medium, movement, 3 flavors), ``classic`` (artist and
         trending site besides) or ``fast`` (the 32 best labels of all tables); the last
         two are clip-interrogator's modes of those names
-    caption : what the picture shows
+    caption : what the picture shows; may be empty
     labels : table name → matches, best first, as many as `labels_needed` says; a table
         that is missing or empty is left out of the prompt
 
     Raises
     ------
     ConfigError
-        For an unknown style.
+        For any other style.
     """
-    return truncate(_form(style)(caption, labels))
+    forms = {"seed": _seed, "classic": _classic, "fast": _fast}
+    if style not in forms:
+        raise ConfigError(f"style is {style!r}; this is written in one go: {', '.join(forms)}.")
+    return truncate(forms[style](caption, labels).removeprefix(", "))
+
+
+def best(
+    captions: Sequence[str], labels: Sequence[Matches], pools: Sequence[Sequence[str]], similar: Similar
+) -> list[str]:
+    """The ``best`` prompts of N pictures: clip-interrogator's ``interrogate``.
+
+    Of the caption, a classic prompt with 32 flavors, the fast prompt and the caption with
+    a chain of phrases, the one that is most similar to the picture.
+
+    Parameters
+    ----------
+    captions : what each picture shows
+    labels : their matches, as many as `labels_needed` says
+    pools : the phrases that a chain may add
+    similar : N rows of texts → the cosine of each with its row's picture; a row may be empty
+    """
+    scores = [float(row[0]) for row in similar([[caption] for caption in captions])]
+    chains = chain(captions, scores, pools, similar)
+    candidates = [
+        [caption, truncate(_classic(caption, found, FAST_TERMS)), build("fast", caption, found), longest]
+        for caption, found, longest in zip(captions, labels, chains, strict=True)
+    ]
+    chosen = [texts[int(row.argmax())] for texts, row in zip(candidates, similar(candidates), strict=True)]
+    return [text.removeprefix(", ") for text in chosen]  # where the caption is empty
+
+
+def negative(pools: Sequence[Sequence[str]], similar: Similar) -> list[str]:
+    """What is least like each of N pictures, for a generator's negative prompt.
+
+    A chain as in `best`, but away from the picture, from the phrase that is least like it:
+    clip-interrogator's ``interrogate_negative`` without a mistake. There the first phrase
+    starts the chain with a score of the wrong sign; if its similarity is above 0, no longer
+    prompt beats it, and it is all that is written. Here, as there in the good case, any
+    longer prompt beats it.
+    """
+
+    def unlike(texts: Sequence[Sequence[str]]) -> list[np.ndarray]:
+        return [-row for row in similar(texts)]
+
+    firsts = [pool[int(row.argmax())] for pool, row in zip(pools, unlike(pools), strict=True)]
+    rest = [[phrase for phrase in pool if phrase != first] for pool, first in zip(pools, firsts, strict=True)]
+    return chain(firsts, [-math.inf] * len(firsts), rest, unlike)
+
+
+@dataclass
+class _Link:
+    """Where the chain of one picture has come to."""
+
+    text: str
+    score: float
+    best_text: str
+    best_score: float
+    phrases: list[str]  # that it may still add
+
+
+def chain(
+    starts: Sequence[str], scores: Sequence[float], pools: Sequence[Sequence[str]], similar: Similar
+) -> list[str]:
+    """Add to each of N prompts the phrase that raises its score most, again and again.
+
+    All pictures go forward in step: one call of `similar` for the candidates of all. The
+    first 8 phrases are added whatever they do, others only while the score rises, until
+    there are 32 or CLIP reads no more. The answer is the best prompt on the way.
+
+    Parameters
+    ----------
+    starts : N prompts to begin with, and their `scores`
+    pools : the phrases that each may add, once; of equals the first wins
+    similar : N rows of texts → the score of each for its row's picture; a row may be empty
+    """
+    links = [
+        _Link(start, score, start, score, list(dict.fromkeys(pool)))
+        for start, score, pool in zip(starts, scores, pools, strict=True)
+    ]
+    for step in range(CHAIN_TERMS):
+        texts = [[f"{link.text}, {phrase}" for phrase in link.phrases] for link in links]
+        if not any(texts):
+            break
+        for link, row, found in zip(links, texts, similar(texts), strict=True):
+            if not row:
+                continue
+            at = int(found.argmax())
+            text, score = row[at], float(found[at])
+            if score > link.best_score:
+                link.best_text, link.best_score = text, score
+            if (score > link.score or step < SURE_TERMS) and count_tokens(text) < CONTEXT:
+                link.text, link.score = text, score
+                del link.phrases[at]
+            else:
+                link.phrases = []  # this one ends here
+    return [link.best_text for link in links]
 
 
 def _seed(caption: str, labels: Matches) -> str:
@@ -65,23 +173,17 @@ def _seed(caption: str, labels: Matches) -> str:
     )
 
 
-def _classic(caption: str, labels: Matches) -> str:
+def _classic(caption: str, labels: Matches, flavors: int = FLAVORS) -> str:
     subject = " ".join([_with_medium(caption, labels), *_top(labels, "artists")])
-    terms = [*_top(labels, "trendings"), *_top(labels, "movements"), *_top(labels, "flavors", FLAVORS)]
+    terms = [*_top(labels, "trendings"), *_top(labels, "movements"), *_top(labels, "flavors", flavors)]
     return ", ".join([subject, *terms])
 
 
 def _fast(caption: str, labels: Matches) -> str:
-    matches = [match for table in FAST_TABLES for match in labels.get(table, ())]
-    best = sorted(matches, key=lambda match: match.score, reverse=True)[:FAST_TERMS]
-    return ", ".join([caption, *(match.label for match in best)])
-
-
-def _form(style: str) -> Callable[[str, Matches], str]:
-    forms = {"seed": _seed, "classic": _classic, "fast": _fast}
-    if style not in forms:
-        raise ConfigError(f"style is {style!r}; choose one of {', '.join(forms)}.")
-    return forms[style]
+    tables = dict.fromkeys([*FAST_TABLES, *labels])  # equal scores are taken in this order
+    matches = [match for table in tables for match in labels.get(table, ())]
+    nearest = sorted(matches, key=lambda match: match.score, reverse=True)[:FAST_TERMS]
+    return ", ".join([caption, *(match.label for match in nearest)])
 
 
 def _top(labels: Matches, table: str, count: int = 1) -> list[str]:

@@ -5,13 +5,27 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
+from pathlib import Path
 from typing import Any
 
 from img2prompt.errors import ConfigError
 
 ENGINES = ("auto", "lite", "full")
-STYLES = ("seed", "classic", "fast")
+STYLES = ("seed", "classic", "fast", "best", "negative")
+NONE = "none"  # in place of a part's name: go without it
+PRECISIONS = ("auto", "fp32", "fp16", "bf16")
+CLIP_STATISTICS = ("clip", "half")
 PREFIX = "IMG2PROMPT_"
+SWITCHES = {
+    "1": True,
+    "true": True,
+    "yes": True,
+    "on": True,
+    "0": False,
+    "false": False,
+    "no": False,
+    "off": False,
+}
 
 
 @dataclass(frozen=True)
@@ -23,22 +37,49 @@ class Settings:
     """
 
     engine: str = "auto"  # auto, lite, full
-    style: str = "seed"  # form of the prompt: seed, classic, fast
+    style: str = "seed"  # form of the prompt: seed, classic, fast, best, negative
     device: str = "auto"  # auto, cpu, cuda, cuda:1, mps
     ratio: float = 0.45  # share of the prompt's embedding in the ensemble; the regressor has the rest
-    beams: int = 4  # width of the caption search, 1–10
+    beams: int = 0  # width of the caption search, 1–10; 0: 4 for lite, the model's own for full
+    labels: tuple[str, ...] = ()  # text files, tables of your own; in a variable with : between (Windows ;)
+    label_cache: str = ""  # clip-interrogator's cache_path, whose label vectors are then used
     max_megabytes: float = 25.0  # largest encoded picture
     max_megapixels: float = 100.0  # largest decoded picture
 
+    # of the full engine; a part is a published name, a folder, or "none" to go without it
+    caption_model: str = "blip-large"
+    clip_model: str = "ViT-H-14/laion2b_s32b_b79k"  # open_clip's name/tag
+    regressor: str = NONE  # a folder that the train command wrote
+    clip_statistics: str = "clip"  # clip: normalise with CLIP's mean and deviation; half: with 0.5 and 0.5
+    mirror: bool = False  # average the regressor's answers for a picture and its mirror image
+    precision: str = "auto"  # auto (fp16 on a GPU, fp32 on a CPU), fp32, fp16, bf16
+    batch_size: int = 64  # pictures through a network together, at most; halved when memory runs out
+    low_vram: bool = False  # keep on the GPU only the network that is running
+
     def __post_init__(self) -> None:
+        files = [self.labels] if isinstance(self.labels, str | Path) else self.labels
+        object.__setattr__(self, "labels", tuple(str(file) for file in files))
         if self.engine not in ENGINES:
             raise ConfigError(f"engine is {self.engine!r}; choose one of {', '.join(ENGINES)}.")
         if self.style not in STYLES:
             raise ConfigError(f"style is {self.style!r}; choose one of {', '.join(STYLES)}.")
+        if self.precision not in PRECISIONS:
+            raise ConfigError(f"precision is {self.precision!r}; choose one of {', '.join(PRECISIONS)}.")
+        if self.clip_statistics not in CLIP_STATISTICS:
+            raise ConfigError(
+                f"clip_statistics is {self.clip_statistics!r}; choose one of {', '.join(CLIP_STATISTICS)}."
+            )
+        for part in ("caption_model", "clip_model", "regressor"):
+            if not getattr(self, part):
+                raise ConfigError(f'{part} is empty; name a model or its folder, or "none" to go without.')
+        if {self.caption_model, self.clip_model, self.regressor} == {NONE}:
+            raise ConfigError("caption_model, clip_model and regressor are all none; nothing could be said.")
+        if self.batch_size < 1:
+            raise ConfigError(f"batch_size is {self.batch_size}; it must be 1 or more.")
         if not 0.0 <= self.ratio <= 1.0:
             raise ConfigError(f"ratio is {self.ratio}; it must lie between 0 and 1.")
-        if not 1 <= self.beams <= 10:
-            raise ConfigError(f"beams is {self.beams}; it must lie between 1 and 10.")
+        if not 0 <= self.beams <= 10:
+            raise ConfigError(f"beams is {self.beams}; it must lie between 0 and 10.")
         if self.max_megabytes <= 0 or self.max_megapixels <= 0:
             raise ConfigError("max_megabytes and max_megapixels must be above 0.")
 
@@ -58,10 +99,14 @@ class Settings:
             kind: Any = type(field.default)
             if text:
                 try:
-                    values[field.name] = kind(text)
-                except ValueError:
+                    if kind is bool:
+                        values[field.name] = SWITCHES[text.lower()]
+                    else:
+                        values[field.name] = text.split(os.pathsep) if kind is tuple else kind(text)
+                except (KeyError, ValueError):
+                    expected = "one of " + ", ".join(SWITCHES) if kind is bool else kind.__name__
                     raise ConfigError(
-                        f"{PREFIX}{field.name.upper()} is {text!r}; expected {kind.__name__}."
+                        f"{PREFIX}{field.name.upper()} is {text!r}; expected {expected}."
                     ) from None
         values.update({name: value for name, value in overrides.items() if value is not None})
         try:

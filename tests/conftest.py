@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,28 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"needs the data sets, and there is no {folder} (name one with IMG2PROMPT_SHARED_DATA)")
     return folder
+
+
+@pytest.fixture(scope="session", autouse=True)
+def offline():
+    """Every attempt to reach another machine fails."""
+    connect, look_up = socket.socket.connect, socket.getaddrinfo
+
+    def here(host) -> bool:
+        return host in (None, "", "localhost", "::1", "0.0.0.0", "::") or str(host).startswith("127.")
+
+    def guarded_connect(self, address):
+        assert self.family == socket.AF_UNIX or here(address[0]), f"a test connects to {address}"
+        return connect(self, address)
+
+    def guarded_look_up(host, *arguments, **options):
+        assert here(host), f"a test looks up {host}"
+        return look_up(host, *arguments, **options)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(socket.socket, "connect", guarded_connect)
+        patch.setattr(socket, "getaddrinfo", guarded_look_up)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -23,7 +23,7 @@ from img2prompt import cli, load_pipeline
 
 folder, work, kills = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
 pipeline = load_pipeline(engine="lite", device="cpu", beams=1)
-cli.load = lambda **_: pipeline
+cli.load = lambda *_, **__: pipeline
 
 
 def start(output):

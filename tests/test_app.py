@@ -221,6 +221,17 @@ def test_too_many_photos_are_cut():
     assert len(page.session_state["opened"]) == MOST_PHOTOS
 
 
+def test_a_visit_to_another_page_loses_nothing():
+    page = press(upload(open_page(), ("ball.png", drawing())), "Start Captioning")
+    before = posts(choose(choose(page, "tone", "poetic"), "note", "Busan, with Mina"))
+    page.switch_page("views/batch.py").run()
+    assert page.title[0].value == "Many pictures at once"
+    page.switch_page("views/caption.py").run()
+    assert posts(page) == before
+    upload(page, ("blue.png", drawing("#3355cc")))
+    assert len(page.session_state["opened"]) == 1 and not posts(page)
+
+
 def test_unreadable_file_does_not_stop_the_others():
     page = upload(open_page(), ("notes.jpg", b"Milk, eggs, flour"), ("ball.png", drawing()))
     assert page.error[0].value.startswith("notes.jpg")
@@ -238,12 +249,12 @@ def test_visitors_share_the_model_but_not_the_photo(monkeypatch):
     loads = []
     load_pipeline = img2prompt.load_pipeline
 
-    def counted():
+    def counted(wanted):
         loads.append(1)
-        return load_pipeline()
+        return load_pipeline(wanted)
 
     monkeypatch.setattr(img2prompt, "load_pipeline", counted, raising=False)
-    model.start_loading.clear()
+    model.pipelines.clear()
     first, second = open_page(), open_page()
     press(press(first, "Flower"), "Start Captioning")
     press(first, "Start Captioning")
@@ -262,7 +273,7 @@ def test_damaged_weights_are_explained(monkeypatch, tmp_path):
     (tmp_path / "lite").mkdir()
     (tmp_path / "lite" / "model.safetensors").write_bytes(b"half a download")
     monkeypatch.setenv("IMG2PROMPT_MODELS", str(tmp_path))
-    model.start_loading.clear()
+    model.pipelines.clear()
     page = press(press(open_page(), "Flower"), "Start Captioning")
     assert str(tmp_path) in page.error[0].value and not words(page)
 

@@ -80,8 +80,9 @@ def kept(tmp_path):
 def run(pipeline, monkeypatch, capsys):
     """Run a command on the loaded weights: (exit code, stderr)."""
 
-    def load(**overrides):
-        return Pipeline(pipeline.engine, pipeline.sentences, pipeline.tables, Settings.load(**overrides))
+    def load(*more, **overrides):
+        settings = cli.settings_from(*more, **overrides)
+        return Pipeline(pipeline.engine, pipeline.sentences, pipeline.tables, settings)
 
     monkeypatch.setattr(cli, "load", load)
     monkeypatch.setenv("IMG2PROMPT_BEAMS", "1")

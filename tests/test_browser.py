@@ -1,5 +1,6 @@
-"""The first page in a real browser, on a desk and on a phone."""
+"""The pages in a real browser, on a desk and on a phone."""
 
+import csv
 import os
 import re
 import resource
@@ -33,14 +34,30 @@ pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Debian's chromiu
 
 
 @pytest.fixture(scope="module")
-def server():
+def server(tmp_path_factory):
     """The app's address. Its process may not write a file larger than 1 MB."""
+    with serve(tmp_path_factory.mktemp("runs"), largest_file=MEGABYTE) as address:
+        yield address
+
+
+@pytest.fixture(scope="module")
+def batch_server(tmp_path_factory):
+    """The address of an app that may write, since batches are kept on disk."""
+    with serve(tmp_path_factory.mktemp("runs")) as address:
+        yield address
+
+
+@contextmanager
+def serve(runs: Path, largest_file: int | None = None) -> Iterator[str]:
+    """Start the app; its batches are kept in `runs`."""
     with socket.socket() as probe:
         probe.bind(("localhost", 0))
         port = probe.getsockname()[1]
     command = [sys.executable, "-m", "streamlit", "run", "app.py", "--server.port", str(port)]
-    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL)
-    resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (MEGABYTE, MEGABYTE))
+    environment = {**os.environ, "IMG2PROMPT_RUNS": str(runs)}
+    process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL)
+    if largest_file:
+        resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (largest_file, largest_file))
     address = f"http://localhost:{port}"
     try:
         for _ in range(240):
@@ -372,3 +389,99 @@ def test_copy_without_clipboard_api(server, browser):
     page.get_by_role("button", name="Copied caption").wait_for()
     assert page.evaluate("window.read()") == page.locator("p.large").inner_text()
     context.close()
+
+
+@pytest.fixture
+def holiday(shared_data, tmp_path) -> Path:
+    """A folder of 30 photos, two of them broken and one in a sub-folder."""
+    photos = sorted((shared_data / "coco_val" / "images").iterdir())[:28]
+    (tmp_path / "holiday" / "0-beach").mkdir(parents=True)
+    for number, photo in enumerate(photos):
+        shutil.copy(photo, tmp_path / "holiday" / ("0-beach" if number == 0 else "") / photo.name)
+    (tmp_path / "holiday" / "broken.jpg").write_bytes(b"Milk, eggs, flour")
+    (tmp_path / "holiday" / "empty.png").touch()
+    return tmp_path / "holiday"
+
+
+def download(page, name: str) -> list[dict[str, str]]:
+    with page.expect_download() as waiting:
+        page.get_by_role("button", name=name, exact=True).click()
+    with open(waiting.value.path(), encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_a_folder_becomes_a_csv(batch_server, browser, holiday):
+    with open_page(f"{batch_server}/batch", browser, color_scheme="light", locale="en-US") as page:
+        page.get_by_role("radio", name="A folder").wait_for()
+        assert_accessible(page, "desktop-batch-start")
+        page.get_by_role("radio", name="A folder").click()
+        page.locator("input[type=file][webkitdirectory]").set_input_files(holiday)
+        page.get_by_role("button", name="Start Captioning · 30 files").click()
+
+        page.get_by_role("heading", name="Captions").wait_for()  # the first are there
+        page.get_by_role("button", name="Stop", exact=True).click()
+        page.get_by_role("button", name="Go on").wait_for()
+        stopped = int(re.search(r"(\d+) of 30", page.locator(".st-key-batch-work").inner_text())[1])
+        assert 0 < stopped < 30
+        page.reload()
+        page.get_by_text(f"{stopped} of 30").wait_for()
+        page.get_by_role("button", name="Go on").click()
+        page.get_by_role("button", name="Stop", exact=True).wait_for()
+        page.reload()  # in the midst of it
+        page.get_by_text("30 of 30").wait_for()
+        page.get_by_text("2 failed").wait_for()
+        page.get_by_role("button", name="New batch").wait_for()
+
+        # What is typed is kept, and shows in the file.
+        caption = page.get_by_label("Caption of holiday/0-beach/")
+        before = caption.input_value()
+        caption.fill("Typed by hand, with a comma")
+        caption.press("Control+Enter")
+        page.wait_for_timeout(500)
+        page.locator("[data-test-script-state=notRunning]").wait_for()
+        page.get_by_test_id("stTopNavLink").filter(has_text="Caption").click()
+        page.get_by_role("button", name="Flower").wait_for()
+        page.get_by_test_id("stTopNavLink").filter(has_text="Batch").click()
+        expect(caption).to_have_value("Typed by hand, with a comma")
+        assert_accessible(page, "desktop-batch-done")
+        rows = download(page, "CSV")
+        names = {f"holiday/{file.relative_to(holiday)}" for file in holiday.rglob("*.*")}
+        assert {row["path"] for row in rows} == names and len(rows) == 30
+        assert rows[0]["caption"] == "Typed by hand, with a comma"
+        assert [row["path"] for row in rows if row["error"]] == ["holiday/broken.jpg", "holiday/empty.png"]
+        assert all(row["caption"] and row["prompt"] for row in rows if not row["error"])
+        assert [row["path"] for row in download(page, "Failed")] == [
+            "holiday/broken.jpg",
+            "holiday/empty.png",
+        ]
+        caption.fill("")
+        caption.press("Control+Enter")
+        expect(caption).to_have_value(before)
+
+        # Whoever knows the address sees the batch; who does not, does not.
+        other = browser.new_context(locale="en-US").new_page()
+        other.goto(f"{batch_server}/batch")
+        other.get_by_role("radio", name="A folder").wait_for()
+        assert other.get_by_label("Caption of holiday").count() == 0
+        other.goto(page.url)
+        other.get_by_text("30 of 30").wait_for()
+        other.context.close()
+
+
+def test_a_batch_on_a_phone(batch_server, browser):
+    options = {"color_scheme": "dark", "locale": "ko-KR"}
+    with open_page(f"{batch_server}/batch", browser, "phone", **options) as page:
+        page.get_by_role("button", name="파일 고르기").wait_for()
+        assert_accessible(page, "phone-batch-start")
+        broken = {"name": "broken.jpg", "mimeType": "image/jpeg", "buffer": b"Milk, eggs, flour"}
+        page.locator("input[type=file]").set_input_files([*small_photos(), broken])
+        page.get_by_role("button", name="캡션 만들기 · 파일 4개").click()
+        page.get_by_text("4장 중 4장").wait_for()
+        expect(page.locator(".st-key-results textarea")).to_have_count(3)
+        assert_accessible(page, "phone-batch-done")
+        page.get_by_role("radio", name="실패").click()
+        expect(page.locator(".st-key-results textarea")).to_have_count(0)
+        page.get_by_role("button", name="삭제").click()
+        page.get_by_role("button", name="이 작업 삭제하기").click()
+        page.get_by_role("button", name="파일 고르기").wait_for()
+        assert "run=" not in page.url

@@ -12,7 +12,6 @@ import pytest
 from img2prompt import cli
 from img2prompt.errors import ConfigError, ImageError
 from img2prompt.pipeline import Pipeline
-from img2prompt.settings import Settings
 
 PHOTOS = Path(str(files("sklearn.datasets") / "images"))
 CHINA, FLOWER = PHOTOS / "china.jpg", PHOTOS / "flower.jpg"
@@ -22,8 +21,8 @@ CHINA, FLOWER = PHOTOS / "china.jpg", PHOTOS / "flower.jpg"
 def run(pipeline, monkeypatch, capsys):
     """Run a command on the loaded weights: (exit code, stdout, stderr)."""
 
-    def load(**overrides):
-        settings = Settings.load(**overrides)
+    def load(*more, **overrides):
+        settings = cli.settings_from(*more, **overrides)
         return Pipeline(pipeline.engine, pipeline.sentences, pipeline.tables, settings)
 
     monkeypatch.setattr(cli, "load", load)
@@ -242,3 +241,36 @@ def test_embed_refuses_before_working(run, tmp_path):
     assert code == 2 and "nowhere is not a folder" in err
     code, _, err = run("embed", CHINA, "-o", tmp_path)
     assert code == 2 and "is a folder" in err
+
+
+def test_own_labels_are_shown_under_the_name_of_their_file(capsys, tmp_path):
+    (tmp_path / "garden_flowers.txt").write_text("a rose\na dahlia\n", encoding="utf-8")
+    with pytest.raises(SystemExit) as left:
+        cli.main(
+            ["caption", str(FLOWER), "--engine", "lite", "--labels", str(tmp_path / "garden_flowers.txt")]
+        )
+    assert left.value.code == 0
+    line = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("garden_flowers "))
+    assert "a rose 0." in line and "a dahlia 0." in line
+
+
+def test_own_labels_that_are_not_there_are_bad_input(capsys, tmp_path):
+    with pytest.raises(SystemExit) as left:
+        cli.main(["caption", str(FLOWER), "--labels", str(tmp_path / "nowhere.txt")])
+    assert left.value.code == 2
+    assert "nowhere.txt" in capsys.readouterr().err
+
+
+def test_any_setting_can_be_set(run):
+    code, out, _ = run(
+        "caption", CHINA, "--json", "--set", "beams=1", "--set", "style=classic", "--style", "seed"
+    )
+    assert code == 0
+    (record,) = records(out)
+    assert record["prompt"].count(",") == 5  # the option of its own goes before --set
+
+
+@pytest.mark.parametrize("text", ["color=red", "beams", "beams=many"])
+def test_a_setting_that_is_none_is_refused(run, text):
+    code, _, err = run("caption", CHINA, "--set", text)
+    assert code == 2 and "beams" in err.lower()

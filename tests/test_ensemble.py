@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from img2prompt.ensemble import combine, tune
+from img2prompt.ensemble import combine, load_weights, save_weights, tune
 from img2prompt.errors import ConfigError, DataError
 from img2prompt.submission import cosines
 
@@ -46,37 +46,64 @@ def unit(seed, rows=60):
     return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
 
 
-def test_tuning_finds_the_ratio_that_made_the_truth():
-    first, second = unit(0), unit(1)
-    found = tune(first, second, combine([first, second], [0.3, 0.7]))
-    assert (found.ratio, found.halves) == (0.3, (0.3, 0.3))
-    assert found.held_out == pytest.approx(1.0, abs=1e-4)
-    assert tune(second, first, combine([first, second], [0.3, 0.7])).ratio == 0.7
+def test_tuning_finds_the_weights_that_made_the_truth():
+    members = [unit(seed) for seed in (0, 1, 2)]
+    for weights in ([0.3, 0.7], [1.0, 0.0], [0.2, 0.5, 0.3], [0.0, 0.6, 0.4]):
+        chosen = members[: len(weights)]
+        found = tune(chosen, combine(chosen, weights))
+        assert found.weights == pytest.approx(weights, abs=2e-3)
+        assert found.halves[0] == pytest.approx(weights, abs=2e-3) == found.halves[1]
+        assert found.held_out == pytest.approx(1.0, abs=1e-4)
+        assert sum(found.weights) == pytest.approx(1.0) and min(found.weights) >= 0
 
 
 def test_tuning_counts_as_combine_and_score_do():
     truth = unit(0)
     first, second = combine([truth, unit(1)], [1, 1.5]), combine([truth, unit(2)], [1, 2.5])
     first[3] = 0.0  # no opinion
-    found = tune(first, second, truth)
+    found = tune([first, second], truth)
     means = [cosines(combine([first, second], [r, 1 - r]), truth).mean() for r in np.linspace(0, 1, 101)]
-    assert 0 < found.ratio < 1
-    assert found.ratio == pytest.approx(int(np.argmax(means)) / 100)
+    assert 0 < found.weights[0] < 1
+    assert found.weights[0] == pytest.approx(int(np.argmax(means)) / 100, abs=0.01)
     assert found.alone == pytest.approx((means[-1], means[0]), abs=1e-5)
     assert found.held_out == pytest.approx(max(means), abs=0.01)
+
+
+def test_a_useless_member_gets_no_weight():
+    truth = unit(0, 200)
+    good = [combine([truth, unit(seed, 200)], [1, 1]) for seed in (1, 2)]
+    found = tune([*good, -truth], truth)
+    assert found.weights == pytest.approx((0.5, 0.5, 0), abs=0.05)
 
 
 def test_what_tuning_promises_was_not_searched_on():
     """Two guessers and few pictures: whatever the search finds on one half, the other half gainsays."""
     promised, searched = [], []
     for seed in range(20):
-        first, second, truth = unit(3 * seed, 4), unit(3 * seed + 1, 4), unit(3 * seed + 2, 4)
-        found = tune(first, second, truth)
+        *members, truth = (unit(3 * seed + i, 4) for i in range(3))
+        found = tune(members, truth)
         promised.append(found.held_out)
-        searched.append(cosines(combine([first, second], [found.ratio, 1 - found.ratio]), truth).mean())
+        searched.append(cosines(combine(members, found.weights), truth).mean())
     assert np.mean(promised) < np.mean(searched)
 
 
 def test_one_picture_is_not_enough():
     with pytest.raises(DataError, match="fewer than two"):
-        tune(unit(0, 1), unit(1, 1), unit(2, 1))
+        tune([unit(0, 1), unit(1, 1)], unit(2, 1))
+
+
+def test_weights_in_a_file(tmp_path):
+    file = tmp_path / "ensemble.json"
+    save_weights(file, {"prompt": 0.45, "vit": 0.55}, held_out=0.5)
+    assert load_weights(file) == {"prompt": 0.45, "vit": 0.55}
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["{}", "not JSON", '{"weights": [1]}', '{"weights": {"a": -1, "b": 2}}', '{"weights": {"a": 0.5}}']
+    + ['{"weights": {"a": "much"}}', '{"weights": {}}', '{"weights": {"a": NaN}}'],
+)
+def test_damaged_weights(tmp_path, text):
+    (tmp_path / "ensemble.json").write_text(text)
+    with pytest.raises(ConfigError, match="ensemble.json"):
+        load_weights(tmp_path / "ensemble.json")

@@ -1,12 +1,18 @@
 """Label tables: reading, cutting down, ranking, storing."""
 
+import hashlib
+
 import numpy as np
 import pytest
+import torch
 from safetensors import safe_open
+from safetensors.numpy import load_file, save_file
 
-from img2prompt import labels
+from img2prompt import labels, vectors
+from img2prompt.errors import DataError
 from img2prompt.labels import ASPECTS, LabelTable, Match
 from img2prompt.sentences import SentenceEncoder
+from img2prompt.vectors import label_vectors
 
 
 @pytest.fixture(scope="module")
@@ -18,14 +24,33 @@ class TwoAxes:
     """The smallest engine that can embed labels: their vectors are given."""
 
     name = "test"
+    space = "ViT-B-32/test@1"
+    device = torch.device("cpu")
     label_file = None
     vocabulary = None
 
     def __init__(self, vectors: np.ndarray):
         self.vectors = vectors
+        self.asked: list[str] = []
 
     def embed_texts(self, texts):
+        self.asked += texts
         return self.vectors[: len(texts)]
+
+
+class Numbered(TwoAxes):
+    """Embeds "7" as its seventh vector; may be stopped after so many calls."""
+
+    def __init__(self, vectors: np.ndarray, calls: int = 10**9):
+        super().__init__(vectors)
+        self.calls = calls
+
+    def embed_texts(self, texts):
+        if self.calls == 0:
+            raise KeyboardInterrupt
+        self.calls -= 1
+        self.asked += texts
+        return self.vectors[[int(text) for text in texts]]
 
 
 def unit(rows: int, seed: int = 0) -> np.ndarray:
@@ -45,14 +70,14 @@ def test_every_table_of_the_package_is_read():
         "movements": 200,
         "artists": 2 * 5265,
         "trendings": 72,
-        "flavors": 100_969,
-    }  # and a blank line
+        "flavors": 100_970,  # one of them blank
+    }
 
 
 def test_ranking_equals_sorting_all_scores():
     vectors, pictures = unit(500), unit(3, seed=1)
     table = LabelTable("flavors", [f"label {i}" for i in range(500)], TwoAxes(vectors))
-    exact = pictures @ table.vectors.T
+    exact = pictures @ table.vectors.float().numpy().T
     for row, matches in zip(exact, table.rank(pictures, 7), strict=True):
         order = np.argsort(-row)[:7]
         assert [m.label for m in matches] == [f"label {i}" for i in order]
@@ -75,17 +100,165 @@ def test_distinct_tables_do_not_say_the_same_twice():
     assert not {"beach", "beaches"} <= set(found)
 
 
+def test_a_blank_label_is_no_answer():
+    vectors = unit(6)
+    table = LabelTable("flavors", ["a", "b", "", "c", "d", "e"], TwoAxes(vectors))
+    found = [match.label for match in table.rank(vectors[2:3], 5)[0]]
+    assert sorted(found) == ["a", "b", "c", "d", "e"]
+    assert "" not in labels.pools({"content": vectors[2:3]}, [table], 4)[0]
+
+
+def test_pools_take_the_best_few_of_all_neighbours():
+    vectors, pictures = unit(103), unit(2, seed=1)
+    table = LabelTable("mine", [str(i) for i in range(103)], Numbered(vectors))
+    scores = pictures @ table.vectors.float().numpy().T
+    for least in (False, True):
+        for row, pool in zip(
+            -scores if least else scores, labels.pools({"both": pictures}, [table], 25, least), strict=True
+        ):
+            expected = [
+                start + int(i)
+                for start in range(0, 103, 25)
+                for i in np.argsort(-row[start : start + 25])[:5]
+            ]
+            assert pool == [str(i) for i in sorted(expected, key=lambda i: -row[i])]
+
+
+def test_texts_are_compared_with_their_own_picture_in_one_call():
+    engine = Numbered(unit(9), calls=1)
+    pictures = unit(3, seed=1)
+    found = labels.similarities(engine, pictures, [["1", "2"], [], ["3"]])
+    assert [len(row) for row in found] == [2, 0, 1]
+    assert np.allclose(found[0], engine.vectors[[1, 2]] @ pictures[0])
+    assert np.allclose(found[2], engine.vectors[[3]] @ pictures[2])
+
+
 def test_packing_keeps_the_direction():
-    vectors = unit(200)
-    assert (labels.unpack(labels.pack(vectors)) * vectors).sum(1).min() > 0.999
+    rows = unit(200)
+    assert (vectors.unpack(vectors.pack(rows)) * rows).sum(1).min() > 0.999
 
 
-def test_vectors_are_computed_once(tmp_path):
+def test_vectors_are_computed_once():
     engine = TwoAxes(unit(4))
     first = LabelTable("mediums", list("abcd"), engine).vectors
     engine.vectors = unit(4, seed=9)  # would be seen if they were computed again
-    assert np.array_equal(first, LabelTable("mediums", list("abcd"), engine).vectors)
-    assert not np.array_equal(first, LabelTable("mediums", list("abce"), engine).vectors)
+    assert torch.equal(first, LabelTable("mediums", list("abcd"), engine).vectors)
+    assert not torch.equal(first, LabelTable("mediums", list("abce"), engine).vectors)
+    engine.space = "ViT-B-32/test@2"
+    assert not torch.equal(first, LabelTable("mediums", list("abcd"), engine).vectors)
+
+
+def test_vectors_are_kept_as_clip_interrogator_keeps_them(tmp_path):
+    engine = TwoAxes(unit(3))
+    kept = label_vectors(engine, "mediums", ["a", "b", "c"])
+    assert kept.dtype == torch.float16
+    (file,) = vectors.cache_folder(engine.space).iterdir()
+    arrays = load_file(file)
+    assert np.array_equal(arrays["embeds"], engine.vectors.astype(np.float16))
+    assert bytes(arrays["hash"]).decode() == hashlib.sha256(b"a,b,c").hexdigest()
+
+
+def test_a_stopped_run_goes_on_where_it_was(monkeypatch):
+    monkeypatch.setattr(vectors, "CHUNK", 10)
+    names = [str(i) for i in range(45)]
+    stopped = Numbered(unit(45), calls=3)
+    with pytest.raises(KeyboardInterrupt):
+        label_vectors(stopped, "mine", names)
+    assert stopped.asked == names[:30]
+    again = Numbered(unit(45))
+    found = label_vectors(again, "mine", names)
+    assert again.asked == names[30:]
+    assert np.array_equal(found.numpy(), unit(45).astype(np.float16))
+    assert len(list(vectors.cache_folder(again.space).iterdir())) == 1  # nothing but the whole is left
+
+
+def test_a_damaged_file_is_computed_again(tmp_path):
+    engine = TwoAxes(unit(4))
+    label_vectors(engine, "mediums", list("abcd"))
+    (file,) = vectors.cache_folder(engine.space).iterdir()
+    file.write_bytes(file.read_bytes()[:-9])
+    assert np.array_equal(label_vectors(engine, "mediums", list("abcd")).numpy(), unit(4).astype(np.float16))
+    assert len(engine.asked) == 8
+
+
+def test_a_place_that_cannot_be_written_to_does_not_matter(monkeypatch, tmp_path):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    assert label_vectors(TwoAxes(unit(4)), "mediums", list("abcd")).shape == (4, 384)
+
+
+def test_other_peoples_vectors_are_taken_only_if_they_are_right(tmp_path, caplog):
+    names = [str(i) for i in range(40)]
+    theirs = {
+        "embeds": unit(40).astype(np.float16),
+        "hash": np.frombuffer(hashlib.sha256(",".join(names).encode()).hexdigest().encode(), np.int8),
+    }
+    save_file(theirs, tmp_path / "ViT-B-32_test_mine.safetensors")
+    engine = Numbered(unit(40))
+    found = label_vectors(engine, "mine", names, str(tmp_path))
+    assert np.array_equal(found.numpy(), theirs["embeds"]) and len(engine.asked) == vectors.CHECKED
+    other = Numbered(unit(40, seed=1))
+    other.space = "ViT-B-32/test@2"
+    found = label_vectors(other, "mine", names, str(tmp_path))
+    assert np.array_equal(found.numpy(), unit(40, seed=1).astype(np.float16))
+    assert "ViT-B-32_test_mine.safetensors" in caplog.text
+
+
+def test_kept_vectors_are_mapped_not_read(tmp_path):
+    """Opening 60 MB of vectors takes no memory of the process's own."""
+    import psutil
+
+    rows = np.zeros((80_000, 384), np.float32)
+    engine = TwoAxes(rows)
+    names = [str(i) for i in range(len(rows))]
+    vectors._save(tmp_path / "x", names, torch.zeros(80_000, 384, dtype=torch.half), scratch=tmp_path)
+    before = psutil.Process().memory_info()
+    kept = vectors._read(tmp_path / "x", names)
+    after = psutil.Process().memory_info()
+    assert kept is not None and kept.shape == (80_000, 384)
+    assert (after.rss - after.shared) - (before.rss - before.shared) < 20 * 2**20
+    assert not engine.asked
+
+
+def test_own_labels(tmp_path):
+    (tmp_path / "my_styles.txt").write_text(
+        "\ufeffwatercolor\r\n\r\n film  noir\nwatercolor\n한국화\n", "utf-8"
+    )
+    (tmp_path / "places.txt").write_text("beach", "utf-8")
+    found = labels.read_own_labels([str(tmp_path / "my_styles.txt"), str(tmp_path / "places.txt")])
+    assert found == {"my_styles": ["watercolor", "film noir", "한국화"], "places": ["beach"]}
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "said"),
+    [
+        ("mine.txt", b"fine\ncaf\xe9\n", "line 2: this is no UTF-8"),
+        ("mine.txt", b"", "holds 0 labels"),
+        ("mine.txt", b"\n \n", "holds 0 labels"),
+        ("mine.txt", b"fine\n" + b"x" * 301, "line 2: a label has at most 300 characters, not 301"),
+        ("mine.txt", b"a\x00b", "control characters"),
+        ("mine.txt", b"\n".join(b"%d" % i for i in range(200_001)), "holds 200,001 labels"),
+        ("mine.txt", b"long line\n" * 900_000, "larger than 8 MB"),
+        ("flavors.txt", b"mint", "another table called flavors"),
+        (".", b"", "one label a line"),
+    ],
+)
+def test_own_labels_that_cannot_be_used(tmp_path, name, data, said):
+    file = tmp_path / name
+    if name != ".":
+        file.write_bytes(data)
+    with pytest.raises(DataError, match=said):
+        labels.read_own_labels([str(file)])
+
+
+def test_two_own_tables_need_two_names(tmp_path):
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "mine.txt").write_text("beach")
+    with pytest.raises(DataError, match="another table called mine"):
+        labels.read_own_labels([str(tmp_path / "a" / "mine.txt"), str(tmp_path / "b" / "mine.txt")])
+    with pytest.raises(DataError, match="nowhere.txt"):
+        labels.read_own_labels([str(tmp_path / "nowhere.txt")])
 
 
 def test_readable_flavors_are_plain_and_judge_no_one(vocabulary):
@@ -102,7 +275,7 @@ def test_the_bundled_engine_ships_the_vectors_of_its_common_tables(pipeline):
     with safe_open(pipeline.engine.label_file, "np") as stored:
         keys = set(stored.keys())
     common = [table for table in pipeline.tables if table.name != "artists"]
-    assert {f"{table.name}-{labels.digest(table.labels)}" for table in common} <= keys
+    assert {f"{table.name}-{vectors.digest(table.labels)}" for table in common} <= keys
 
 
 def test_match_reads_as_label_and_score():

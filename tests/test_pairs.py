@@ -106,3 +106,67 @@ def test_says_which_file_is_damaged(tmp_path):
     (folder / "captions.csv").write_bytes("image,caption\na.jpg,café\n".encode("latin-1"))
     with pytest.raises(DataError, match="captions.csv is not a CSV in UTF-8"):
         PairsFolder(folder)
+
+
+def test_a_picture_belongs_to_one_split(tmp_path):
+    csv = "image,split,caption\na.jpg,train,x\nb.jpg,train,x\na.jpg,test,y\n"
+    with pytest.raises(DataError, match="line 4: 'a.jpg' is in split 'test', and on line 2 in 'train'"):
+        PairsFolder(make_folder(tmp_path, csv))
+
+
+@pytest.mark.parametrize(
+    ("csv_name", "rows", "message"),
+    [
+        ("captions.csv", "a.jpg,one\nc.jpg,two", "captions.csv, line 3: no picture for 'c.jpg'"),
+        (
+            "captions.csv",
+            "a.jpg,one\nb.jpg,two\na,three",
+            "line 4: 'a' is the picture that line 2 calls 'a.jpg'",
+        ),
+        ("captions.csv", "a.jpg,one\na.jpg,\U0001f436\U0001f3d6\ufe0f!", "line 3: the text .* has no word"),
+        (
+            "prompts.csv",
+            "a.jpg,one\nb.jpg,two\na.jpg,three",
+            "prompts.csv, line 4: 'a.jpg' is listed already on line 2",
+        ),
+        ("train.csv", "a.jpg,one\na.jpg,one", "train.csv, line 3: 'a.jpg' is listed already on line 2"),
+    ],
+)
+def test_says_which_row_cannot_be_learned_from(tmp_path, csv_name, rows, message):
+    csv = f"image,caption\n{rows}\n"
+    folder = PairsFolder(make_folder(tmp_path, csv, ["a.jpg", "b.jpg"], csv_name=csv_name))
+    with pytest.raises(DataError, match=message):
+        folder.check(folder.pairs)
+
+
+def test_good_rows_of_any_script_pass(tmp_path):
+    csv = 'image,caption\na.jpg,"two\nlines"\na.jpg,바다\na.jpg,2\nb.jpg,犬 \U0001f436\na.jpg,바다\n'
+    folder = PairsFolder(make_folder(tmp_path, csv, ["a.jpg", "b.jpg"]))
+    folder.check(folder.pairs)
+    assert folder.row(folder.pairs[1]).endswith("captions.csv, line 6")
+
+
+def test_the_fingerprint_changes_with_the_data(tmp_path):
+    (tmp_path / "one").mkdir()
+    (tmp_path / "two").mkdir()
+    one = PairsFolder(make_folder(tmp_path / "one", "image,caption\na.jpg,x\nb.jpg,y\n", ["a.jpg", "b.jpg"]))
+    two = PairsFolder(make_folder(tmp_path / "two", "image,caption\na.jpg,x\nb.jpg,y\n", ["a.jpg", "b.jpg"]))
+    found = {one.fingerprint(one.pairs)}
+    assert two.fingerprint(two.pairs) in found
+    found.add(one.fingerprint(one.pairs[::-1]))
+    found.add(one.fingerprint(one.pairs[:1]))
+    (tmp_path / "two" / "images" / "b.jpg").write_bytes(b"another picture")
+    two = PairsFolder(tmp_path / "two")
+    found.add(two.fingerprint(two.pairs))
+    assert len(found) == 4
+
+
+def test_reads_the_gustavosta_layout(tmp_path):
+    """As the 80,000 pairs come: paths of another machine, and pictures in train_images."""
+    csv = 'Prompt,image_path\n"a castle, by greg",/kaggle/input/sd2/train_images/00000000.jpg\n'
+    make_folder(tmp_path, csv, ["00000000.jpg"], csv_name="train.csv")
+    (tmp_path / "images").rename(tmp_path / "train_images")
+    folder = PairsFolder(tmp_path)
+    folder.check(folder.pairs)
+    assert folder.pairs == [Pair("00000000.jpg", ("a castle, by greg",), "")]
+    assert folder.read("00000000.jpg") == b"00000000.jpg"

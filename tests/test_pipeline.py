@@ -12,6 +12,7 @@ from img2prompt import load_pipeline
 from img2prompt.engines.captioner import UNK
 from img2prompt.engines.lite import SUBJECTS
 from img2prompt.errors import ImageError, WeightsError
+from img2prompt.labels import read_labels
 from img2prompt.prompts import labels_needed
 
 
@@ -78,6 +79,31 @@ def test_styles_change_the_prompt_only(pipeline, sample_photos):
     seed, classic = pipeline(sample_photos[0])[0], pipeline(sample_photos[0], style="classic")[0]
     assert seed.caption == classic.caption
     assert " by " in classic.prompt and " by " not in seed.prompt
+
+
+def test_best_is_at_least_as_near_as_its_parts(pipeline, sample_photos):
+    best, fast = pipeline(sample_photos[0], style="best")[0], pipeline(sample_photos[0], style="fast")[0]
+    assert best.caption == fast.caption and best.prompt.startswith(best.caption)
+    features = pipeline.engine.encode([pipeline.open(sample_photos[0])])
+    (picture,) = pipeline.engine.embed_images(features)
+    chosen, *parts = pipeline.engine.embed_texts([best.prompt, best.caption, fast.prompt]) @ picture
+    assert chosen > max(parts) - 1e-5
+
+
+def test_a_negative_prompt_leaves_the_rest_alone(pipeline, sample_photos):
+    seed, negative = pipeline(sample_photos[0])[0], pipeline(sample_photos[0], style="negative")[0]
+    assert set(negative.prompt.split(", ")) <= set(read_labels("negative"))
+    assert len(negative.prompt.split(", ")) > 1
+    assert negative.caption == seed.caption and negative.labels == seed.labels
+    assert negative.embedding @ seed.embedding > 0.999
+
+
+def test_own_labels_are_ranked_beside_the_others(sample_photos, tmp_path):
+    (tmp_path / "flowers.txt").write_text("a vase of flowers\na steam engine\n", encoding="utf-8")
+    pipeline = load_pipeline(engine="lite", device="cpu", labels=[tmp_path / "flowers.txt"])
+    result = pipeline(sample_photos[1])[0]
+    assert [match.label for match in result.labels["flowers"]] == ["a vase of flowers", "a steam engine"]
+    assert list(result.labels)[-1] == "flowers"
 
 
 def test_nothing_in_nothing_out(pipeline):

@@ -4,6 +4,7 @@ import subprocess
 import sys
 from typing import NamedTuple
 
+import numpy as np
 import pytest
 
 from img2prompt import prompts
@@ -56,9 +57,55 @@ def test_every_style_asks_for_what_it_uses_and_what_people_see(style):
 
 def test_unknown_style():
     with pytest.raises(ConfigError, match="seed, classic, fast"):
-        prompts.build("best", "a dog", LABELS)
-    with pytest.raises(ConfigError):
-        prompts.labels_needed("best")
+        prompts.build("best", "a dog", LABELS)  # takes an engine
+    with pytest.raises(ConfigError, match="best, negative"):
+        prompts.labels_needed("worst")
+
+
+def test_own_tables_are_shown_and_their_labels_join_the_fast_prompt():
+    assert prompts.labels_needed("seed", ["mine"])["mine"] == prompts.SHOWN_OWN
+    assert prompts.labels_needed("fast", ["mine"])["mine"] == prompts.FAST_TERMS
+    labels = LABELS | {"mine": ranked("watercolor", start=2.0)}
+    assert prompts.build("fast", "a dog", labels).startswith("a dog, watercolor, ")
+    assert "watercolor" not in prompts.build("classic", "a dog", labels)
+
+
+def by_length(texts):
+    """Longer is more similar, up to 41 characters for the first picture and 61 for the second."""
+    limits = [41, 61]
+    return [
+        np.array([-abs(limit - len(text)) for text in row], dtype=float)
+        for limit, row in zip(limits, texts, strict=False)
+    ]
+
+
+def test_chains_of_all_pictures_go_forward_in_step(monkeypatch):
+    monkeypatch.setattr(prompts, "SURE_TERMS", 2)
+    calls = []
+
+    def similar(texts):
+        calls.append([len(row) for row in texts])
+        return by_length(texts)
+
+    pools = [["ab" * i for i in range(1, 12)]] * 2
+    scores = [float(row[0]) for row in by_length([["a dog"], ["a dog"]])]
+    together = prompts.chain(["a dog", "a dog"], scores, pools, similar)
+    assert [len(text) for text in together] == [41, 61]
+    assert calls[0] == [11, 11] and calls[-1][0] == 0 < calls[-1][1]  # the first had ended
+    assert together[0] == prompts.chain(["a dog"], scores[:1], pools[:1], by_length)[0]
+
+
+def test_a_chain_ends_where_clip_reads_no_more():
+    pool = [f"{word} painting" for word in "red blue green brown black white pink gray gold".split()] * 9
+    pool += [f"number {i}" for i in range(99)]
+    (text,) = prompts.chain(["a dog"], [0.0], [pool], lambda rows: [np.array([len(t) for t in rows[0]])])
+    assert prompts.CONTEXT <= prompts.count_tokens(text) < prompts.CONTEXT + 9
+    assert len(text.split(", ")) < prompts.CHAIN_TERMS
+
+
+def test_a_chain_without_phrases_is_its_start():
+    assert prompts.chain(["a dog"], [0.5], [[]], by_length) == ["a dog"]
+    assert prompts.negative([["ugly"]], by_length) == ["ugly"]
 
 
 class Ranking:

@@ -1,3 +1,4 @@
+import os
 from dataclasses import FrozenInstanceError
 
 import pytest
@@ -34,13 +35,18 @@ def test_empty_variable_counts_as_unset():
     "values",
     [
         {"engine": "fast"},
-        {"style": "best"},
+        {"style": "worst"},
         {"ratio": 1.01},
         {"ratio": -0.01},
-        {"beams": 0},
+        {"beams": -1},
         {"beams": 11},
         {"max_megabytes": 0},
         {"max_megapixels": -1},
+        {"caption_model": ""},
+        {"caption_model": "none", "clip_model": "none"},
+        {"precision": "fp8"},
+        {"clip_statistics": "imagenet"},
+        {"batch_size": 0},
     ],
 )
 def test_refuses_values_that_cannot_be_used(values):
@@ -67,3 +73,23 @@ def test_refuses_an_unknown_setting():
 def test_cannot_be_changed():
     with pytest.raises(FrozenInstanceError):
         Settings().engine = "full"
+
+
+@pytest.mark.parametrize(
+    "text, value", [("1", True), ("true", True), ("ON", True), ("0", False), ("no", False)]
+)
+def test_reads_switches(text, value):
+    assert Settings.load({"IMG2PROMPT_LOW_VRAM": text}).low_vram is value
+
+
+def test_names_the_variable_that_is_no_switch():
+    with pytest.raises(ConfigError, match="IMG2PROMPT_LOW_VRAM is 'maybe'; expected one of 1, true"):
+        Settings.load({"IMG2PROMPT_LOW_VRAM": "maybe"})
+
+
+def test_own_label_files(tmp_path):
+    together = os.pathsep.join(["a.txt", "b.txt"])
+    assert Settings.load({"IMG2PROMPT_LABELS": together}).labels == ("a.txt", "b.txt")
+    assert Settings.load({}, labels=[tmp_path]).labels == (str(tmp_path),)
+    assert Settings(labels="a.txt").labels == ("a.txt",)
+    assert Settings.load({}).labels == ()

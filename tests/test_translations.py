@@ -11,11 +11,14 @@ import img2prompt.web
 from img2prompt.captions import tones
 from img2prompt.captions.post import EMOJI, GOALS, LENGTHS
 from img2prompt.prompts import SHOWN
+from img2prompt.web.batch_results import FORMATS
 from img2prompt.web.photos import SAMPLES
 from img2prompt.web.translate import LANGUAGES, catalogue
+from img2prompt.weights import presets
 
 WEB = Path(img2prompt.web.__file__).parent
 EXPLAINED = ("posts", "prompt", "labels")
+BATCH_EXPLAINED = ("work", "edit", "download")
 # Keys that are put together while the page runs, with what stands at {}.
 FAMILIES = {
     "tone.{}": tones(),
@@ -27,14 +30,25 @@ FAMILIES = {
     "explain.{}": EXPLAINED,
     "explain.{}.meaning": EXPLAINED,
     "paste.{}": ("button", "keys", "nothing", "file"),
+    "batch.{}": ("upload.files", "upload.folder", "limits.files", "limits.folder"),
+    "batch.from.{}": ("files", "folder", "server"),
+    "batch.explain.{}": BATCH_EXPLAINED,
+    "batch.explain.{}.meaning": BATCH_EXPLAINED,
+    "batch.show.{}": ("all", "described", "failed"),
+    "batch.format.{}": FORMATS,
+    "batch.format.{}.help": FORMATS,
+    "models.{}": ("lite", "full", "caption", "clip", "regressor"),
+    "models.{}.help": ("lite", "full"),
+    "models.preset.{}": presets(),
 }
 CHOICES = ("tone", "goal", "length", "emoji")  # `choices.py` names these controls and their options by key
 
 
 def keys_asked_for() -> set[str]:
-    """Every key that app.py and the web package hand to `t`."""
+    """Every key that app.py, the pages and the web package hand to `t`."""
     keys = {*CHOICES}
-    for path in [WEB.parents[1] / "app.py", *WEB.rglob("*.py")]:
+    root = WEB.parents[1]
+    for path in [root / "app.py", *(root / "views").glob("*.py"), *WEB.rglob("*.py")]:
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "t":
                 keys |= _keys(node.args[0])

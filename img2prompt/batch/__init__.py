@@ -8,7 +8,7 @@ goes on from it, and an output is always written from it.
 
 from __future__ import annotations
 
-from img2prompt.batch.journal import Journal, Row
+from img2prompt.batch.journal import Journal, Line, Row
 from img2prompt.batch.outputs import (
     FORMATS,
     TextFiles,
@@ -16,18 +16,20 @@ from img2prompt.batch.outputs import (
     export,
     export_errors,
     export_text,
+    export_text_archive,
     foreign_texts,
     guess_format,
     text_exists,
 )
 from img2prompt.batch.ray_pool import work_on_ray
-from img2prompt.batch.sources import Item, discover
+from img2prompt.batch.sources import Item, discover, in_archive, is_wanted, on_disk
 from img2prompt.batch.stream import batch_size_for, fingerprint, work
 
 __all__ = [
     "FORMATS",
     "Item",
     "Journal",
+    "Line",
     "Row",
     "TextFiles",
     "batch_size_for",
@@ -36,9 +38,13 @@ __all__ = [
     "export",
     "export_errors",
     "export_text",
+    "export_text_archive",
     "fingerprint",
     "foreign_texts",
     "guess_format",
+    "in_archive",
+    "is_wanted",
+    "on_disk",
     "text_exists",
     "work",
     "work_on_ray",

@@ -11,6 +11,7 @@ import threading
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -35,13 +36,19 @@ CREATE TABLE IF NOT EXISTS results (
     embedding BLOB,
     error TEXT NOT NULL
 );
+CREATE TABLE IF NOT EXISTS edits (
+    name TEXT PRIMARY KEY,
+    caption TEXT NOT NULL
+);
 CREATE TABLE IF NOT EXISTS written (
     path TEXT NOT NULL,
     digest TEXT NOT NULL,
     PRIMARY KEY (path, digest)
 ) WITHOUT ROWID;
 """
-COLUMNS = "name, caption, prompt, labels, alt_text, hashtags, width, height, embedding, error"
+# Somebody's own caption goes before the model's.
+CAPTION = "coalesce((SELECT caption FROM edits WHERE edits.name = results.name), results.caption)"
+COLUMNS = f"name, {CAPTION}, prompt, labels, alt_text, hashtags, width, height, embedding, error"
 
 Labels = dict[str, list[tuple[str, float]]]  # table → (label, cosine), best first
 
@@ -60,6 +67,14 @@ class Row:
     height: int | None = None
     embedding: np.ndarray | None = None  # (384,) float32; None where there is an error
     error: str = ""
+
+
+class Line(NamedTuple):
+    """A picture in the overview of a run."""
+
+    name: str
+    caption: str
+    error: str
 
 
 class Journal:
@@ -147,8 +162,20 @@ class Journal:
         """The rows of those items that have an error."""
         return (row for row in self.rows(items) if row.error)
 
+    def overview(self) -> list[Line]:
+        """All that is known, in short, sorted by name."""
+        query = f"SELECT name, {CAPTION}, error FROM results WHERE settings = ? ORDER BY name"
+        return [Line(*values) for values in self._read(query, [self.settings])]
+
+    def edit(self, name: str, caption: str) -> None:
+        """Put somebody's own caption before the model's, also before one to come; none takes it away."""
+        if caption:
+            self._write("INSERT OR REPLACE INTO edits VALUES (?, ?)", [(name, caption)])
+        else:
+            self._write("DELETE FROM edits WHERE name = ?", [(name,)])
+
     def clear(self) -> None:
-        """Forget all results."""
+        """Forget all results, but for what somebody wrote."""
         self._write("DELETE FROM results", [()])
 
     def forget_errors(self) -> None:

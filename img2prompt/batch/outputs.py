@@ -13,6 +13,7 @@ import json
 import os
 import shutil
 import tempfile
+import zipfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -201,6 +202,15 @@ def export_text(items: Sequence[Item], output: Path | None, journal: Journal, op
             handle.write(text)
         count += 1
     return count
+
+
+def export_text_archive(output: Path, items: Sequence[Item], journal: Journal) -> None:
+    """Write a ZIP archive with one text file for each picture that did not fail, as trainers read them."""
+    files = {item.name: file for item, file in text_files(items, Path())}
+    with replacing(output) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        for row in journal.rows(items):
+            if not row.error:
+                archive.writestr(files[row.name].as_posix(), f"{row.caption}\n")
 
 
 def text_exists(files: Sequence[Path]) -> DataError:

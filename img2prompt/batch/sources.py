@@ -83,7 +83,7 @@ def discover(source: str | Path, recursive: bool = False) -> list[Item]:
             f"{_text(str(path))} does not exist. Name a folder, a ZIP archive or a list of paths."
         )
     if str(source) != STDIN and zipfile.is_zipfile(path):
-        items = sorted(_in_archive(path), key=lambda item: item.name)
+        items = sorted(in_archive(path), key=lambda item: item.name)
     elif path.suffix.lower() in SUFFIXES:
         raise DataError(f"{_text(str(path))} is a single picture: img2prompt caption {_text(str(path))}")
     else:
@@ -102,7 +102,7 @@ def _in_folder(folder: str, recursive: bool) -> Iterator[Item]:
         below = PurePosixPath(Path(parent).relative_to(folder).as_posix())
         for file in files:
             if _is_picture(file):
-                yield _on_disk(_text(str(below / file)), Path(parent, file))
+                yield on_disk(_text(str(below / file)), Path(parent, file))
 
 
 def _in_store(url: str, recursive: bool) -> Iterator[Item]:
@@ -125,7 +125,7 @@ def _in_store(url: str, recursive: bool) -> Iterator[Item]:
         raise DataError(f"{url} is a file. Name a folder; archives and lists must lie on disk.")
     for path, about in found.items():
         name = path.removeprefix(f"{folder}/")
-        if _is_wanted(name):
+        if is_wanted(name):
             mark = next((about[key] for key in MARKS if about.get(key)), "")
             yield Item(_text(name), f"{about['size']}-{mark}", partial(_read_stored, store, path))
 
@@ -134,42 +134,53 @@ def _on_list(data: bytes) -> list[Item]:
     separator = b"\0" if b"\0" in data else b"\n"
     lines = data.removeprefix(b"\xef\xbb\xbf").split(separator)
     paths = dict.fromkeys(os.fsdecode(line.removesuffix(b"\r")) for line in lines)
-    return [_on_disk(_text(path), Path(path)) for path in paths if path.strip()]
+    return [on_disk(_text(path), Path(path)) for path in paths if path.strip()]
 
 
-def _in_archive(path: Path) -> list[Item]:
+def in_archive(path: Path, title: str | None = None) -> list[Item]:
+    """The pictures of a ZIP archive, in the archive's order; `title` is what messages call it.
+
+    Raises
+    ------
+    DataError
+        When it is no archive, or is damaged, unsafe or larger than any honest one.
+    """
+    title = title or str(path)
     archive = _Archive(path.absolute())
     try:
         entries = [entry for entry in archive.file.infolist() if not entry.is_dir()]
     except (zipfile.BadZipFile, OSError) as error:
-        raise DataError(f"{path} is not a whole ZIP archive ({error}). Copy or download it again.") from error
-    _check_archive(path, entries)
+        raise DataError(
+            f"{title} is not a whole ZIP archive ({error}). Copy or download it again."
+        ) from error
+    _check_archive(path, title, entries)
     return [
         Item(name, f"{entry.file_size}-{entry.CRC:08x}", partial(_read_entry, archive, entry))
         for name, entry in {entry.filename: entry for entry in entries}.items()
-        if _is_wanted(name)
+        if is_wanted(name)
     ]
 
 
-def _check_archive(path: Path, entries: list[zipfile.ZipInfo]) -> None:
+def _check_archive(path: Path, title: str, entries: list[zipfile.ZipInfo]) -> None:
     for name in (entry.filename for entry in entries):
         parts = name.replace("\\", "/").split("/")
         if parts[0] == "" or parts[0].endswith(":") or ".." in parts:
-            raise DataError(f"{path} has an entry outside of itself ({name!r}). Do not trust this archive.")
+            raise DataError(f"{title} has an entry outside of itself ({name!r}). Do not trust this archive.")
     size = sum(entry.file_size for entry in entries)
     if len(entries) > MOST_ENTRIES or size > MOST_BYTES:
         raise DataError(
-            f"{path} holds {len(entries)} files of {size / 2**30:.1f} GiB; the most is {MOST_ENTRIES} files "
+            f"{title} holds {len(entries)} files of {size / 2**30:.1f} GiB; the most is {MOST_ENTRIES} files "
             f"of {MOST_BYTES / 2**30:.0f} GiB. Unpack it and name the folder."
         )
     if size > SMALL and size > MOST_RATIO * path.stat().st_size:
         raise DataError(
-            f"{path} would unpack to {size // path.stat().st_size} times its size, which no pictures do. "
+            f"{title} would unpack to {size // path.stat().st_size} times its size, which no pictures do. "
             "Do not trust this archive."
         )
 
 
-def _on_disk(name: str, file: Path) -> Item:
+def on_disk(name: str, file: Path) -> Item:
+    """A picture that lies in a file, under the name that the results give it."""
     try:
         about = os.stat(file)
         stamp = f"{about.st_size}-{about.st_mtime_ns}"
@@ -235,10 +246,12 @@ def _reason(error: Exception) -> str:
     return str(error) or type(error).__name__
 
 
-def _is_wanted(path: str) -> bool:
-    """Whether this is a picture, and neither it nor a folder above it is hidden or junk."""
-    place = PurePosixPath(path)
-    return _is_picture(place.name) and not any(part == JUNK or part.startswith(".") for part in place.parts)
+def is_wanted(name: str) -> bool:
+    """Whether a name below a folder or archive is a picture's, and neither hidden nor macOS's junk."""
+    parts = PurePosixPath(name).parts
+    return _is_picture(parts[-1] if parts else "") and not any(
+        part == JUNK or part.startswith(".") for part in parts
+    )
 
 
 def _is_picture(name: str) -> bool:

@@ -21,13 +21,15 @@ from img2prompt.batch.journal import Journal, Row
 from img2prompt.batch.sources import Item
 from img2prompt.captions import Choices, alt_text, hashtags, see
 from img2prompt.errors import ImageError
+from img2prompt.vectors import digest
 
 if TYPE_CHECKING:
     from img2prompt.pipeline import Pipeline
 
 MOST_WORKERS = 8
 ON_CPU, ON_GPU = 16, 64  # pictures a group
-ELSEWHERE = ("engine", "device", "max_megabytes", "max_megapixels")  # change no words, or are named apart
+# Settings that change no words, or whose effect is named apart.
+ELSEWHERE = ("engine", "device", "max_megabytes", "max_megapixels", "labels", "label_cache", "low_vram")
 
 
 @dataclass(frozen=True, eq=False)
@@ -143,10 +145,11 @@ def _upright_size(data: bytes) -> tuple[int, int]:
 
 
 def fingerprint(pipeline: Pipeline) -> str:
-    """Names everything but the picture that results depend on: version, weights and settings."""
+    """Names everything but the picture that results depend on: version, weights, labels and settings."""
     engine = pipeline.engine
+    tables = {table.name: digest(table.labels) for table in pipeline.tables}
     values = {name: value for name, value in asdict(pipeline.settings).items() if name not in ELSEWHERE}
-    text = json.dumps([__version__, engine.name, engine.weights_id, values], sort_keys=True)
+    text = json.dumps([__version__, engine.name, engine.weights_id, tables, values], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 

@@ -3,26 +3,32 @@
 A pairs folder holds one CSV and the pictures it names::
 
     captions.csv | prompts.csv | styles.csv | train.csv
-    images/NAME …   and/or   *.tar (members named NAME)
+    images/NAME …   and/or   train_images/NAME …   and/or   *.tar (members named NAME)
 
-The CSV has a column for the picture (``image`` or ``imgId``), one for the text
-(``caption``, ``prompt`` or ``style``) and optionally ``split``. Rows that name the
-same picture are further texts of it.
+The CSV has a column for the picture (``image``, ``imgId``, ``image_name``, or ``image_path``, of
+which only the last part counts), one for the text (``caption``, ``prompt`` or ``style``) and
+optionally ``split``; capitals in their names don't matter. Rows that name the
+same picture are further texts of it; where each picture has one text (everywhere but in
+``captions.csv``) `PairsFolder.check` refuses them.
 """
 
 from __future__ import annotations
 
 import csv
+import hashlib
 import os
 import tarfile
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from img2prompt.errors import DataError
 
 CSV_NAMES = ("captions.csv", "prompts.csv", "styles.csv", "train.csv")
-IMAGE_COLUMNS = ("image", "imgId", "image_name")
+IMAGE_FOLDERS = ("images", "train_images")
+IMAGE_COLUMNS = ("image", "imgId", "image_name", "image_path")
 TEXT_COLUMNS = ("caption", "prompt", "style")
+SEVERAL_TEXTS = "captions.csv"  # the file whose pictures may have several
 EXTENSIONS = (".avif", ".png", ".jpg", ".jpeg", ".webp")
 
 
@@ -33,6 +39,7 @@ class Pair:
     name: str
     texts: tuple[str, ...]
     split: str
+    lines: tuple[int, ...] = field(default=(), compare=False)  # of the CSV, one for each text
 
 
 class PairsFolder:
@@ -41,13 +48,15 @@ class PairsFolder:
     Raises
     ------
     DataError
-        When the folder, its CSV or a needed column is missing, a row is empty, or a file is damaged.
+        When the folder, its CSV or a needed column is missing, a row is empty, rows put one
+        picture into two splits, or a file is damaged.
     """
 
     def __init__(self, path: str | Path):
         self.path = Path(path)
         if not self.path.is_dir():
             raise DataError(f"{self.path} is not a folder. Name a folder with a CSV and its pictures.")
+        self.file = self._find_csv()
         self.pairs = self._read_csv()
         self._members = self._index_images()
 
@@ -71,23 +80,69 @@ class PairsFolder:
         with open(file, "rb") as handle:
             return os.pread(handle.fileno(), size, offset)
 
-    def _read_csv(self) -> list[Pair]:
+    def check(self, pairs: Iterable[Pair]) -> None:
+        """Make sure that a model can learn from these pairs, before hours are spent on them.
+
+        Raises
+        ------
+        DataError
+            Naming the row whose picture is missing or listed already (under the same name,
+            or a picture under its name and its stem), or whose text has no word in it.
+        """
+        seen: dict[tuple[Path, int, int], Pair] = {}
+        for pair in pairs:
+            if pair.name not in self._members:
+                raise DataError(f"{self.row(pair)}: no picture for {pair.name!r} in images/ or a tar.")
+            other = seen.setdefault(self._members[pair.name], pair)
+            if other is not pair:
+                raise DataError(
+                    f"{self.row(pair)}: {pair.name!r} is the picture that line {other.lines[0]} "
+                    f"calls {other.name!r}; keep one of the rows."
+                )
+            if len(pair.texts) > 1 and self.file.name != SEVERAL_TEXTS:
+                raise DataError(
+                    f"{self.row(pair, 1)}: {pair.name!r} is listed already on line {pair.lines[0]}; keep one "
+                    f"of the rows, or call the file {SEVERAL_TEXTS} if its pictures have several texts."
+                )
+            for number, text in enumerate(pair.texts):
+                if not any(letter.isalnum() for letter in text):
+                    raise DataError(f"{self.row(pair, number)}: the text {text!r} has no word in it.")
+
+    def fingerprint(self, pairs: Iterable[Pair]) -> str:
+        """A digest of these pairs' names, texts and splits and of their pictures' sizes in bytes."""
+        digest = hashlib.sha256()
+        for pair in pairs:
+            _, _, size = self._members.get(pair.name, (self.path, 0, 0))
+            digest.update(repr((pair.name, pair.texts, pair.split, size)).encode())
+        return digest.hexdigest()
+
+    def row(self, pair: Pair, text: int = 0) -> str:
+        """The file and line of one of a pair's texts, for messages."""
+        return f"{self.file}, line {pair.lines[text]}"
+
+    def _find_csv(self) -> Path:
         found = [self.path / name for name in CSV_NAMES if (self.path / name).is_file()]
         if not found:
             raise DataError(f"{self.path} has no CSV; expected one of {', '.join(CSV_NAMES)}.")
+        return found[0]
+
+    def _read_csv(self) -> list[Pair]:
         try:
-            return self._parse(found[0])
+            return self._parse(self.file)
         except (csv.Error, UnicodeDecodeError) as error:
-            raise DataError(f"{found[0]} is not a CSV in UTF-8: {error}. Save it as one.") from error
+            raise DataError(f"{self.file} is not a CSV in UTF-8: {error}. Save it as one.") from error
 
     def _parse(self, file: Path) -> list[Pair]:
         texts: dict[str, list[str]] = {}
         splits: dict[str, str] = {}
+        lines: dict[str, list[int]] = {}
         with open(file, newline="", encoding="utf-8-sig") as handle:
             reader = csv.DictReader(handle)
             columns = reader.fieldnames or []
-            image_column = next((c for c in IMAGE_COLUMNS if c in columns), None)
-            text_column = next((c for c in TEXT_COLUMNS if c in columns), None)
+            image_column, text_column = (
+                find_column(columns, IMAGE_COLUMNS),
+                find_column(columns, TEXT_COLUMNS),
+            )
             if image_column is None or text_column is None:
                 raise DataError(
                     f"{file}: needs a picture column ({' or '.join(IMAGE_COLUMNS)}) and a text "
@@ -95,11 +150,19 @@ class PairsFolder:
                 )
             for row in reader:
                 name, text = (row[image_column] or "").strip(), (row[text_column] or "").strip()
+                if image_column.lower() == "image_path":
+                    name = name.rsplit("/", 1)[-1]
                 if not name or not text:
                     raise DataError(f"{file}, line {reader.line_num}: empty picture name or text.")
                 texts.setdefault(name, []).append(text)
-                splits[name] = row.get("split") or ""
-        return [Pair(name, tuple(texts[name]), splits[name]) for name in texts]
+                lines.setdefault(name, []).append(reader.line_num)
+                split = row.get("split") or ""
+                if splits.setdefault(name, split) != split:
+                    raise DataError(
+                        f"{file}, line {reader.line_num}: {name!r} is in split {split!r}, and on line "
+                        f"{lines[name][0]} in {splits[name]!r}; a picture belongs to one split."
+                    )
+        return [Pair(name, tuple(texts[name]), splits[name], tuple(lines[name])) for name in texts]
 
     def _index_images(self) -> dict[str, tuple[Path, int, int]]:
         members: dict[str, tuple[Path, int, int]] = {}
@@ -111,11 +174,16 @@ class PairsFolder:
                             members[Path(member.name).name] = (archive, member.offset_data, member.size)
             except tarfile.TarError as error:
                 raise DataError(f"{archive} is not a complete, uncompressed tar: {error}.") from error
-        folder = self.path / "images"
-        if folder.is_dir():
-            for file in folder.iterdir():
-                if file.suffix.lower() in EXTENSIONS:
-                    entry = (file, 0, file.stat().st_size)
-                    members[file.name] = entry
-                    members.setdefault(file.stem, entry)  # the competition's CSVs name stems
+        folders = [self.path / name for name in IMAGE_FOLDERS if (self.path / name).is_dir()]
+        for file in (file for folder in folders for file in folder.iterdir()):
+            if file.suffix.lower() in EXTENSIONS:
+                entry = (file, 0, file.stat().st_size)
+                members[file.name] = entry
+                members.setdefault(file.stem, entry)  # the competition's CSVs name stems
         return members
+
+
+def find_column(columns: Sequence[str], wanted: Sequence[str]) -> str | None:
+    """The first of the wanted columns that is there, as it is written there."""
+    written = {column.lower(): column for column in reversed(columns)}
+    return next((written[name.lower()] for name in wanted if name.lower() in written), None)

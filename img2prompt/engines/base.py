@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
 from PIL import Image
+
+if TYPE_CHECKING:
+    import torch
 
 Aspect = Literal["content", "style"]
 
@@ -20,6 +23,12 @@ class Engine(Protocol):
     """
 
     name: str
+    captioner: str | None  # the caption model's name; None where `describe` raises WeightsError
+    # the joint space: CLIP's ``name/tag``, then ``@`` and what changes with its weights; None where
+    # `embed_images` and `embed_texts` raise WeightsError
+    space: str | None
+    device: torch.device  # where label vectors are ranked
+    pool: int  # labels that the best and negative modes try at every step
     weights_id: str  # another one for other weights
     label_file: Path | None  # label vectors that come with the engine
 
@@ -34,8 +43,8 @@ class Engine(Protocol):
     def encode(self, images: Sequence[Image.Image]) -> Any:
         """Look at N RGB pictures."""
 
-    def describe(self, features: Any, beams: int = 4) -> list[str]:
-        """N captions, lower case, without a final full stop."""
+    def describe(self, features: Any, beams: int = 0) -> list[str]:
+        """N captions, lower case, without a final full stop; `beams` is 0 for the engine's own choice."""
 
     def embed_images(self, features: Any, aspect: Aspect = "content") -> np.ndarray:
         """(N, D) float32 unit vectors in the joint space.

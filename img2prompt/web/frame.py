@@ -7,7 +7,6 @@ from pathlib import Path
 import streamlit as st
 
 from img2prompt.web import components, translate
-from img2prompt.web.translate import t
 
 ASSETS = Path(__file__).parents[2] / "assets"
 
@@ -43,6 +42,15 @@ _STYLE = """<style>
     .st-key-pictures img { height: 6.5rem; object-fit: cover; }
     .st-key-pictures [data-testid="stImageContainer"] { margin: 0 0.5rem 0.5rem 0; }
     .stColumn:has(.st-key-preview) { position: sticky; top: 4.5rem; align-self: flex-start; }
+    .st-key-results img { width: 7rem !important; height: 5.25rem; object-fit: cover; }
+    .st-key-results [data-testid="stElementToolbar"] { display: none; }
+    .st-key-results [class*="st-key-broken-"] {
+        min-height: 5.25rem; align-items: center; justify-content: center; border-radius: 0.75rem;
+        background: light-dark(#f3f0ea, #1f2728);
+    }
+    .st-key-results .stHorizontalBlock { flex-wrap: nowrap; }
+    /* It would flicker at every look at a batch that is at work. */
+    .stApp:has(.st-key-batch-work) [data-testid="stStatusWidget"] { display: none; }
     .st-key-post { padding: 0; overflow: hidden; }
     @media (min-width: 48.0625rem) { .st-key-where-choices-are { display: none; } }
     @media (max-width: 40rem) { .stMain h1 { font-size: 1.75rem; } }
@@ -60,13 +68,18 @@ def begin(title: str) -> None:
     st.title(title, anchor=False)
 
 
-def end() -> None:
-    """What every page closes with."""
+def end(privacy: str) -> None:
+    """What every page's sidebar closes with; `privacy` says where pictures stay."""
     with st.sidebar:
-        st.caption(t("privacy"))
+        st.caption(privacy)
         _LANGUAGE(key="page-language", data=translate.language())
 
 
+def as_it_is(text: str) -> str:
+    """Markdown that shows a text as it is, whatever Markdown would make of it."""
+    return "".join("\\" + char if char in "\\`*[]$<~:" else char for char in text)
+
+
 def show_error(error: Exception | str) -> None:
-    """Show a message as it is, whatever Markdown would make of it."""
-    st.error("".join("\\" + char if char in "\\`*[]$<~" else char for char in str(error)))
+    """Show a message as it is."""
+    st.error(as_it_is(str(error)))

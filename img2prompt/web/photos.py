@@ -1,7 +1,8 @@
 """The photos a visitor chose. They live in the memory of their session and nowhere else.
 
 The widgets are the list of photos: what the uploader, the camera and the sample buttons
-hold now is what the post shows. Taking a file out of the uploader forgets it.
+hold now is what the post shows. Taking a file out of the uploader forgets it; a visit to
+another page does not.
 """
 
 from __future__ import annotations
@@ -52,25 +53,25 @@ class Photo:
 
 def sources(settings: Settings) -> None:
     """Ask for files, or for the clipboard's picture, or for the camera's."""
-    limit = st.get_option("server.maxUploadSize")
+    megabytes = min(ceil(settings.max_megabytes), st.get_option("server.maxUploadSize"))
     # Uploads above this size would be parked in a temporary file on disk.
-    MultiPartParser.spool_max_size = (limit + 1) * 2**20
+    MultiPartParser.spool_max_size = (megabytes + 1) * 2**20
     st.file_uploader(
         t("upload"),
         type=FILE_TYPES,
         accept_multiple_files=True,
-        max_upload_size=min(ceil(settings.max_megabytes), limit),
+        max_upload_size=megabytes,
         key=_widget_key("upload"),
-        on_change=_forget_sample,
+        on_change=_take_files,
     )
-    st.html(_uploader_style(min(ceil(settings.max_megabytes), limit)))
+    st.html(uploader_style(t("upload.button"), t("upload.limits", megabytes=megabytes)))
     with st.container(horizontal=True, vertical_alignment="center", gap="medium"):
         strings = {name: t(f"paste.{name}") for name in ("button", "keys", "nothing", "file")}
         _PASTE(key="paste", data={"strings": strings}, width="content")
         # The browser asks for permission as soon as there is a camera on the page.
-        camera = st.toggle(t("camera"), key=_widget_key("use-camera"))
+        camera = st.toggle(t("camera"), key=_widget_key("use-camera"), on_change=_leave_camera)
     if camera:
-        st.camera_input(t("camera.photo"), key=_widget_key("camera"), on_change=_forget_sample)
+        st.camera_input(t("camera.photo"), key=_widget_key("camera"), on_change=_take_files)
 
 
 def samples() -> None:
@@ -93,6 +94,9 @@ def chosen(settings: Settings) -> list[Photo]:
         files = files[:MOST_PHOTOS]
 
     known = st.session_state.get("opened", {})
+    if not files and not st.session_state.get("emptied"):
+        # Nothing was chosen yet, or the visitor comes back from another page: widgets forget their files.
+        return [photo for photo in known.values() if isinstance(photo, Photo)]
     opened: dict[str, Photo | ImageError] = {}
     for key, name, read in files:
         opened[key] = known.get(key) or _open(key, read(), settings)
@@ -152,21 +156,22 @@ def _take_sample(name: str) -> None:
     st.session_state.clearings = st.session_state.get("clearings", 0) + 1
 
 
-def _forget_sample() -> None:
+def _take_files() -> None:
     st.session_state.sample = None
+    st.session_state.emptied = not _files()
+
+
+def _leave_camera() -> None:
+    st.session_state.emptied = not st.session_state.get(_widget_key("upload"))
 
 
 def _widget_key(name: str) -> str:
     return f"{name}-{st.session_state.get('clearings', 0)}"
 
 
-def _uploader_style(megabytes: int) -> str:
+def uploader_style(button: str, limits: str) -> str:
     """Streamlit's uploader speaks English only: a style sheet that replaces its words."""
-
-    button, limits = (
-        json.dumps(text, ensure_ascii=False)
-        for text in (t("upload.button"), t("upload.limits", megabytes=megabytes))
-    )
+    button, limits = (json.dumps(text, ensure_ascii=False) for text in (button, limits))
     return f"""<style>
         [data-testid="stFileUploaderDropzone"] > span button p::after {{ content: {button}; }}
         [data-testid="stFileUploaderDropzoneInstructions"] span::after {{ content: {limits}; }}

@@ -26,6 +26,7 @@ def switch() -> None:
         required=True,
         format_func=LANGUAGES.__getitem__,
         key="language",
+        persist_state="session",
         width="stretch",
     )
 

@@ -1,0 +1,400 @@
+"""Make pairs: prompts from a language model or a file, pictures from Stable Diffusion.
+
+    recipe ──▶ plan.csv (imgId, prompt, seed) ──▶ images/ID.png ──▶ prompts.csv
+
+The plan is written before its pictures, and a picture appears whole or not at all. What is left to
+do is therefore the rows of the plan without a picture, and ``prompts.csv`` the rows with one: a run
+may be stopped anywhere, by a click or by pulling the plug, and goes on where it was.
+
+Each picture has a seed of its own, drawn on the CPU, so that it does not depend on the batch it is
+rendered in (but for rounding: a batch of another size may sum in another order).
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from img2prompt.datasets.clean import MIN_CHARACTERS, clean_prompt
+from img2prompt.datasets.table import read_table, write_rows
+from img2prompt.errors import ConfigError, DataError, WeightsError
+
+if TYPE_CHECKING:
+    import torch
+    from PIL import Image
+
+OWN = "own"  # the scheduler a model comes with
+SCHEDULERS = {
+    "ddim": "DDIMScheduler",
+    "dpm++": "DPMSolverMultistepScheduler",
+    "euler": "EulerDiscreteScheduler",
+    "euler-a": "EulerAncestralDiscreteScheduler",
+    "heun": "HeunDiscreteScheduler",
+    "pndm": "PNDMScheduler",
+    "unipc": "UniPCMultistepScheduler",
+}
+PRECISIONS = ("auto", "fp16", "bf16", "fp32")
+
+DRAWN = 32  # prompts drawn together; part of what a seed means
+FUTILE = 50  # so many draws without a new prompt, and the text model is done
+TOKENS = 40  # that continue a stem; with it they fit what Stable Diffusion reads, 77
+
+RECIPE, PLAN, PROMPTS, IMAGES = "generate.json", "plan.csv", "prompts.csv", "images"
+PLAN_COLUMNS = ("imgId", "prompt", "seed", "draw")
+PROMPT_COLUMNS = ("imgId", "prompt", "seed")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What pairs depend on, besides the prompts of a file. Models are folders or names in the hub's cache."""
+
+    image_model: str
+    text_model: str | None = None  # None: prompts come from a file
+    stem: str = "A picture of"
+    steps: int = 35
+    width: int = 712  # pixels, as the height is
+    height: int = 712
+    scheduler: str = OWN  # or one of `SCHEDULERS`
+    guidance: float = 7.5
+    negative: str = ""
+    seed: int = 0  # of the first picture and the first draw of prompts; the others count up
+    precision: str = "auto"  # one of `PRECISIONS`; auto: fp16 on a GPU, else fp32
+
+    def __post_init__(self) -> None:
+        if self.scheduler not in (OWN, *SCHEDULERS):
+            raise ConfigError(
+                f"scheduler is {self.scheduler!r}; choose {OWN} or one of {', '.join(SCHEDULERS)}."
+            )
+        if self.precision not in PRECISIONS:
+            raise ConfigError(f"precision is {self.precision!r}; choose one of {', '.join(PRECISIONS)}.")
+        if min(self.width, self.height) < 8 or self.width % 8 or self.height % 8:
+            raise ConfigError(f"size is {self.width}x{self.height}; both must be multiples of 8.")
+        if self.steps < 1 or self.seed < 0:
+            raise ConfigError("steps must be at least 1, and seed at least 0.")
+
+
+class Planned(NamedTuple):
+    """A pair to be made."""
+
+    name: str  # its imgId, and the stem of its picture
+    prompt: str
+    seed: int
+    draw: int  # of the text model; 0 for prompts from a file
+
+
+class Workshop:
+    """A folder in which pairs are made; one run at a time may have it open.
+
+    Parameters
+    ----------
+    folder : made if need be
+    recipe : the same whenever the folder is opened
+
+    Raises
+    ------
+    ConfigError
+        When the folder was begun with another recipe.
+    DataError
+        When it cannot be written or read, or another run has it open.
+    """
+
+    def __init__(self, folder: str | Path, recipe: Recipe):
+        self.folder = Path(folder)
+        self.recipe = recipe
+        self.images = self.folder / IMAGES
+        try:
+            self.images.mkdir(parents=True, exist_ok=True)
+            self._lock = open(self.folder / f".{RECIPE}.lock", "w")  # noqa: SIM115 held until `close`
+        except OSError as error:
+            raise DataError(
+                f"{self.folder} cannot be written: {error.strerror}. Name another folder."
+            ) from error
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._check_recipe()
+            self.plan = self._read_plan()
+        except BlockingIOError:
+            self._lock.close()
+            raise DataError(f"{self.folder}: another run is making pairs there. Wait for it.") from None
+        except BaseException:
+            self._lock.close()
+            raise
+
+    def close(self) -> None:
+        """Let others open the folder."""
+        self._lock.close()
+
+    def take_prompts(self, prompts: Sequence[str]) -> None:
+        """Plan a picture for each prompt of a file, after those planned before.
+
+        Raises
+        ------
+        DataError
+            When the first prompts are not those planned already.
+        """
+        for planned, prompt in zip(self.plan, prompts, strict=False):
+            if planned.prompt != prompt:
+                raise DataError(
+                    f"{self.folder} was begun with other prompts: {planned.name} is {planned.prompt!r}, not "
+                    f"{prompt!r}. Add prompts at the end, or name another folder."
+                )
+        self._extend([(prompt, 0) for prompt in prompts[len(self.plan) :]])
+
+    def draw_prompts(self, count: int, device: str = "auto") -> Iterator[int]:
+        """Let the text model write until `count` pairs are planned; yields how many are.
+
+        Prompts are cleaned; those too short, drawn before or no longer than the stem are passed over.
+
+        Raises
+        ------
+        ConfigError
+            When transformers cannot run, or the model writes nothing new any more.
+        WeightsError
+            When there is no such model.
+        """
+        if len(self.plan) >= count:
+            return
+        assert self.recipe.text_model is not None
+        model = _TextModel(self.recipe.text_model, device)
+        seen = {clean_prompt(self.recipe.stem), *(planned.prompt for planned in self.plan)}
+        draw = self.plan[-1].draw + 1 if self.plan else 0
+        futile = 0
+        while len(self.plan) < count:
+            texts = [clean_prompt(text) for text in model.draw(self.recipe.stem, self.recipe.seed + draw)]
+            new = [text for text in dict.fromkeys(texts) if len(text) >= MIN_CHARACTERS and text not in seen]
+            futile = 0 if new else futile + 1
+            if futile == FUTILE:
+                raise ConfigError(
+                    f"{self.recipe.text_model} writes no new prompts after {len(self.plan)}. "
+                    "Take another --stem or a smaller --count."
+                )
+            # A draw is planned whole, even past the count: the next run goes on with the next draw.
+            seen.update(new)
+            self._extend([(text, draw) for text in new])
+            draw += 1
+            yield min(len(self.plan), count)
+
+    def missing(self, count: int) -> list[Planned]:
+        """The first `count` planned pairs whose pictures are not there."""
+        return [planned for planned in self.plan[:count] if not self._picture(planned).exists()]
+
+    def done(self, count: int) -> int:
+        """How many of the first `count` pairs are there."""
+        return len(self.plan[:count]) - len(self.missing(count))
+
+    def render(self, count: int, batch_size: int, device: str = "auto") -> Iterator[list[Planned]]:
+        """Make the missing pictures among the first `count`; yields the pairs of each batch.
+
+        A picture that the model's own safety checker blanked is left out.
+
+        Raises
+        ------
+        ConfigError
+            When diffusers is not installed or the device has too little memory.
+        WeightsError
+            When there is no such model.
+        """
+        missing = iter(self.missing(count))
+        self.export()
+        model: _ImageModel | None = None
+        while batch := list(islice(missing, batch_size)):
+            model = model or _ImageModel(self.recipe, device)
+            pictures = model.render(
+                [planned.prompt for planned in batch], [planned.seed for planned in batch]
+            )
+            made = [(planned, picture) for planned, picture in zip(batch, pictures, strict=True) if picture]
+            for planned, picture in made:
+                self._save(planned, picture)
+            self.export()
+            yield [planned for planned, _ in made]
+
+    def export(self) -> int:
+        """Write ``prompts.csv``, the planned pairs that have their picture; returns how many."""
+        there = {file.stem for file in self.images.glob("*.png")}
+        rows = [planned for planned in self.plan if planned.name in there]
+        write_rows(self.folder / PROMPTS, PROMPT_COLUMNS, ((row.name, row.prompt, row.seed) for row in rows))
+        return len(rows)
+
+    def _picture(self, planned: Planned) -> Path:
+        return self.images / f"{planned.name}.png"
+
+    def _save(self, planned: Planned, picture: Image.Image) -> None:
+        from img2prompt.batch.outputs import replacing
+
+        with replacing(self._picture(planned)) as file:
+            picture.save(file, "PNG")
+
+    def _extend(self, prompts: Sequence[tuple[str, int]]) -> None:
+        """Plan more pairs; a pair's seed follows from its place in the plan."""
+        begin = len(self.plan)
+        for place, (prompt, draw) in enumerate(prompts, begin):
+            self.plan.append(Planned(f"{place:06d}", prompt, self.recipe.seed + place, draw))
+        if prompts:
+            write_rows(self.folder / PLAN, PLAN_COLUMNS, self.plan)
+
+    def _read_plan(self) -> list[Planned]:
+        file = self.folder / PLAN
+        if not file.exists():
+            return []
+        table = read_table(file)
+        try:
+            return [Planned(name, prompt, int(seed), int(draw)) for name, prompt, seed, draw in table.rows]
+        except ValueError as error:
+            raise DataError(
+                f"{file} is not the plan this program wrote: {error}. Name another folder."
+            ) from error
+
+    def _check_recipe(self) -> None:
+        from img2prompt.batch.outputs import replacing
+
+        file = self.folder / RECIPE
+        wanted = asdict(self.recipe)
+        if not file.exists():
+            if (self.folder / PROMPTS).exists() or any(self.images.iterdir()):
+                raise DataError(f"{self.folder} holds pairs that were not made here. Name another folder.")
+            with replacing(file) as out:
+                out.write(json.dumps(wanted, indent=2, ensure_ascii=False).encode())
+            return
+        try:
+            begun = json.loads(file.read_text("utf-8"))
+        except ValueError as error:
+            raise DataError(f"{file} is damaged: {error}. Name another folder.") from error
+        for name, value in wanted.items():
+            if begun.get(name) != value:
+                raise ConfigError(
+                    f"{self.folder} was begun with {name} = {begun.get(name)!r}, not {value!r}. "
+                    "Give the same again, or name another folder."
+                )
+
+
+class _TextModel:
+    """A causal language model, GPT-2 for example, that continues a stem."""
+
+    def __init__(self, name: str, device: str):
+        try:
+            from transformers import AutoModelForCausalLM, AutoTokenizer
+
+            with _loading(name, "language model"):
+                self.tokenizer = AutoTokenizer.from_pretrained(name, local_files_only=True)
+                model: Any = AutoModelForCausalLM.from_pretrained(
+                    name, local_files_only=True, use_safetensors=True
+                )
+        except ImportError as error:
+            raise _not_installed(error) from error
+        self.device = _device(device)
+        self.model = model.eval().to(self.device)
+
+    def draw(self, stem: str, seed: int) -> list[str]:
+        """`DRAWN` first lines that begin with the stem."""
+        import torch
+
+        tokens = self.tokenizer(stem, return_tensors="pt").to(self.device)
+        with torch.random.fork_rng(), torch.inference_mode():
+            torch.manual_seed(seed)
+            output = self.model.generate(
+                **tokens,
+                do_sample=True,
+                top_k=50,
+                max_new_tokens=TOKENS,
+                num_return_sequences=DRAWN,
+                pad_token_id=self.tokenizer.eos_token_id,
+            )
+        texts = self.tokenizer.batch_decode(output, skip_special_tokens=True)
+        return [next(iter(text.strip().splitlines()), "") for text in texts]
+
+
+class _ImageModel:
+    """A Stable Diffusion pipeline."""
+
+    def __init__(self, recipe: Recipe, device: str):
+        import torch
+
+        try:
+            import diffusers
+        except ImportError as error:
+            raise _not_installed(error) from error
+        kinds = {"fp16": torch.float16, "bf16": torch.bfloat16, "fp32": torch.float32}
+        device = _device(device)
+        kinds["auto"] = kinds["fp16" if device.startswith("cuda") else "fp32"]
+        name = recipe.image_model
+        with _loading(name, "Stable Diffusion pipeline"):
+            pipe: Any = diffusers.StableDiffusionPipeline.from_pretrained(
+                name, dtype=kinds[recipe.precision], local_files_only=True, use_safetensors=True
+            )
+        if recipe.scheduler != OWN:
+            kind = getattr(diffusers, SCHEDULERS[recipe.scheduler])
+            pipe.scheduler = kind.from_config(pipe.scheduler.config)
+        pipe.set_progress_bar_config(disable=True)
+        self.pipe = pipe.to(device)
+        self.recipe = recipe
+
+    def render(self, prompts: Sequence[str], seeds: Sequence[int]) -> list[Image.Image | None]:
+        """A picture for each prompt and seed; None for one that the safety checker blanked."""
+        import torch
+
+        recipe = self.recipe
+        try:
+            output = self.pipe(
+                list(prompts),
+                negative_prompt=[recipe.negative] * len(prompts) if recipe.negative else None,
+                num_inference_steps=recipe.steps,
+                width=recipe.width,
+                height=recipe.height,
+                guidance_scale=recipe.guidance,
+                generator=[_generator(seed) for seed in seeds],
+            )
+        except torch.OutOfMemoryError as error:
+            raise ConfigError(
+                f"{len(prompts)} pictures of {recipe.width}x{recipe.height} do not fit the device's memory. "
+                "Give a smaller --batch-size; what is done stays."
+            ) from error
+        blank = output.nsfw_content_detected or [False] * len(prompts)
+        return [None if gone else picture for picture, gone in zip(output.images, blank, strict=True)]
+
+
+def _device(name: str) -> str:
+    """A device by name; auto is the GPU where there is one."""
+    import torch
+
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        torch.empty(0, device=name)
+    except (RuntimeError, AssertionError) as error:  # AssertionError: torch built without CUDA
+        reason = str(error).splitlines()[0]
+        raise ConfigError(
+            f"device {name!r} cannot be used: {reason}. Choose auto, cpu, cuda or mps."
+        ) from error
+    return name
+
+
+def _generator(seed: int) -> torch.Generator:
+    import torch
+
+    return torch.Generator("cpu").manual_seed(seed)
+
+
+@contextmanager
+def _loading(name: str, what: str) -> Iterator[None]:
+    """Say what is missing where a library says so in a dozen ways."""
+    try:
+        yield
+    except ImportError:
+        raise
+    except Exception as error:  # OSError, ValueError, SafetensorError, JSONDecodeError, …
+        raise WeightsError(
+            f"{name} is no {what} with safetensors weights: {error}. Name its folder, or a model in the "
+            "hub's cache; nothing is downloaded here."
+        ) from error
+
+
+def _not_installed(error: ImportError) -> ConfigError:
+    return ConfigError(
+        f"Making pairs needs more libraries ({error}). Run: pip install 'img2prompt[generate]'"
+    )

@@ -1,0 +1,140 @@
+"""CLIP through open_clip: pictures and texts → unit vectors in one joint space.
+
+Radford et al., *Learning Transferable Visual Models From Natural Language Supervision*,
+ICML 2021; https://github.com/mlfoundations/open_clip.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from safetensors import SafetensorError
+from torch import Tensor
+
+from img2prompt.engines.device import Batches, Place, SkipInit, resolve_precision
+from img2prompt.errors import WeightsError
+
+CONFIG, WEIGHTS = "open_clip_config.json", "open_clip_model.safetensors"
+SAMPLES, SAMPLE_BYTES = 64, 4096  # pieces of a file, evenly spaced, that tell it from another
+HALF = (0.5, 0.5, 0.5)
+TEXTS_PER_PICTURE = 16  # a label is a few tokens long, a picture some 257
+
+
+class ClipModel:
+    """A CLIP model from its folder as open_clip publishes it.
+
+    Parameters
+    ----------
+    folder : ``open_clip_config.json`` and ``open_clip_model.safetensors``
+    place : where it runs
+    precision : ``auto``, ``fp32``, ``fp16`` or ``bf16``
+    batch_size : pictures at a time, at most; of texts 16 times as many
+    statistics : what pixels are normalised with: ``clip`` for the model's own mean and
+        deviation, ``half`` for 0.5 and 0.5
+
+    Raises
+    ------
+    WeightsError
+        When a file is missing or damaged, or the model needs files from elsewhere.
+    """
+
+    def __init__(self, folder: Path, place: Place, precision: str, batch_size: int, statistics: str = "clip"):
+        import open_clip
+
+        precision = resolve_precision(precision, place.device)
+        name = f"local-dir:{folder}"
+        half = HALF if statistics == "half" else None
+        try:
+            _check(folder)
+            with SkipInit():
+                net, _, prepare = open_clip.create_model_and_transforms(
+                    name, precision=precision, image_mean=half, image_std=half
+                )
+            self._tokenize: Callable[[list[str]], Tensor] = open_clip.get_tokenizer(name)
+        except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
+            raise WeightsError(
+                f"{folder} holds no CLIP model that can be used: {error}. Run: img2prompt models verify"
+            ) from error
+        self.digest = digest(folder / WEIGHTS)
+        self.prepare: Callable[[Image.Image], Tensor] = prepare  # RGB picture → pixels (3, H, W) on the CPU
+        self._net: Any = place.settle(net)
+        self._dtype = open_clip.get_input_dtype(precision)
+        self._place = place
+        self._images = Batches(place, net, batch_size)
+        self._texts = Batches(place, net, batch_size * TEXTS_PER_PICTURE)
+
+    def embed_images(self, pixels: Sequence[Tensor]) -> np.ndarray:
+        """N prepared pictures (3, H, W) → (N, D) float32 unit vectors."""
+        return np.stack(self._images(self._encode_images, pixels))
+
+    def embed_texts(self, texts: Sequence[str]) -> np.ndarray:
+        """M texts, each cut to the 77 tokens that CLIP reads → (M, D) float32 unit vectors."""
+        tokens = self._tokenize(list(texts))
+        # Neighbours in length share a batch, so that little is computed on padding.
+        order = torch.argsort((tokens != 0).sum(1), descending=True, stable=True)
+        found = np.stack(self._texts(self._encode_texts, list(tokens[order])))
+        vectors = np.empty_like(found)
+        vectors[order.numpy()] = found
+        return vectors
+
+    def _encode_images(self, pixels: Sequence[Tensor]) -> Iterable[np.ndarray]:
+        return _unit(self._net.encode_image(self._place.send(pixels, self._dtype)))
+
+    def _encode_texts(self, tokens: Sequence[Tensor]) -> Iterable[np.ndarray]:
+        return _unit(encode_text(self._net, self._place.send(tokens)))
+
+
+def encode_text(net: Any, tokens: Tensor) -> Tensor:
+    """Tokens (N, 77) → features (N, D), as ``net.encode_text`` computes them, without the padding.
+
+    CLIP's text tower looks at earlier tokens only and is read at the end token, so what
+    stands behind the longest text changes nothing; for labels it is nine tenths of the work.
+    """
+    from open_clip.model import CLIP
+    from open_clip.transformer import text_global_pool
+
+    if not isinstance(net, CLIP) or net.attn_mask is None or net.text_pool_type != "argmax":
+        return net.encode_text(tokens)
+    length = int(tokens.argmax(dim=1).max()) + 1  # the end token has the largest number
+    tokens = tokens[:, :length]
+    dtype = net.transformer.get_cast_dtype()
+    x = net.token_embedding(tokens).to(dtype) + net.positional_embedding[:length].to(dtype)
+    x = net.transformer(x, attn_mask=net.attn_mask[:length, :length])
+    x = text_global_pool(net.ln_final(x), tokens, "argmax")
+    projection: Any = net.text_projection
+    if projection is None:
+        return x
+    return projection(x) if isinstance(projection, torch.nn.Module) else x @ projection
+
+
+def digest(file: Path) -> str:
+    """16 hexadecimal digits that change with the weights, without reading gigabytes: see `SAMPLES`."""
+    size = file.stat().st_size
+    found = hashlib.sha256(str(size).encode())
+    with open(file, "rb") as weights:
+        for sample in range(SAMPLES):
+            weights.seek(size * sample // SAMPLES)
+            found.update(weights.read(SAMPLE_BYTES))
+    return found.hexdigest()[:16]
+
+
+def _unit(features: Tensor) -> np.ndarray:
+    return F.normalize(features.float(), dim=-1).cpu().numpy()
+
+
+def _check(folder: Path) -> None:
+    """Refuse what open_clip would read from elsewhere: pickles, and text models from the hub."""
+    if not (folder / WEIGHTS).is_file():
+        raise ValueError(f"{WEIGHTS} is missing")
+    config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+    text_model = config["model_cfg"]["text_cfg"].get("hf_model_name")
+    if text_model:
+        raise ValueError(f"its text tower {text_model} would have to be fetched; choose a model without one")

@@ -1,0 +1,184 @@
+"""Networks on a device: batches that fit its memory, a network at a time where that is short."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Executor, Future
+from contextlib import contextmanager
+from typing import Any, TypeVar, overload
+
+import torch
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+
+from img2prompt.errors import ConfigError
+
+Item = TypeVar("Item")
+Answer = TypeVar("Answer")
+Net = TypeVar("Net", bound=nn.Module)
+
+DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
+
+
+def resolve_precision(precision: str, device: torch.device) -> str:
+    """``"auto"`` → ``"fp16"`` on an NVIDIA or AMD GPU, ``"fp32"`` elsewhere, as clip-interrogator chooses."""
+    if precision != "auto":
+        return precision
+    return "fp16" if device.type == "cuda" else "fp32"
+
+
+class Place:
+    """A device that networks run on, by turns: from however many threads, results are those of one.
+
+    Parameters
+    ----------
+    device : where networks run
+    low_vram : keep on the device only the network that ran last; the others wait in main memory
+    """
+
+    def __init__(self, device: torch.device, low_vram: bool = False):
+        self.device = device
+        self.low_vram = low_vram
+        self._turn = threading.RLock()
+        self._guest: nn.Module | None = None
+
+    def settle(self, net: Net) -> Net:
+        """Prepare a network for inference and put it where it waits for its turn."""
+        net.eval().requires_grad_(False)
+        if self.device.type == "cuda":
+            net.to(memory_format=torch.channels_last)  # of the convolutions; the rest has no such format
+        return net if self.low_vram else self._move(net)
+
+    @contextmanager
+    def turn(self, net: nn.Module) -> Iterator[None]:
+        """Run `net` undisturbed and without gradients."""
+        with self._turn, torch.inference_mode():
+            if self.low_vram and self._guest is not net:
+                if self._guest is not None:
+                    self._guest.to("cpu")
+                self._guest = net
+                self._move(net)
+            yield
+
+    def send(self, rows: Sequence[Tensor], dtype: torch.dtype | None = None) -> Tensor:
+        """Stack N tensors of one shape on the device; the copy goes on while the caller does."""
+        batch = torch.stack(list(rows))
+        if self.device.type == "cuda":
+            batch = batch.pin_memory()
+        batch = batch.to(self.device, non_blocking=True).to(dtype)
+        if batch.ndim == 4 and self.device.type == "cuda":
+            batch = batch.contiguous(memory_format=torch.channels_last)
+        return batch
+
+    def _move(self, net: Net) -> Net:
+        try:
+            return net.to(self.device)
+        except torch.OutOfMemoryError as error:
+            raise out_of_memory(self.device) from error
+
+
+class Batches:
+    """Calls a network with as many items at a time as fit; when memory runs out, with half as many.
+
+    The smaller size stays, so that later calls do not run into the same wall.
+    """
+
+    def __init__(self, place: Place, net: nn.Module, size: int):
+        self.place = place
+        self.net = net
+        self.size = size
+
+    def __call__(
+        self, work: Callable[[Sequence[Item]], Iterable[Answer]], items: Sequence[Item]
+    ) -> list[Answer]:
+        """One answer per item, in order.
+
+        Parameters
+        ----------
+        work : answers for a batch of items, on the CPU, one each
+        items : anything that can be cut into slices
+
+        Raises
+        ------
+        ConfigError
+            When memory does not suffice for a single item.
+        """
+        answers: list[Answer] = []
+        with self.place.turn(self.net):
+            while len(answers) < len(items):
+                batch = items[len(answers) : len(answers) + self.size]
+                try:
+                    answers.extend(work(batch))
+                    continue
+                except torch.OutOfMemoryError as error:
+                    if len(batch) == 1:
+                        raise out_of_memory(self.place.device) from error
+                # Here, because the error kept what the failed attempt had on the device alive.
+                self.size = len(batch) // 2
+                if self.place.device.type == "cuda":
+                    torch.cuda.empty_cache()
+        return answers
+
+
+def out_of_memory(device: torch.device) -> ConfigError:
+    """What to say when halving batches does not help."""
+    return ConfigError(
+        f"The memory of {device} is too small for these models. Set low_vram, choose smaller models "
+        '(caption_model="blip-base", clip_model="ViT-L-14/openai"), or run on the CPU.'
+    )
+
+
+class Ahead(Sequence[Answer]):
+    """Answers that threads work out ahead; whoever reads a slice waits for no more than that."""
+
+    def __init__(self, threads: Executor, work: Callable[[Item], Answer], items: Sequence[Item]):
+        self._futures: list[Future[Answer]] = [threads.submit(work, item) for item in items]
+
+    def __len__(self) -> int:
+        return len(self._futures)
+
+    @overload
+    def __getitem__(self, where: int) -> Answer: ...
+    @overload
+    def __getitem__(self, where: slice) -> list[Answer]: ...
+    def __getitem__(self, where: int | slice) -> Answer | list[Answer]:
+        if isinstance(where, slice):
+            return [future.result() for future in self._futures[where]]
+        return self._futures[where].result()
+
+
+class SkipInit(TorchFunctionMode):
+    """Builds networks without drawing random weights that a file is about to replace.
+
+    For a ViT-H that saves many seconds. Unlike construction on the meta device it leaves
+    buffers that no file holds (attention masks) as they should be; unlike patches of
+    `torch.nn.init` it changes nothing for other threads.
+    """
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Any,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        if func in _FILLS:
+            return args[0] if args else (kwargs or {})["tensor"]
+        return func(*args, **(kwargs or {}))
+
+
+_FILLS = frozenset(
+    [
+        Tensor.normal_,
+        Tensor.uniform_,
+        Tensor.erfinv_,
+        nn.init.normal_,
+        nn.init.uniform_,
+        nn.init.trunc_normal_,
+        nn.init.kaiming_uniform_,
+        nn.init.kaiming_normal_,
+        nn.init.xavier_uniform_,
+        nn.init.xavier_normal_,
+    ]
+)

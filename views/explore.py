@@ -1,0 +1,10 @@
+"""The Explore page: prompts in, plots out; what is in a data set, and how another differs from it."""
+
+from img2prompt.web import explore, frame
+from img2prompt.web.translate import t
+
+frame.begin(t("explore.title"))
+groups, choice = explore.ask()
+if groups:
+    explore.show(groups, choice)
+frame.end(t("privacy"))
