@@ -21,9 +21,9 @@ from pyarrow import parquet
 from safetensors.torch import load_file, save_file
 
 from img2prompt import batch, cli, weights
-from img2prompt.batch import Journal, Row, discover, sources
+from img2prompt.batch import Item, Journal, Row, discover, sources
 from img2prompt.batch.outputs import neutral, plain, replacing, text_files, write_table
-from img2prompt.batch.stream import open_item
+from img2prompt.batch.stream import cut, open_item
 from img2prompt.engines.lite import LiteEngine
 from img2prompt.errors import ConfigError, DataError, ImageError
 from img2prompt.pipeline import Pipeline
@@ -324,6 +324,20 @@ def test_a_stopped_run_goes_on_with_the_same_groups(pipeline, folder, tmp_path):
         resumed = [one.embedding for one in journal.rows(items)]
     for one, other in zip(whole, resumed, strict=True):
         assert one is other or np.array_equal(one, other)
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.integers(1, 40), st.integers(1, 9), st.data())
+def test_whichever_groups_are_done_the_others_stay_as_they_were(count, size, data):
+    items = [Item(f"{i}.png", "x", bytes) for i in range(count)]
+    groups = cut(items, size)
+    assert [item for group in groups for item in group] == items
+    done = data.draw(st.sets(st.integers(0, len(groups) - 1)))
+    with closing(Journal(":memory:", "x")) as journal:
+        for number in done:
+            journal.add(groups[number], [Row(item.name) for item in groups[number]])
+        rest = [group for number, group in enumerate(groups) if number not in done]
+        assert cut(journal.missing(items), size) == rest
 
 
 def test_what_has_changed_is_done_again(tmp_path):

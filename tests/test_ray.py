@@ -8,10 +8,11 @@ import zipfile
 from contextlib import closing
 
 import pytest
+from threadpoolctl import threadpool_limits
 
 from img2prompt import batch, cli
 from img2prompt.batch import Journal, discover
-from img2prompt.batch.ray_pool import import_ray
+from img2prompt.batch.ray_pool import Threads, Worker, import_ray
 from img2prompt.errors import ConfigError, WeightsError
 from img2prompt.pipeline import Pipeline
 from img2prompt.settings import Settings
@@ -36,13 +37,14 @@ def cluster():
 
 
 @pytest.fixture
-def one_thread():
-    """As many threads as the models' processes have cores reserved: one each."""
+def one_core():
+    """One thread for torch, and so one core for each model, but two for BLAS, as Ray would not choose."""
     import torch
 
     before = torch.get_num_threads()
     torch.set_num_threads(1)
-    yield
+    with threadpool_limits(2, user_api="blas"):
+        yield
     torch.set_num_threads(before)
 
 
@@ -69,7 +71,7 @@ def known(journal, items):
 
 
 def test_two_processes_give_what_one_gives_and_go_on_where_they_were_stopped(
-    cluster, one_thread, fast, folder, tmp_path, caplog
+    cluster, one_core, fast, folder, tmp_path, caplog
 ):
     with zipfile.ZipFile(tmp_path / "photos.zip", "w") as archive:
         for file in folder.iterdir():
@@ -97,7 +99,7 @@ def test_two_processes_give_what_one_gives_and_go_on_where_they_were_stopped(
 
 
 def test_the_command_writes_the_same_file_from_a_store(
-    cluster, one_thread, fast, folder, tmp_path, monkeypatch, capsys
+    cluster, one_core, fast, folder, tmp_path, monkeypatch, capsys
 ):
     monkeypatch.setattr(cli, "load", lambda *_, **__: fast)
     here, there = tmp_path / "here.csv", tmp_path / "there.csv"
@@ -115,7 +117,7 @@ def test_the_command_writes_the_same_file_from_a_store(
         assert len(list(csv.reader(file))) == 1 + 384 * PICTURES
 
 
-def test_what_is_wrong_on_a_node_is_told_here(cluster, one_thread, fast, folder, tmp_path):
+def test_what_is_wrong_on_a_node_is_told_here(cluster, one_core, fast, folder, tmp_path):
     items = discover(folder)
     with closing(Journal(tmp_path / "j", "those of another version")) as journal:
         with pytest.raises(ConfigError, match="would give other results.*Install the same on both"):
@@ -123,6 +125,26 @@ def test_what_is_wrong_on_a_node_is_told_here(cluster, one_thread, fast, folder,
         with pytest.raises(WeightsError, match="full engine"):
             list(batch.work_on_ray(Settings(engine="full"), items, journal, 4, actors=1))
         assert len(journal.missing(items)) == PICTURES
+
+
+def test_a_model_computes_with_the_threads_of_the_machine_that_asks(one_core):
+    """Embeddings of some photos differ in their last bits with the threads of BLAS alone."""
+    here = Threads.here()
+    with threadpool_limits(1, user_api="blas"):
+        assert Threads.here() != here
+        Worker(Settings(engine="full"), "any", here, workers=1)  # its weights do not matter
+        assert Threads.here() == here
+
+
+def test_a_model_that_has_room_on_no_node_is_not_waited_for(cluster, one_core, fast, folder, tmp_path):
+    import torch
+
+    torch.set_num_threads(3)
+    with (
+        closing(Journal(tmp_path / "j", batch.fingerprint(fast))) as journal,
+        pytest.raises(ConfigError, match="No machine of the cluster has 3 cores"),
+    ):
+        list(batch.work_on_ray(fast.settings, discover(folder), journal, 4))
 
 
 def test_without_ray_the_command_says_what_to_install(folder, tmp_path, monkeypatch, capsys):

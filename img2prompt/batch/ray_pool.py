@@ -9,11 +9,11 @@ import pickle
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from img2prompt.batch.journal import Journal, Row
 from img2prompt.batch.sources import Item
-from img2prompt.batch.stream import cores, describe, fingerprint, open_ahead
+from img2prompt.batch.stream import cores, cut, describe, fingerprint, open_ahead
 from img2prompt.errors import ConfigError, DataError, Img2PromptError
 from img2prompt.settings import Settings
 
@@ -57,8 +57,8 @@ def work_on_ray(
     Runs on the cluster that ``RAY_ADDRESS`` names, or that this process is connected to, else
     on processes of this machine. Every node needs this version of img2prompt, and sees the
     pictures under the same paths or URLs. An actor computes with as many threads as this
-    process would, and reserves as many cores, or one GPU: results may depend on the number of
-    threads in their last bits.
+    process would, and reserves as many cores, or one GPU: results depend on the number of
+    threads, and may on the kind of processor, in their last bits.
 
     Groups are kept in the order in which they are finished, so that none waits for a slow
     one. What a stopped run has left are whole groups, of which at most the last is short:
@@ -75,7 +75,8 @@ def work_on_ray(
     Raises
     ------
     ConfigError, WeightsError
-        When Ray is not installed, or a node lacks the weights or has another version.
+        When Ray is not installed, a node lacks the weights or has another version, or none has
+        room for a model.
     DataError
         When the journal cannot be written, or Ray cannot start or loses too many workers.
     """
@@ -83,12 +84,16 @@ def work_on_ray(
     missing = journal.missing(items)
     if not missing:
         return
-    groups = [missing[start : start + batch_size] for start in range(0, len(missing), batch_size)]
-    import torch
-
-    threads = torch.get_num_threads()
-    with _connected(ray, (actors or max(1, (os.cpu_count() or 1) // threads)) * threads):
-        settings, reserved, room = _share(ray, settings, threads)
+    groups = cut(missing, batch_size)
+    threads = Threads.here()
+    with _connected(ray, (actors or max(1, (os.cpu_count() or 1) // threads.torch)) * threads.torch):
+        settings, reserved, room = _share(ray, settings, threads.torch)
+        if not (actors or room):
+            needs = "a GPU" if "num_gpus" in reserved else f"{threads.torch} cores, one for each thread"
+            raise ConfigError(
+                f"No machine of the cluster has {needs}. Set OMP_NUM_THREADS or --device to what one has, "
+                "or give --actors if the cluster grows."
+            )
         rows = [{"group": number, "items": pickle.dumps(group)} for number, group in enumerate(groups)]
         found = ray.data.from_items(rows, override_num_blocks=len(rows)).map(
             Worker,
@@ -116,6 +121,29 @@ def work_on_ray(
             ) from error
 
 
+class Threads(NamedTuple):
+    """How many of them torch and numpy's BLAS each compute with: results depend on both."""
+
+    torch: int
+    blas: int
+
+    @classmethod
+    def here(cls) -> Threads:
+        import torch
+        from threadpoolctl import threadpool_info
+
+        pools = [pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"]
+        return cls(torch.get_num_threads(), max(pools, default=1))
+
+    def use(self) -> None:
+        """Compute with so many from now on, whatever Ray made of OMP_NUM_THREADS."""
+        import torch
+        from threadpoolctl import threadpool_limits
+
+        torch.set_num_threads(self.torch)
+        threadpool_limits(self.blas, user_api="blas")
+
+
 class Worker:
     """What an actor is: a pipeline that answers groups.
 
@@ -123,10 +151,8 @@ class Worker:
     of its own, and try again.
     """
 
-    def __init__(self, settings: Settings, expected: str, threads: int, workers: int | None):
-        import torch
-
-        torch.set_num_threads(threads)  # Ray chooses others, with OMP_NUM_THREADS
+    def __init__(self, settings: Settings, expected: str, threads: Threads, workers: int | None):
+        threads.use()
         self.workers = workers or cores()
         self.pipeline: Pipeline | Img2PromptError
         try:
@@ -198,9 +224,11 @@ def _share(ray: ModuleType, settings: Settings, threads: int) -> tuple[Settings,
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = context.print_on_execution_start = False
     logging.getLogger("ray.data").setLevel(logging.ERROR)
-    there = ray.cluster_resources()
-    if settings.device.startswith("cuda") or (settings.device == "auto" and there.get("GPU", 0)):
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    gpus = int(sum(node.get("GPU", 0) for node in nodes))
+    if settings.device.startswith("cuda") or (settings.device == "auto" and gpus):
         # Ray shows each actor its own GPU only.
-        return replace(settings, device="cuda"), {"num_gpus": 1}, max(1, int(there.get("GPU", 0)))
+        return replace(settings, device="cuda"), {"num_gpus": 1}, gpus
     device = "cpu" if settings.device == "auto" else settings.device
-    return replace(settings, device=device), {"num_cpus": threads}, max(1, int(there["CPU"]) // threads)
+    room = sum(int(node.get("CPU", 0)) // threads for node in nodes)  # an actor lies on one node
+    return replace(settings, device=device), {"num_cpus": threads}, room

@@ -65,10 +65,18 @@ def work(
     workers = workers or cores()
     # While the model has one group, the threads open the next.
     opened = open_ahead(pipeline, missing, workers, ahead=batch_size + 1)
-    for start in range(0, len(missing), batch_size):
-        rows = describe(pipeline, list(islice(opened, batch_size)))
-        journal.add(missing[start : start + batch_size], rows)
+    for group in cut(missing, batch_size):
+        rows = describe(pipeline, list(islice(opened, len(group))))
+        journal.add(group, rows)
         yield rows
+
+
+def cut(items: Sequence[Item], size: int) -> list[Sequence[Item]]:
+    """Groups of `size` items in order; the last may be shorter.
+
+    Whichever groups are done, the items of the others are cut into the same groups again.
+    """
+    return [items[start : start + size] for start in range(0, len(items), size)]
 
 
 def describe(pipeline: Pipeline, group: Sequence[Opened]) -> list[Row]:
