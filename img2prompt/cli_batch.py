@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Iterable, Sequence
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -148,7 +149,8 @@ def batch(
             items = _without_foreign_texts(items, output, kept, texts)
         size = size or batches.batch_size_for(pipeline.settings.device)
         if engine_pool == "ray":
-            groups = batches.work_on_ray(pipeline.settings, items, kept, size, actors, workers)
+            settled = replace(pipeline.settings, engine=pipeline.engine.name)  # auto may mean another there
+            groups = batches.work_on_ray(settled, items, kept, size, actors, workers)
         else:
             groups = batches.work(pipeline, items, kept, size, workers)
         start = time.monotonic()

@@ -12,12 +12,13 @@ from PIL import Image
 
 pytest.importorskip("diffusers", reason="needs img2prompt[generate]")
 
+from tiny_generators import save_gpt2, save_stable_diffusion
+
 from img2prompt import cli
 from img2prompt.datasets import generate
 from img2prompt.datasets.generate import SCHEDULERS, Recipe, Workshop
 from img2prompt.datasets.pairs import PairsFolder
 from img2prompt.errors import ConfigError, DataError, WeightsError
-from tests.tiny_generators import save_gpt2, save_stable_diffusion
 
 PROMPTS = ["a fox, in snow", "a castle\nby the sea", "写真 of a lighthouse", "a bowl of soup", "two boats"]
 

@@ -8,6 +8,7 @@ import zipfile
 from contextlib import closing
 
 import pytest
+from test_batch import paint
 from threadpoolctl import threadpool_limits
 
 from img2prompt import batch, cli
@@ -16,7 +17,6 @@ from img2prompt.batch.ray_pool import Threads, Worker, import_ray
 from img2prompt.errors import ConfigError, WeightsError
 from img2prompt.pipeline import Pipeline
 from img2prompt.settings import Settings
-from tests.test_batch import paint
 
 PICTURES = 14
 
