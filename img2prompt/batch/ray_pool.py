@@ -94,6 +94,7 @@ def work_on_ray(
                 f"No machine of the cluster has {needs}. Set OMP_NUM_THREADS or --device to what one has, "
                 "or give --actors if the cluster grows."
             )
+        # Pickled as Ray pickles all it carries, between the processes of this run; nothing else is read so.
         rows = [{"group": number, "items": pickle.dumps(group)} for number, group in enumerate(groups)]
         found = ray.data.from_items(rows, override_num_blocks=len(rows)).map(
             Worker,
