@@ -23,3 +23,7 @@ class ConfigError(Img2PromptError):
 
 class DataError(Img2PromptError):
     """A data set (CSV, folder, archive) cannot be read or makes no sense."""
+
+
+class HistoryError(Img2PromptError):
+    """The database of earlier posts cannot be opened, read or written."""

@@ -1,0 +1,14 @@
+"""What was captioned before: saved, found again, exported and deleted.
+
+>>> from img2prompt.history import History, open_database
+>>> history = History(open_database(), owner="local")
+>>> history.posts("dog beach", starred=True)
+"""
+
+from __future__ import annotations
+
+from img2prompt.history.database import open_database, prepare
+from img2prompt.history.record import Post, Variant, record_of
+from img2prompt.history.store import History
+
+__all__ = ["History", "Post", "Variant", "open_database", "prepare", "record_of"]

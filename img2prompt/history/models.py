@@ -1,0 +1,203 @@
+"""The tables, as SQLAlchemy knows them. They are made and changed by `migrations` alone.
+
+Everything about a post hangs on its row in ``posts`` and goes when that goes. Pictures and
+vectors have tables of their own, so that counting and listing do not read them.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timezone
+from typing import Any, ClassVar
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    DateTime,
+    Dialect,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    Text,
+    TypeDecorator,
+    UniqueConstraint,
+    text,
+)
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
+
+Key = BigInteger().with_variant(Integer, "sqlite")
+
+
+class Words(TypeDecorator[str]):
+    """Text that every database takes: PostgreSQL refuses NUL, and UTF-8 half of a surrogate pair."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
+        return value if value is None else value.encode("utf-8", "ignore").decode().replace("\0", "")
+
+
+class Moment(TypeDecorator[datetime]):
+    """An aware datetime, in UTC on both ways. SQLite, which knows no time zones, keeps it without."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        return value if value is None else value.astimezone(timezone.utc)
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        return value.replace(tzinfo=timezone.utc) if value.tzinfo is None else value.astimezone(timezone.utc)
+
+
+class Base(DeclarativeBase):
+    type_annotation_map: ClassVar[dict[Any, Any]] = {str: Words, datetime: Moment, bytes: LargeBinary}
+
+
+def post_key(**options: Any) -> Mapped[int]:
+    """The column that says which post a row belongs to."""
+    return mapped_column(Key, ForeignKey("posts.id", ondelete="CASCADE"), **options)
+
+
+class PostRow(Base):
+    """A picture and what was said about it."""
+
+    __tablename__ = "posts"
+    __table_args__ = (
+        UniqueConstraint("owner", "fingerprint", name="posts_owner_fingerprint"),
+        Index("posts_owner_id", "owner", "id"),
+        Index("posts_owner_created_at", "owner", "created_at"),
+        Index("posts_owner_tone", "owner", "tone", "id"),
+        {"sqlite_autoincrement": True},  # an id is never given twice, so a larger one is always newer
+    )
+
+    id: Mapped[int] = mapped_column(Key, primary_key=True)
+    owner: Mapped[str]
+    created_at: Mapped[datetime]
+    fingerprint: Mapped[str]  # of picture, engine and prompt: what makes it the same post again
+    content_hash: Mapped[str]
+    width: Mapped[int]  # of the picture the engine saw, in pixels
+    height: Mapped[int]
+    orientation: Mapped[str]
+    colours: Mapped[list[str]] = mapped_column(JSON)
+    caption: Mapped[str]
+    prompt: Mapped[str]
+    engine: Mapped[str]
+    versions: Mapped[dict[str, str]] = mapped_column(JSON)
+    language: Mapped[str]
+    tone: Mapped[str]
+    goal: Mapped[str]
+    length: Mapped[str]
+    emoji: Mapped[str]
+    note: Mapped[str]
+    seed: Mapped[int]
+    hashtag_count: Mapped[int]  # wanted; those written are in ``hashtags``
+    variant_count: Mapped[int]
+
+    variants: Mapped[list[VariantRow]] = relationship(order_by="VariantRow.id", cascade="all, delete-orphan")
+    labels: Mapped[list[LabelRow]] = relationship(order_by="LabelRow.id", cascade="all, delete-orphan")
+    hashtags: Mapped[list[HashtagRow]] = relationship(order_by="HashtagRow.id", cascade="all, delete-orphan")
+    timings: Mapped[list[TimingRow]] = relationship(order_by="TimingRow.id", cascade="all, delete-orphan")
+    thumbnail: Mapped[ThumbnailRow] = relationship(cascade="all, delete-orphan")
+    embedding: Mapped[EmbeddingRow] = relationship(cascade="all, delete-orphan")
+    search: Mapped[SearchRow] = relationship(cascade="all, delete-orphan")
+
+
+class VariantRow(Base):
+    """A finished post as it was written, and what became of it."""
+
+    __tablename__ = "variants"
+    __table_args__ = (
+        Index("variants_post_id", "post_id"),
+        Index("variants_starred", "post_id", sqlite_where=text("starred"), postgresql_where=text("starred")),
+    )
+
+    id: Mapped[int] = mapped_column(Key, primary_key=True)
+    post_id: Mapped[int] = post_key()
+    text: Mapped[str]
+    edited: Mapped[str | None]  # as the person changed it
+    copied: Mapped[bool]
+    starred: Mapped[bool]
+
+
+class LabelRow(Base):
+    """A label of the picture; those of the table ``objects`` are the things its caption names."""
+
+    __tablename__ = "labels"
+    __table_args__ = (Index("labels_post_id", "post_id"),)
+
+    id: Mapped[int] = mapped_column(Key, primary_key=True)
+    post_id: Mapped[int] = post_key()
+    table_name: Mapped[str]
+    name: Mapped[str]
+    score: Mapped[float]
+
+
+class HashtagRow(Base):
+    """A hashtag of the post, with its #."""
+
+    __tablename__ = "hashtags"
+    __table_args__ = (Index("hashtags_post_id", "post_id"),)
+
+    id: Mapped[int] = mapped_column(Key, primary_key=True)
+    post_id: Mapped[int] = post_key()
+    tag: Mapped[str]
+
+
+class ThumbnailRow(Base):
+    """The picture, small, as WebP."""
+
+    __tablename__ = "thumbnails"
+
+    post_id: Mapped[int] = post_key(primary_key=True)
+    webp: Mapped[bytes]
+
+
+class EmbeddingRow(Base):
+    """The prompt embedding: 384 float16. A new vector is a new row with a larger id."""
+
+    __tablename__ = "embeddings"
+    __table_args__ = (Index("embeddings_owner_id", "owner", "id"), {"sqlite_autoincrement": True})
+
+    id: Mapped[int] = mapped_column(Key, primary_key=True)
+    post_id: Mapped[int] = post_key(unique=True)
+    owner: Mapped[str]
+    vector: Mapped[bytes]
+
+
+class SearchRow(Base):
+    """The words by which a post is found, see `search`; the index over them is the database's own."""
+
+    __tablename__ = "search_texts"
+
+    post_id: Mapped[int] = post_key(primary_key=True)
+    words: Mapped[str]
+
+
+class TimingRow(Base):
+    """How long a step took."""
+
+    __tablename__ = "timings"
+    __table_args__ = (Index("timings_post_id", "post_id"),)
+
+    id: Mapped[int] = mapped_column(Key, primary_key=True)
+    post_id: Mapped[int] = post_key()
+    step: Mapped[str]
+    seconds: Mapped[float]
+
+
+class FailureRow(Base):
+    """Something that did not work; it belongs to a person, not to a post."""
+
+    __tablename__ = "failures"
+    __table_args__ = (Index("failures_owner_failed_at", "owner", "failed_at"),)
+
+    id: Mapped[int] = mapped_column(Key, primary_key=True)
+    owner: Mapped[str]
+    failed_at: Mapped[datetime]
+    step: Mapped[str]
+    engine: Mapped[str]
+    message: Mapped[str]
