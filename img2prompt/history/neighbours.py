@@ -26,7 +26,7 @@ class Neighbours:
         self.owner = owner
         self._lock = threading.Lock()
         self._state: tuple[int, ...] = ()
-        self._ids = np.empty(0, np.int64)  # (N,) of the rows in ``embeddings``, ascending
+        self._ids = np.empty(0, np.int64)  # (N,) of the rows in ``embeddings``
         self._posts = np.empty(0, np.int64)  # (N,)
         self._vectors = np.empty((0, WIDTH), np.float16)  # (N, 384)
 
@@ -71,7 +71,8 @@ class Neighbours:
             query = select(key, EmbeddingRow.post_id, EmbeddingRow.vector).where(
                 mine, key.between(int(part[0]), int(part[-1]))
             )
-            rows = [row for row in connection.execute(query) if row.id in set(part.tolist())]
+            wanted = set(part.tolist())
+            rows = [row for row in connection.execute(query) if row.id in wanted]
             order.append(np.array([row.id for row in rows], np.int64))
             posts.append(np.array([row.post_id for row in rows], np.int64))
             read = np.frombuffer(b"".join(row.vector for row in rows), np.float16)

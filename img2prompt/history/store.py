@@ -58,8 +58,8 @@ class History:
         """Keep a post; returns its id.
 
         The same picture with the same engine and prompt is the same post: saved again, it
-        keeps its id, its date and what was copied, starred and edited; variants that are new
-        are added, and everything else is replaced.
+        keeps its id, its date, its embedding and what was copied, starred and edited; variants
+        that are new are added, and everything else is replaced.
         """
         try:
             return self._save(post)
@@ -253,7 +253,8 @@ class History:
 
 
 def _fingerprint(post: Post) -> str:
-    return hashlib.sha256(f"{post.content_hash}\n{post.engine}\n{post.prompt}".encode()).hexdigest()
+    known_by = f"{post.content_hash}\n{post.engine}\n{post.prompt}"
+    return hashlib.sha256(known_by.encode("utf-8", "ignore")).hexdigest()
 
 
 def _fill(row: PostRow, post: Post) -> None:

@@ -1,0 +1,89 @@
+"""The history as a file: CSV for spreadsheets, JSON for programs. Without thumbnails and embeddings."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from typing import IO, Any
+
+from img2prompt.batch.outputs import write_table
+from img2prompt.history.record import Post
+
+COLUMNS = (
+    "id created_at caption prompt labels objects hashtags variants starred copied tone goal length language "
+    "note engine width height content_hash"
+).split()
+
+
+def write_csv(file: IO[bytes], posts: Iterable[Post]) -> None:
+    """Write a line for each post, in UTF-8; no cell is a formula to a spreadsheet.
+
+    `posts` may be an iterator such as `History.export`; only one post is held at a time.
+    """
+    write_table(file, COLUMNS, map(_cells, posts))
+
+
+def write_json(file: IO[bytes], posts: Iterable[Post]) -> None:
+    """Write an array of objects in UTF-8, one object to a line, one post at a time."""
+    start = b"[\n"
+    for post in posts:
+        file.write(start + json.dumps(as_object(post), ensure_ascii=False).encode())
+        start = b",\n"
+    file.write(b"[]\n" if start == b"[\n" else b"\n]\n")
+
+
+def as_object(post: Post) -> dict[str, Any]:
+    """A post in JSON's types."""
+    choices = post.choices
+    return {
+        "id": post.id,
+        "created_at": post.created_at.isoformat(),
+        "caption": post.seen.caption,
+        "prompt": post.prompt,
+        "labels": {
+            table: [{"label": match.label, "score": round(match.score, 4)} for match in found]
+            for table, found in post.seen.labels.items()
+        },
+        "objects": list(post.objects),
+        "hashtags": list(post.hashtags),
+        "variants": [
+            {
+                "text": variant.text,
+                "edited": variant.edited,
+                "copied": variant.copied,
+                "starred": variant.starred,
+            }
+            for variant in post.variants
+        ],
+        "tone": choices.tone,
+        "goal": choices.goal,
+        "length": choices.length,
+        "language": post.language,
+        "note": choices.note,
+        "engine": post.engine,
+        "versions": dict(post.versions),
+        "timings": dict(post.timings),
+        "orientation": post.seen.orientation,
+        "colours": list(post.seen.colours),
+        "width": post.size[0],
+        "height": post.size[1],
+        "content_hash": post.content_hash,
+    }
+
+
+def _cells(post: Post) -> list[object]:
+    """A line of the spreadsheet."""
+    cells = as_object(post)
+    cells["labels"] = "; ".join(
+        f"{table}: {', '.join(match.label for match in found)}" for table, found in post.seen.labels.items()
+    )
+    cells["objects"] = ", ".join(post.objects)
+    cells["hashtags"] = " ".join(post.hashtags)
+    for mark in ("starred", "copied"):
+        cells[mark] = _joined(variant.now for variant in post.variants if getattr(variant, mark))
+    cells["variants"] = _joined(variant.now for variant in post.variants)
+    return [cells[name] for name in COLUMNS]
+
+
+def _joined(texts: Iterable[str]) -> str:
+    return "\n\n———\n\n".join(texts)
