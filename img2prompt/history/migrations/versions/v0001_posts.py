@@ -1,5 +1,7 @@
 """Posts with their variants, labels, hashtags, thumbnails and embeddings."""
 
+from typing import Any
+
 import sqlalchemy as sa
 from alembic import op
 
@@ -78,5 +80,5 @@ def upgrade() -> None:
     op.create_index("embeddings_owner_id", "embeddings", ["owner", "id"])
 
 
-def post_key(**options: bool) -> sa.Column:
+def post_key(**options: Any) -> sa.Column:
     return sa.Column("post_id", KEY, sa.ForeignKey("posts.id", ondelete="CASCADE"), nullable=False, **options)
