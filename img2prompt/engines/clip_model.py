@@ -39,6 +39,7 @@ class ClipModel:
     batch_size : pictures at a time, at most; of texts 16 times as many
     statistics : what pixels are normalised with: ``clip`` for the model's own mean and
         deviation, ``half`` for 0.5 and 0.5
+    quick_gelu : use OpenAI's approximate GELU even if the folder does not ask for it, see `has_quick_gelu`
 
     Raises
     ------
@@ -46,7 +47,15 @@ class ClipModel:
         When a file is missing or damaged, or the model needs files from elsewhere.
     """
 
-    def __init__(self, folder: Path, place: Place, precision: str, batch_size: int, statistics: str = "clip"):
+    def __init__(
+        self,
+        folder: Path,
+        place: Place,
+        precision: str,
+        batch_size: int,
+        statistics: str = "clip",
+        quick_gelu: bool = False,
+    ):
         import open_clip
 
         precision = resolve_precision(precision, place.device)
@@ -56,7 +65,7 @@ class ClipModel:
             _check(folder)
             with SkipInit():
                 net, _, prepare = open_clip.create_model_and_transforms(
-                    name, precision=precision, image_mean=half, image_std=half
+                    name, precision=precision, image_mean=half, image_std=half, force_quick_gelu=quick_gelu
                 )
             self._tokenize: Callable[[list[str]], Tensor] = open_clip.get_tokenizer(name)
         except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
@@ -90,6 +99,18 @@ class ClipModel:
 
     def _encode_texts(self, tokens: Sequence[Tensor]) -> Iterable[np.ndarray]:
         return _unit(encode_text(self._net, self._place.send(tokens)))
+
+
+def has_quick_gelu(name: str) -> bool:
+    """Whether the weights of a published ``name/tag`` were trained with OpenAI's approximate GELU.
+
+    open_clip notes it at the tag; its configuration ``ViT-L-14`` alone says otherwise, and then
+    open_clip 3 only warns.
+    """
+    from open_clip import get_pretrained_cfg
+
+    architecture, _, tag = name.partition("/")
+    return bool((get_pretrained_cfg(architecture, tag) or {}).get("quick_gelu"))
 
 
 def encode_text(net: Any, tokens: Tensor) -> Tensor:
