@@ -49,14 +49,18 @@ def save_blip(folder: Path, vision: dict[str, Any], text: dict[str, Any], stop: 
     BlipProcessor(BlipImageProcessor(size={"height": side, "width": side}), tokenizer).save_pretrained(folder)
 
 
-def save_clip(folder: Path, model: str | dict[str, Any]) -> None:
-    """Save a CLIP model, by open_clip's name or its own ``model_cfg``; `folder` is made."""
+def save_clip(folder: Path, model: str | dict[str, Any], net: nn.Module | None = None) -> None:
+    """Save a CLIP model, by open_clip's name or its own ``model_cfg``; `folder` is made.
+
+    `net` is one that was built from it, if not a fresh one is to be.
+    """
     import open_clip
     from safetensors.torch import save_file
 
     config = open_clip.get_model_config(model) if isinstance(model, str) else model
-    net = open_clip.CLIP(**config)
-    exaggerate(net)
+    if net is None:
+        net = open_clip.CLIP(**config)
+        exaggerate(net)
     folder.mkdir(parents=True, exist_ok=True)
     weights = {name: value.contiguous() for name, value in net.state_dict().items()}
     save_file(weights, folder / "open_clip_model.safetensors")

@@ -21,7 +21,7 @@ from transformers import AutoProcessor
 
 from img2prompt import Pipeline, load_pipeline
 from img2prompt.engines import find_parts, load_engine
-from img2prompt.engines.device import Batches, Place, SkipInit
+from img2prompt.engines.device import Batches, Place, SkipInit, spread_linears
 from img2prompt.engines.full import FullEngine
 from img2prompt.engines.vit_regressor import RegressorConfig, VitRegressor, save_regressor
 from img2prompt.errors import ConfigError, WeightsError
@@ -299,6 +299,32 @@ def test_a_part_may_be_named_by_its_folder(root):
     assert find_parts(Settings(**(PARTS | {"clip_model": str(folder)})))["clip"] == folder
 
 
+def test_a_published_name_is_no_folder(root, tmp_path, monkeypatch):
+    """Not even where one is called like it; a folder that is meant is written as a path."""
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(root / "caption" / "blip-base", tmp_path / "blip-base")
+    found = [
+        find_parts(Settings(**(PARTS | {"caption_model": name})))["caption"]
+        for name in ("blip-base", "./blip-base", str(tmp_path / "blip-base"))
+    ]
+    assert found[0] == root / "caption" / "blip-base"
+    assert [folder.resolve() for folder in found[1:]] == [tmp_path / "blip-base"] * 2
+
+
+@pytest.mark.parametrize("name, quick", [("ViT-L-14/openai", True), ("ViT-H-14/laion2b_s32b_b79k", False)])
+def test_openai_weights_are_used_with_the_activation_they_were_trained_with(root, name, quick):
+    """As open_clip says of the tag, even if the configuration beside the weights does not."""
+    target = root / "clip" / name.replace("/", "--")
+    shutil.copytree(root / "clip" / "tiny--fresh", target)
+    try:
+        clip = build(caption_model="none", regressor="none", clip_model=name)._clip
+    finally:
+        shutil.rmtree(target)
+    blocks = [*clip._net.visual.transformer.resblocks, *clip._net.transformer.resblocks]
+    expected = open_clip.transformer.QuickGELU if quick else torch.nn.GELU
+    assert {type(block.mlp.gelu) for block in blocks} == {expected}
+
+
 @pytest.mark.parametrize(
     "gpu, parts, name",
     [(True, {}, "full"), (False, {}, "lite"), (True, {"clip_model": "ViT-H-14/none"}, "lite")],
@@ -448,6 +474,40 @@ def test_half_precision_is_near(engine, pictures):
     assert (exact.embedded * near.embedded).sum(1).min() > 0.99
     assert (exact.regressed * near.regressed).sum(1).min() > 0.99
     assert half._clip._net.visual.conv1.weight.dtype == torch.bfloat16
+
+
+@pytest.mark.parametrize("shape", [(1, 12), (3, 12), (2, 5, 12), (90, 12), (0, 12)])
+@pytest.mark.parametrize("bias", [True, False])
+def test_spread_linears_compute_the_same(shape, bias):
+    torch.manual_seed(0)
+    net = torch.nn.Sequential(torch.nn.Linear(12, 18, bias))
+    x = torch.randn(shape)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(4)  # has the factor 2 in common with 18
+    try:
+        with torch.inference_mode():
+            expected = net(x)
+            spread_linears(net)
+            np.testing.assert_allclose(net(x), expected, atol=1e-6)
+    finally:
+        torch.set_num_threads(threads)
+
+
+@pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="needs to see what is mapped")
+def test_clip_weights_stay_mapped_from_their_file(root):
+    """So that only what is used of them is read."""
+    clip = build(caption_model="none", regressor="none")._clip
+    file = str((root / "clip" / "tiny--fresh" / "open_clip_model.safetensors").resolve())
+    spans = [
+        line.split()[0].split("-")
+        for line in Path("/proc/self/maps").read_text().splitlines()
+        if file in line
+    ]
+    mapped = [
+        any(int(low, 16) <= weight.data_ptr() < int(high, 16) for low, high in spans)
+        for weight in clip._net.parameters()
+    ]
+    assert all(mapped) and len(mapped) > 20
 
 
 def test_skip_init_draws_nothing_but_builds_the_same():

@@ -41,7 +41,8 @@ def load_engine(settings: Settings, sentences: SentenceEncoder) -> Engine:
 def find_parts(settings: Settings) -> dict[str, Path]:
     """Kind (``caption``, ``clip``, ``regressor``) → folder, of each part that the settings name.
 
-    A part is named by its published name or by its folder.
+    A part is named by its published name or by its folder. A name that the table of weights
+    knows is never a folder: write ``./blip-large`` for one that is called like that.
 
     Raises
     ------
@@ -54,7 +55,8 @@ def find_parts(settings: Settings) -> dict[str, Path]:
         if name == NONE:
             continue
         try:
-            folders[kind] = Path(name) if Path(name).is_dir() else weights.find(kind, name)
+            is_folder = name not in weights.parts() and Path(name).is_dir()
+            folders[kind] = Path(name) if is_folder else weights.find(kind, name)
         except WeightsError as error:
             missing.append(str(error))
     if missing:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,7 @@ class ClipModel:
     batch_size : pictures at a time, at most; of texts 16 times as many
     statistics : what pixels are normalised with: ``clip`` for the model's own mean and
         deviation, ``half`` for 0.5 and 0.5
+    quick_gelu : use OpenAI's approximate GELU even if the folder does not ask for it, see `has_quick_gelu`
 
     Raises
     ------
@@ -46,19 +48,32 @@ class ClipModel:
         When a file is missing or damaged, or the model needs files from elsewhere.
     """
 
-    def __init__(self, folder: Path, place: Place, precision: str, batch_size: int, statistics: str = "clip"):
+    def __init__(
+        self,
+        folder: Path,
+        place: Place,
+        precision: str,
+        batch_size: int,
+        statistics: str = "clip",
+        quick_gelu: bool = False,
+    ):
         import open_clip
 
         precision = resolve_precision(precision, place.device)
-        name = f"local-dir:{folder}"
+        self._name = f"local-dir:{folder}"
         half = HALF if statistics == "half" else None
         try:
-            _check(folder)
+            text_config = _check(folder)
             with SkipInit():
                 net, _, prepare = open_clip.create_model_and_transforms(
-                    name, precision=precision, image_mean=half, image_std=half
+                    self._name,
+                    precision=precision,
+                    image_mean=half,
+                    image_std=half,
+                    force_quick_gelu=quick_gelu,
                 )
-            self._tokenize: Callable[[list[str]], Tensor] = open_clip.get_tokenizer(name)
+            if "hf_tokenizer_name" in text_config:  # which may not be there; better to hear of it now
+                _ = self._tokenize
         except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
             raise WeightsError(
                 f"{folder} holds no CLIP model that can be used: {error}. Run: img2prompt models verify"
@@ -70,6 +85,13 @@ class ClipModel:
         self._place = place
         self._images = Batches(place, net, batch_size)
         self._texts = Batches(place, net, batch_size * TEXTS_PER_PICTURE)
+
+    @cached_property
+    def _tokenize(self) -> Callable[[list[str]], Tensor]:
+        # Made for the first text: a start with kept label vectors meets none, and this takes a tenth of a second.
+        import open_clip
+
+        return open_clip.get_tokenizer(self._name)
 
     def embed_images(self, pixels: Sequence[Tensor]) -> np.ndarray:
         """N prepared pictures (3, H, W) → (N, D) float32 unit vectors."""
@@ -90,6 +112,18 @@ class ClipModel:
 
     def _encode_texts(self, tokens: Sequence[Tensor]) -> Iterable[np.ndarray]:
         return _unit(encode_text(self._net, self._place.send(tokens)))
+
+
+def has_quick_gelu(name: str) -> bool:
+    """Whether the weights of a published ``name/tag`` were trained with OpenAI's approximate GELU.
+
+    open_clip notes it at the tag; its configuration ``ViT-L-14`` alone says otherwise, and then
+    open_clip 3 only warns.
+    """
+    from open_clip import get_pretrained_cfg
+
+    architecture, _, tag = name.partition("/")
+    return bool((get_pretrained_cfg(architecture, tag) or {}).get("quick_gelu"))
 
 
 def encode_text(net: Any, tokens: Tensor) -> Tensor:
@@ -130,11 +164,13 @@ def _unit(features: Tensor) -> np.ndarray:
     return F.normalize(features.float(), dim=-1).cpu().numpy()
 
 
-def _check(folder: Path) -> None:
-    """Refuse what open_clip would read from elsewhere: pickles, and text models from the hub."""
+def _check(folder: Path) -> dict[str, Any]:
+    """The text tower's configuration. Refuses what open_clip would read from elsewhere: pickles, hub models."""
     if not (folder / WEIGHTS).is_file():
         raise ValueError(f"{WEIGHTS} is missing")
     config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
-    text_model = config["model_cfg"]["text_cfg"].get("hf_model_name")
+    text_config: dict[str, Any] = config["model_cfg"]["text_cfg"]
+    text_model = text_config.get("hf_model_name")
     if text_model:
         raise ValueError(f"its text tower {text_model} would have to be fetched; choose a model without one")
+    return text_config

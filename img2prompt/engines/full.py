@@ -15,7 +15,7 @@ from torch import Tensor
 
 from img2prompt.engines.base import Aspect
 from img2prompt.engines.caption_model import CaptionModel
-from img2prompt.engines.clip_model import ClipModel, digest
+from img2prompt.engines.clip_model import ClipModel, digest, has_quick_gelu
 from img2prompt.engines.device import Ahead, Place
 from img2prompt.engines.vit_regressor import VitRegressor
 from img2prompt.errors import WeightsError
@@ -64,7 +64,14 @@ class FullEngine:
         if "caption" in folders:
             self._captioner = CaptionModel(folders["caption"], place, precision, size)
         if "clip" in folders:
-            self._clip = ClipModel(folders["clip"], place, precision, size, settings.clip_statistics)
+            self._clip = ClipModel(
+                folders["clip"],
+                place,
+                precision,
+                size,
+                settings.clip_statistics,
+                quick_gelu=has_quick_gelu(settings.clip_model),
+            )
         if "regressor" in folders:
             self._regressor = VitRegressor(folders["regressor"], place, precision, size, settings.mirror)
         self.captioner = settings.caption_model if self._captioner else None
