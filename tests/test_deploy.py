@@ -6,7 +6,6 @@ import shutil
 import socket
 import subprocess
 import sys
-import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,6 +17,11 @@ from streamlit import config
 
 from img2prompt.web.photos import sample_path
 
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
 ROOT = Path(__file__).parents[1]
 DEPLOY = ROOT / "deploy"
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -27,7 +31,7 @@ NOTES = [*DEPLOY.glob("*.md"), *DEPLOY.glob("*.yaml"), DEPLOY / "Dockerfile", DE
 needs_namespaces = pytest.mark.skipif(
     not hasattr(os, "geteuid")
     or os.geteuid() != 0
-    or subprocess.run([*check.NAMESPACE, "true"], capture_output=True).returncode != 0,
+    or subprocess.run([*check.NAMESPACE, "true"], check=False, capture_output=True).returncode != 0,
     reason="needs root on Linux, with mount namespaces",
 )
 needs_history = pytest.mark.skipif(
@@ -84,9 +88,11 @@ def test_what_is_copied_is_there_and_whole():
             if instruction == "COPY" and not value.startswith("--from="):
                 found |= {source for source, _ in check.copied(value, context)}
     assert set(context) - found == set(), "in the build context for nothing"
-    tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True).stdout.split("\n")
-    needed = {path for path in tracked if path.startswith(("img2prompt/", "models/", "views/", "assets/"))}
-    assert needed <= found
+    for folder in ("assets", "img2prompt", "models", "views"):
+        whole = {
+            path for path in (ROOT / folder).rglob("*") if path.is_file() and "__pycache__" not in path.parts
+        }
+        assert {str(path.relative_to(ROOT)) for path in whole} <= found
 
 
 def test_nothing_private_reaches_the_build(tmp_path):
@@ -116,7 +122,7 @@ def test_nothing_private_reaches_the_build(tmp_path):
 def test_git_keeps_no_secrets(path):
     if shutil.which("git") is None or not (ROOT / ".git").exists():
         pytest.skip("needs the git checkout")
-    assert subprocess.run(["git", "check-ignore", "--quiet", path], cwd=ROOT).returncode == 0
+    assert subprocess.run(["git", "check-ignore", "--quiet", path], check=False, cwd=ROOT).returncode == 0
 
 
 def test_targets_differ_in_torch_and_nothing_else():
@@ -124,10 +130,10 @@ def test_targets_differ_in_torch_and_nothing_else():
     assert list(stages)[-1] == "cpu", "the last stage is what is built by default"
     cpu, cuda = stages["packages-cpu"].steps, stages["packages-cuda"].steps
     assert [step for step in cpu if "TORCH_INDEX" not in step[1]] == cuda
-    assert stages["app"].base == stages["base"].base or stages["app"].base == "base"
-    assert {base for base in (stage.base for stage in stages.values()) if base not in stages} == {
-        "python:3.11-slim-trixie"
-    }
+    outside = {stage.base for stage in stages.values()} - set(stages)
+    assert all(re.fullmatch(r"python:3\.\d+-slim-\w+", base) for base in outside), (
+        "a base image without versions"
+    )
 
 
 @needs_history
@@ -201,7 +207,10 @@ def test_example_of_sign_in_has_what_streamlit_asks_for():
 
 
 def test_notes_name_only_options_of_streamlit():
-    options = {re.sub(r"(?<!^)(?=[A-Z])", "_", name.replace(".", "_")).upper() for name in config.get_config_options()}
+    options = {
+        re.sub(r"(?<!^)(?=[A-Z])", "_", name.replace(".", "_")).upper()
+        for name in config.get_config_options()
+    }
     for file in NOTES:
         for name in re.findall(r"STREAMLIT_([A-Z_]+[A-Z])", file.read_text("utf-8")):
             assert name in options, f"{file.name}: STREAMLIT_{name}"
