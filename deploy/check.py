@@ -284,7 +284,11 @@ def serve(builder: Builder, image: Image, port: int, stay: bool) -> None:
     status = read_status(root, app.pid)
     say(f"Peak memory of the app: {int(status['VmHWM'].split()[0]) // 1024} MiB.")
     app.terminate()
-    expect(app.wait(30) is not None, "the app stops when it is told to")
+    try:
+        app.wait(10)
+    except subprocess.TimeoutExpired:  # an engine is not more patient
+        app.kill()
+        say("Killed, since it did not stop within 10 s.")
 
 
 def read_status(root: Path, process: int) -> dict[str, str]:
