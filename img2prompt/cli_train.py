@@ -31,6 +31,7 @@ Workers = Annotated[
     int | None, typer.Option(min=0, help="Processes that read pictures; by default one a core, at most 8.")
 ]
 EngineName = Annotated[str | None, typer.Option("--engine", help=f"One of {', '.join(ENGINES)}.")]
+Limit = Annotated[int | None, typer.Option(min=2, help="At most so many pictures of each split.")]
 Precision = Annotated[str, typer.Option(help="auto (bf16 on a GPU, fp32 on a CPU), fp32, fp16 or bf16.")]
 
 
@@ -67,6 +68,7 @@ def regressor(
     seed: Annotated[int, typer.Option()] = 0,
     split: Split = "train",
     validation: Validation = "dev",
+    limit: Limit = None,
     passes: Annotated[
         int, typer.Option(min=1, help="Pieces that a batch is cut into where memory is short.")
     ] = 1,
@@ -104,7 +106,7 @@ def regressor(
         seed=seed,
     )
     folder = PairsFolder(pairs)
-    learned, held = divide(folder, split, validation)
+    learned, held = (some[:limit] for some in divide(folder, split, validation))
     with _resumable():
         run = training.train(
             folder, learned, held, output, config, device=device, workers=workers, passes=passes
@@ -141,6 +143,7 @@ def search(
     pruning: Annotated[bool, typer.Option(help="Give up runs that fall behind.")] = True,
     split: Split = "train",
     validation: Validation = "dev",
+    limit: Limit = None,
     device: Device = "auto",
     workers: Workers = None,
 ) -> None:
@@ -163,7 +166,7 @@ def search(
         init=init, input=input, epochs=epochs, average=average, precision=precision, seed=seed
     )
     folder = PairsFolder(pairs)
-    learned, held = divide(folder, split, validation)
+    learned, held = (some[:limit] for some in divide(folder, split, validation))
     with _resumable():
         study = searching.search(
             folder,
@@ -205,7 +208,7 @@ def knn(
     split: Split = "train",
     tune: Annotated[str, typer.Option(help="Split whose pictures choose k and temperature.")] = "dev",
     report: Annotated[str, typer.Option(help="Split to report on.")] = "test",
-    limit: Annotated[int | None, typer.Option(min=2, help="At most so many pictures of each.")] = None,
+    limit: Limit = None,
     engine: EngineName = None,
     device: Device = "auto",
 ) -> None:
@@ -217,7 +220,7 @@ def knn(
     from img2prompt import cli
     from img2prompt.datasets.pairs import PairsFolder
     from img2prompt.training import members
-    from img2prompt.training.knn import build_bank
+    from img2prompt.knn import build_bank
     from img2prompt.training.pictures import mean_texts
 
     folder = PairsFolder(pairs)
@@ -256,7 +259,7 @@ def ensemble(
     output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="The JSON file of weights.")],
     tune: Annotated[str, typer.Option(help="Split to search the weights on.")] = "dev",
     report: Annotated[str, typer.Option(help="Split to report on.")] = "test",
-    limit: Annotated[int | None, typer.Option(min=2, help="At most so many pictures of each.")] = None,
+    limit: Limit = None,
     mirror: Annotated[
         bool, typer.Option("--mirror", help="Average regressors over picture and mirror image.")
     ] = False,

@@ -12,8 +12,9 @@ from img2prompt.cli import app
 from img2prompt.datasets.pairs import PairsFolder
 from img2prompt.ensemble import combine, load_weights
 from img2prompt.errors import ConfigError, DataError
-from img2prompt.training import knn, members
-from img2prompt.training.knn import PromptBank, build_bank
+from img2prompt import knn
+from img2prompt.training import members
+from img2prompt.knn import PromptBank, build_bank
 
 PROMPTS = [
     f"{many} {thing}" for thing in ("dog", "cat", "castle", "spaceship") for many in ("a", "two", "a red")

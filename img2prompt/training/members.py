@@ -17,8 +17,8 @@ from img2prompt.ensemble import DEFAULT, combine, halves, tune
 from img2prompt.errors import ConfigError, DataError, WeightsError
 from img2prompt.evaluate import BATCH, has_splits, look, open_picture
 from img2prompt.pipeline import Pipeline, load_pipeline
-from img2prompt.training.knn import CONFIG as BANK
-from img2prompt.training.knn import PromptBank
+from img2prompt.knn import CONFIG as BANK
+from img2prompt.knn import PromptBank
 
 PROMPT = ":prompt"  # after an engine's name: the embedding of the prompt it writes
 
