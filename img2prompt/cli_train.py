@@ -219,8 +219,8 @@ def knn(
     _check("faiss")
     from img2prompt import cli
     from img2prompt.datasets.pairs import PairsFolder
-    from img2prompt.training import members
     from img2prompt.knn import build_bank
+    from img2prompt.training import members
     from img2prompt.training.pictures import mean_texts
 
     folder = PairsFolder(pairs)
@@ -272,7 +272,7 @@ def ensemble(
     """
     from img2prompt import cli
     from img2prompt.datasets.pairs import PairsFolder
-    from img2prompt.ensemble import save_weights
+    from img2prompt.ensemble import Recipe, save_recipe
     from img2prompt.sentences import SentenceEncoder
     from img2prompt.training import members
     from img2prompt.training.pictures import mean_texts
@@ -286,10 +286,9 @@ def ensemble(
     vectors = {name: predictor(source) for name, source in sources.items()}
     truth = mean_texts([*tuned, *judged], SentenceEncoder())
     found = members.compare(vectors, truth, len(tuned))
-    save_weights(
+    save_recipe(
         output,
-        found.weights,
-        sources=sources,
+        Recipe(found.weights, sources),
         tuned_on=len(tuned),
         reported_on=len(judged),
         rows=[asdict(row) for row in found.rows],

@@ -16,11 +16,10 @@ from img2prompt.datasets.pairs import TEXT_COLUMNS, Pair, PairsFolder, find_colu
 from img2prompt.ensemble import DEFAULT, combine, halves, tune
 from img2prompt.errors import ConfigError, DataError, WeightsError
 from img2prompt.evaluate import BATCH, has_splits, look, open_picture
-from img2prompt.pipeline import Pipeline, load_pipeline
 from img2prompt.knn import CONFIG as BANK
 from img2prompt.knn import PromptBank
-
-PROMPT = ":prompt"  # after an engine's name: the embedding of the prompt it writes
+from img2prompt.members import ENGINES, PROMPT
+from img2prompt.pipeline import Pipeline, load_pipeline
 
 
 @dataclass(frozen=True)
@@ -193,7 +192,7 @@ class Predictor:
             When it has no regressor, or weights are missing or damaged.
         """
         engine, path = source.removesuffix(PROMPT), Path(source)
-        if engine in ("lite", "full"):
+        if engine in ENGINES:
             return self._prompts(engine) if source.endswith(PROMPT) else self._regressions(engine)
         if path.suffix == ".csv":
             return competition.read_submission(path).aligned(self._ids(), source)
