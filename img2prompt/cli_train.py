@@ -240,7 +240,7 @@ def knn(
     cli.write(
         f"{bank.config.prompts} prompts, k = {found.neighbours}, temperature {found.temperature:g}; {found.held_out:.4f} held out"
     )
-    cli.write(f"Written to {output}; a member for img2prompt train ensemble.")
+    cli.write(f"Written to {output}; a member for img2prompt train ensemble: --member {output}.")
 
 
 @commands.command()
@@ -292,6 +292,7 @@ def ensemble(
         tuned_on=len(tuned),
         reported_on=len(judged),
         rows=[asdict(row) for row in found.rows],
+        gain=asdict(found.gain),
     )
     if as_json:
         print(output.read_text(encoding="utf-8"), end="")
@@ -302,7 +303,12 @@ def ensemble(
     for row in found.rows:
         table.add_row(row.name, f"{row.cosine:.4f}", f"{row.low:.4f} … {row.high:.4f}")
     Console().print(table)
-    cli.write(f"Weights written to {output}.")
+    gain = found.gain
+    cli.write(
+        f"{gain.cosine:+.4f}  tuned weights against {gain.name} (95 % interval {gain.low:+.4f} … {gain.high:+.4f})",
+        "bold",
+    )
+    cli.write(f"Written to {output}; use it with --set ensemble={output} or IMG2PROMPT_ENSEMBLE={output}.")
 
 
 def _numbers(name: str, text: str, kind: Callable[[str], Number]) -> tuple[Number, ...]:

@@ -134,6 +134,9 @@ def test_weights_are_tuned_on_one_fold_and_reported_on_the_other():
     assert found.weights["good"] > found.weights["fair"] > found.weights["poor"]
     tuned, best = found.rows[-1], rows["good"]
     assert tuned.cosine - best.cosine > (best.high - best.low) / 2, "the ensemble beats its best member"
+    assert found.gain.name == "good" and found.gain.cosine == pytest.approx(tuned.cosine - best.cosine)
+    assert 0 < found.gain.low < found.gain.cosine < found.gain.high
+    assert found.gain.high - found.gain.low < best.high - best.low, "both are asked about the same pictures"
     assert all(row.low < row.cosine < row.high for row in found.rows)
     spoilt = {name: np.concatenate([-rows[:200], rows[200:]]) for name, rows in noisy.items()}
     assert members.compare(spoilt, truth, 200).weights != found.weights, "tuned on the first"
