@@ -288,7 +288,7 @@ def ensemble(
     found = members.compare(vectors, truth, len(tuned))
     save_recipe(
         output,
-        Recipe(found.weights, sources),
+        Recipe(found.weights, sources, mirror),
         tuned_on=len(tuned),
         reported_on=len(judged),
         rows=[asdict(row) for row in found.rows],

@@ -15,6 +15,8 @@ import numpy as np
 from img2prompt.errors import ConfigError, DataError
 
 DEFAULT = (0.45, 0.55)  # of the prompt's embedding and the regressor's
+ENGINES = ("lite", "full")  # as a member: the engine's regressor
+PROMPT = ":prompt"  # after an engine's name: the embedding of the prompt that it writes
 
 
 @dataclass(frozen=True)
@@ -103,6 +105,7 @@ class Recipe:
 
     weights: dict[str, float]  # by the members' names; ≥ 0, together 1
     sources: dict[str, str]  # likewise: what `train ensemble` was given, with paths as seen from here
+    mirror: bool = False  # regressors from folders answer for a picture and its mirror image
 
 
 def save_recipe(path: Path, recipe: Recipe, **notes: Any) -> None:
@@ -111,10 +114,12 @@ def save_recipe(path: Path, recipe: Recipe, **notes: Any) -> None:
     Paths are kept as seen from the file, so that it may move together with what it names.
     """
     sources = {
-        name: os.path.relpath(source, path.parent) if os.path.exists(source) else source
+        name: f"./{os.path.relpath(source, path.parent)}" if _exists(source) else source
         for name, source in recipe.sources.items()
     }
-    text = json.dumps({"weights": recipe.weights, "sources": sources, **notes}, indent=1)
+    text = json.dumps(
+        {"weights": recipe.weights, "sources": sources, "mirror": recipe.mirror, **notes}, indent=1
+    )
     path.write_text(text + "\n", encoding="utf-8")
 
 
@@ -131,6 +136,7 @@ def load_recipe(path: str | Path) -> Recipe:
         found = json.loads(path.read_text(encoding="utf-8"))
         weights = {str(name): float(weight) for name, weight in found["weights"].items()}
         named = {name: str(found.get("sources", {}).get(name, name)) for name in weights}
+        mirror = bool(found.get("mirror", False))
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ConfigError(
             f"{path} holds no ensemble's weights: {error}. Make it with img2prompt train ensemble."
@@ -139,9 +145,16 @@ def load_recipe(path: str | Path) -> Recipe:
         sum(weights.values()), 1, abs_tol=1e-3
     ):
         raise ConfigError(f"{path}: the weights are {weights}; they must be 0 or more and sum to 1.")
-    beside = {name: path.parent / source for name, source in named.items()}
-    sources = {name: str(beside[name]) if beside[name].exists() else named[name] for name in named}
-    return Recipe(weights, sources)
+    sources = {
+        name: str(path.parent / source) if _exists(source, path.parent) else source
+        for name, source in named.items()
+    }
+    return Recipe(weights, sources, mirror)
+
+
+def _exists(source: str, folder: Path = Path()) -> bool:
+    """Whether a member's source is a file or folder, as seen from a folder, and no engine."""
+    return source.removesuffix(PROMPT) not in ENGINES and (folder / source).exists()
 
 
 def _search(dots: np.ndarray, grams: np.ndarray) -> np.ndarray:

@@ -15,13 +15,10 @@ import numpy as np
 from PIL import Image
 
 from img2prompt.engines.base import Engine
-from img2prompt.ensemble import combine, load_recipe
+from img2prompt.ensemble import ENGINES, PROMPT, combine, load_recipe
 from img2prompt.errors import ConfigError
 from img2prompt.settings import NONE, Settings
 from img2prompt.weights import sha256
-
-ENGINES = ("lite", "full")  # as a source: the engine's regressor
-PROMPT = ":prompt"  # after an engine's name: the embedding of the prompt that it writes
 
 
 @dataclass(frozen=True)
@@ -60,14 +57,14 @@ def load_ensemble(file: str | Path, engine: Engine, settings: Settings) -> Ensem
         When a bank or a regressor is damaged.
     """
     recipe = load_recipe(file)
-    digest = hashlib.sha256(repr(sorted(recipe.weights.items())).encode())
+    digest = hashlib.sha256(repr((sorted(recipe.weights.items()), recipe.mirror)).encode())
     members, weights = [], []
     for name, weight in recipe.weights.items():
         if not weight:
             continue
         source = recipe.sources[name]
         try:
-            member, files = _load(source, engine, settings)
+            member, files = _load(source, engine, settings, recipe.mirror)
         except ConfigError as error:
             raise ConfigError(f"{file}, member {name!r}: {error}") from error
         members.append(member)
@@ -78,7 +75,7 @@ def load_ensemble(file: str | Path, engine: Engine, settings: Settings) -> Ensem
     return Ensemble(tuple(members), tuple(weights), digest.hexdigest())
 
 
-def _load(source: str, engine: Engine, settings: Settings) -> tuple[Member, list[Path]]:
+def _load(source: str, engine: Engine, settings: Settings, mirror: bool) -> tuple[Member, list[Path]]:
     """A member and the files that its answers depend on."""
     from img2prompt.engines.device import Place
     from img2prompt.engines.vit_regressor import CONFIG, WEIGHTS, VitRegressor
@@ -113,7 +110,7 @@ def _load(source: str, engine: Engine, settings: Settings) -> tuple[Member, list
         return (lambda look: bank.predict(engine.embed_images(look.features))), files
     if (folder / CONFIG).is_file():
         place = Place(engine.device, settings.low_vram)
-        net = VitRegressor(folder, place, settings.precision, settings.batch_size, settings.mirror)
+        net = VitRegressor(folder, place, settings.precision, settings.batch_size, mirror)
         files = [folder / CONFIG, folder / WEIGHTS]
         return (lambda look: net.regress([net.prepare(picture) for picture in look.pictures])), files
     raise ConfigError(

@@ -94,13 +94,13 @@ def test_one_picture_is_not_enough():
 
 def test_weights_in_a_file(tmp_path):
     file = tmp_path / "runs" / "ensemble.json"
-    (file.parent / "vit").mkdir(parents=True)
-    sources = {"prompt": "lite:prompt", "vit": str(file.parent / "vit")}
-    save_recipe(file, Recipe({"prompt": 0.45, "vit": 0.55}, sources), held_out=0.5)
+    (file.parent / "lite").mkdir(parents=True)  # a folder may have an engine's name
+    sources = {"words": "lite:prompt", "lite": "lite", "vit": str(file.parent / "lite")}
+    weights = {"words": 0.25, "lite": 0.25, "vit": 0.5}
+    save_recipe(file, Recipe(weights, sources, mirror=True), held_out=0.5)
     moved = file.parent.rename(tmp_path / "moved")
-    recipe = load_recipe(moved / "ensemble.json")
-    assert recipe.weights == {"prompt": 0.45, "vit": 0.55}
-    assert recipe.sources == {"prompt": "lite:prompt", "vit": str(moved / "vit")}
+    expected = Recipe(weights, {**sources, "vit": str(moved / "lite")}, mirror=True)
+    assert load_recipe(moved / "ensemble.json") == expected
 
 
 @pytest.mark.parametrize(

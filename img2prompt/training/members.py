@@ -13,12 +13,11 @@ from rich.progress import track
 
 from img2prompt import submission as competition
 from img2prompt.datasets.pairs import TEXT_COLUMNS, Pair, PairsFolder, find_column
-from img2prompt.ensemble import DEFAULT, combine, halves, tune
+from img2prompt.ensemble import DEFAULT, ENGINES, PROMPT, combine, halves, tune
 from img2prompt.errors import ConfigError, DataError, WeightsError
 from img2prompt.evaluate import BATCH, has_splits, look, open_picture
 from img2prompt.knn import CONFIG as BANK
 from img2prompt.knn import PromptBank
-from img2prompt.members import ENGINES, PROMPT
 from img2prompt.pipeline import Pipeline, load_pipeline
 
 
