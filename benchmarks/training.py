@@ -19,8 +19,8 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from batch import paint
-from lite import machine
+from batch import fill
+from lite import machine, samples
 from torch.utils.data import DataLoader
 
 from img2prompt.datasets.pairs import PairsFolder
@@ -40,7 +40,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as place:
         path = Path(place, "pairs")
         path.mkdir()
-        paint(path / "images", pictures)
+        fill(path / "images", pictures, samples())
         rows = [f"{i:06}.jpg,a temple and a flower in view {i}" for i in range(pictures)]
         (path / "prompts.csv").write_text("\n".join(["imgId,prompt", *rows]) + "\n")
         folder = PairsFolder(path)

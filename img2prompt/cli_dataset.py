@@ -168,6 +168,7 @@ def filter_(
     batch_size: Annotated[
         int, typer.Option(help="Rows compared at a time; changes memory and time, never the result.")
     ] = 4096,
+    device: Annotated[str, typer.Option(help="Where prompts are embedded: auto, cpu or cuda.")] = "auto",
     as_json: AsJson = False,
 ) -> None:
     """Remove near-duplicate prompts: of each group, the first stays.
@@ -180,6 +181,7 @@ def filter_(
     from img2prompt.batch.outputs import replacing, write_table
     from img2prompt.datasets.filter import check_options, find_twins
     from img2prompt.datasets.table import read_table, write_rows
+    from img2prompt.engines import find_device
     from img2prompt.sentences import SentenceEncoder
 
     check_options(threshold, batch_size, index)
@@ -189,7 +191,8 @@ def filter_(
     table = read_table(source)
     texts = [text for other in others for text in other.texts]
     with _progress() as progress:
-        found = find_twins(table.texts, SentenceEncoder(), threshold, texts, batch_size, index, progress)
+        encoder = SentenceEncoder(device=find_device(device))
+        found = find_twins(table.texts, encoder, threshold, texts, batch_size, index, progress)
     places = [(other, row) for other in [*others, table] for row in range(len(other.rows))]
     removed = [
         (number, *places[twin], similarity)

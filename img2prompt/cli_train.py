@@ -31,6 +31,7 @@ Workers = Annotated[
     int | None, typer.Option(min=0, help="Processes that read pictures; by default one a core, at most 8.")
 ]
 EngineName = Annotated[str | None, typer.Option("--engine", help=f"One of {', '.join(ENGINES)}.")]
+Limit = Annotated[int | None, typer.Option(min=2, help="At most so many pictures of each split.")]
 Precision = Annotated[str, typer.Option(help="auto (bf16 on a GPU, fp32 on a CPU), fp32, fp16 or bf16.")]
 
 
@@ -67,6 +68,7 @@ def regressor(
     seed: Annotated[int, typer.Option()] = 0,
     split: Split = "train",
     validation: Validation = "dev",
+    limit: Limit = None,
     passes: Annotated[
         int, typer.Option(min=1, help="Pieces that a batch is cut into where memory is short.")
     ] = 1,
@@ -104,7 +106,7 @@ def regressor(
         seed=seed,
     )
     folder = PairsFolder(pairs)
-    learned, held = divide(folder, split, validation)
+    learned, held = (some[:limit] for some in divide(folder, split, validation))
     with _resumable():
         run = training.train(
             folder, learned, held, output, config, device=device, workers=workers, passes=passes
@@ -141,6 +143,7 @@ def search(
     pruning: Annotated[bool, typer.Option(help="Give up runs that fall behind.")] = True,
     split: Split = "train",
     validation: Validation = "dev",
+    limit: Limit = None,
     device: Device = "auto",
     workers: Workers = None,
 ) -> None:
@@ -163,7 +166,7 @@ def search(
         init=init, input=input, epochs=epochs, average=average, precision=precision, seed=seed
     )
     folder = PairsFolder(pairs)
-    learned, held = divide(folder, split, validation)
+    learned, held = (some[:limit] for some in divide(folder, split, validation))
     with _resumable():
         study = searching.search(
             folder,
@@ -205,7 +208,7 @@ def knn(
     split: Split = "train",
     tune: Annotated[str, typer.Option(help="Split whose pictures choose k and temperature.")] = "dev",
     report: Annotated[str, typer.Option(help="Split to report on.")] = "test",
-    limit: Annotated[int | None, typer.Option(min=2, help="At most so many pictures of each.")] = None,
+    limit: Limit = None,
     engine: EngineName = None,
     device: Device = "auto",
 ) -> None:
@@ -216,8 +219,8 @@ def knn(
     _check("faiss")
     from img2prompt import cli
     from img2prompt.datasets.pairs import PairsFolder
+    from img2prompt.knn import build_bank
     from img2prompt.training import members
-    from img2prompt.training.knn import build_bank
     from img2prompt.training.pictures import mean_texts
 
     folder = PairsFolder(pairs)
@@ -237,7 +240,7 @@ def knn(
     cli.write(
         f"{bank.config.prompts} prompts, k = {found.neighbours}, temperature {found.temperature:g}; {found.held_out:.4f} held out"
     )
-    cli.write(f"Written to {output}; a member for img2prompt train ensemble.")
+    cli.write(f"Written to {output}; a member for img2prompt train ensemble: --member {output}.")
 
 
 @commands.command()
@@ -256,7 +259,7 @@ def ensemble(
     output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="The JSON file of weights.")],
     tune: Annotated[str, typer.Option(help="Split to search the weights on.")] = "dev",
     report: Annotated[str, typer.Option(help="Split to report on.")] = "test",
-    limit: Annotated[int | None, typer.Option(min=2, help="At most so many pictures of each.")] = None,
+    limit: Limit = None,
     mirror: Annotated[
         bool, typer.Option("--mirror", help="Average regressors over picture and mirror image.")
     ] = False,
@@ -269,7 +272,7 @@ def ensemble(
     """
     from img2prompt import cli
     from img2prompt.datasets.pairs import PairsFolder
-    from img2prompt.ensemble import save_weights
+    from img2prompt.ensemble import Recipe, save_recipe
     from img2prompt.sentences import SentenceEncoder
     from img2prompt.training import members
     from img2prompt.training.pictures import mean_texts
@@ -283,13 +286,13 @@ def ensemble(
     vectors = {name: predictor(source) for name, source in sources.items()}
     truth = mean_texts([*tuned, *judged], SentenceEncoder())
     found = members.compare(vectors, truth, len(tuned))
-    save_weights(
+    save_recipe(
         output,
-        found.weights,
-        sources=sources,
+        Recipe(found.weights, sources, mirror),
         tuned_on=len(tuned),
         reported_on=len(judged),
         rows=[asdict(row) for row in found.rows],
+        gain=asdict(found.gain),
     )
     if as_json:
         print(output.read_text(encoding="utf-8"), end="")
@@ -300,7 +303,12 @@ def ensemble(
     for row in found.rows:
         table.add_row(row.name, f"{row.cosine:.4f}", f"{row.low:.4f} … {row.high:.4f}")
     Console().print(table)
-    cli.write(f"Weights written to {output}.")
+    gain = found.gain
+    cli.write(
+        f"{gain.cosine:+.4f}  tuned weights against {gain.name} (95 % interval {gain.low:+.4f} … {gain.high:+.4f})",
+        "bold",
+    )
+    cli.write(f"Written to {output}; use it with --set ensemble={output} or IMG2PROMPT_ENSEMBLE={output}.")
 
 
 def _numbers(name: str, text: str, kind: Callable[[str], Number]) -> tuple[Number, ...]:

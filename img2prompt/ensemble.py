@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,8 @@ import numpy as np
 from img2prompt.errors import ConfigError, DataError
 
 DEFAULT = (0.45, 0.55)  # of the prompt's embedding and the regressor's
+ENGINES = ("lite", "full")  # as a member: the engine's regressor
+PROMPT = ":prompt"  # after an engine's name: the embedding of the prompt that it writes
 
 
 @dataclass(frozen=True)
@@ -96,23 +99,44 @@ def halves(count: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     return order[0::2], order[1::2]
 
 
-def save_weights(path: Path, weights: Mapping[str, float], **notes: Any) -> None:
-    """Write the members' names and weights as JSON, with notes on where they come from."""
-    text = json.dumps({"weights": dict(weights), **notes}, indent=1)
+@dataclass(frozen=True)
+class Recipe:
+    """Whom an ensemble asks, and what each answer weighs."""
+
+    weights: dict[str, float]  # by the members' names; ≥ 0, together 1
+    sources: dict[str, str]  # likewise: what `train ensemble` was given, with paths as seen from here
+    mirror: bool = False  # regressors from folders answer for a picture and its mirror image
+
+
+def save_recipe(path: Path, recipe: Recipe, **notes: Any) -> None:
+    """Write the members as JSON, with notes on where their weights come from.
+
+    Paths are kept as seen from the file, so that it may move together with what it names.
+    """
+    sources = {
+        name: f"./{os.path.relpath(source, path.parent)}" if _exists(source) else source
+        for name, source in recipe.sources.items()
+    }
+    text = json.dumps(
+        {"weights": recipe.weights, "sources": sources, "mirror": recipe.mirror, **notes}, indent=1
+    )
     path.write_text(text + "\n", encoding="utf-8")
 
 
-def load_weights(path: str | Path) -> dict[str, float]:
-    """The members' names and weights from a file that `save_weights` wrote.
+def load_recipe(path: str | Path) -> Recipe:
+    """What `save_recipe` wrote; a member without a source is its own.
 
     Raises
     ------
     ConfigError
         When there is no such file, or its weights are not numbers ≥ 0 that sum to 1.
     """
+    path = Path(path)
     try:
-        found = json.loads(Path(path).read_text(encoding="utf-8"))["weights"]
-        weights = {str(name): float(weight) for name, weight in found.items()}
+        found = json.loads(path.read_text(encoding="utf-8"))
+        weights = {str(name): float(weight) for name, weight in found["weights"].items()}
+        named = {name: str(found.get("sources", {}).get(name, name)) for name in weights}
+        mirror = bool(found.get("mirror", False))
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ConfigError(
             f"{path} holds no ensemble's weights: {error}. Make it with img2prompt train ensemble."
@@ -121,7 +145,16 @@ def load_weights(path: str | Path) -> dict[str, float]:
         sum(weights.values()), 1, abs_tol=1e-3
     ):
         raise ConfigError(f"{path}: the weights are {weights}; they must be 0 or more and sum to 1.")
-    return weights
+    sources = {
+        name: str(path.parent / source) if _exists(source, path.parent) else source
+        for name, source in named.items()
+    }
+    return Recipe(weights, sources, mirror)
+
+
+def _exists(source: str, folder: Path = Path()) -> bool:
+    """Whether a member's source is a file or folder, as seen from a folder, and no engine."""
+    return source.removesuffix(PROMPT) not in ENGINES and (folder / source).exists()
 
 
 def _search(dots: np.ndarray, grams: np.ndarray) -> np.ndarray:

@@ -19,6 +19,7 @@ from img2prompt.engines.base import Engine
 from img2prompt.errors import ConfigError
 from img2prompt.images import Limits, open_image
 from img2prompt.labels import LabelTable, Match
+from img2prompt.members import Ensemble, Look, load_ensemble
 from img2prompt.sentences import SentenceEncoder
 from img2prompt.settings import Settings
 
@@ -46,12 +47,18 @@ class Pipeline:
     """
 
     def __init__(
-        self, engine: Engine, sentences: SentenceEncoder, tables: list[LabelTable], settings: Settings
+        self,
+        engine: Engine,
+        sentences: SentenceEncoder,
+        tables: list[LabelTable],
+        settings: Settings,
+        members: Ensemble | None = None,
     ):
         self.engine = engine
         self.sentences = sentences
         self.tables = tables
         self.settings = settings
+        self.members = members  # in place of prompt and regressor at the settings' ratio
         self._turn = threading.Lock()
 
     def open(self, source: Source) -> Image.Image:
@@ -106,12 +113,7 @@ class Pipeline:
         # The embedding is of the words that could have made the picture: never of a negative prompt.
         positive = self._write("seed", captions, matches, looks) if style == "negative" else texts
         written = self.sentences.encode(positive)
-        regressed = self.engine.regress(features)
-        ratio = self.settings.ratio if any(texts) else 0.0  # without captioner and labels there are no words
-        if regressed is None:
-            embeddings = written
-        else:
-            embeddings = ensemble.combine([written, regressed], [ratio, 1.0 - ratio])
+        embeddings = self._mix(Look(pictures, features, written), worded=any(texts))
         clock.lap("embedding")
         share = 1.0 / len(pictures)
         timings = {step: seconds * share for step, seconds in clock.laps.items()}
@@ -127,6 +129,16 @@ class Pipeline:
             )
             for i in range(len(pictures))
         ]
+
+    def _mix(self, look: Look, worded: bool) -> np.ndarray:
+        """The pictures' embeddings (N, 384); `worded` is False where there are no prompts."""
+        if self.members:
+            return self.members(look)
+        regressed = self.engine.regress(look.features)
+        if regressed is None:
+            return look.written
+        ratio = self.settings.ratio if worded else 0.0
+        return ensemble.combine([look.written, regressed], [ratio, 1.0 - ratio])
 
     def _write(
         self,
@@ -183,11 +195,12 @@ def load_pipeline(settings: Settings | None = None, **overrides: Any) -> Pipelin
     WeightsError
         When the chosen engine's weights are missing or damaged.
     DataError
-        When one of the user's label tables cannot be used.
+        When one of the user's label tables, or a bank of the ensemble, cannot be used.
     """
     settings = settings or Settings.load(**overrides)
     own = labels.read_own_labels(settings.labels)
     sentences = SentenceEncoder()
     engine = load_engine(settings, sentences)
     tables = labels.load_tables(engine, own, settings.label_cache)
-    return Pipeline(engine, sentences, tables, settings)
+    members = load_ensemble(settings.ensemble, engine, settings) if settings.ensemble else None
+    return Pipeline(engine, sentences, tables, settings, members)

@@ -40,6 +40,7 @@ class Settings:
     style: str = "seed"  # form of the prompt: seed, classic, fast, best, negative
     device: str = "auto"  # auto, cpu, cuda, cuda:1, mps
     ratio: float = 0.45  # share of the prompt's embedding in the ensemble; the regressor has the rest
+    ensemble: str = ""  # a file that `train ensemble` wrote, whose members then count in place of ratio
     beams: int = 0  # width of the caption search, 1–10; 0: 4 for lite, the model's own for full
     labels: tuple[str, ...] = ()  # text files, tables of your own; in a variable with : between (Windows ;)
     label_cache: str = ""  # clip-interrogator's cache_path, whose label vectors are then used

@@ -188,16 +188,21 @@ def score(submission: Embeddings, truth: Embeddings, seed: int = 0) -> Score:
             f"No picture is in both files: one has {_some(submission.ids)}, the other {_some(truth.ids)}."
         )
     found = cosines(submission.aligned(ids), truth.aligned(ids))
-    random = np.random.default_rng(seed)
-    means = [found[random.integers(len(found), size=len(found))].mean() for _ in range(RESAMPLES)]
-    low, high = np.percentile(means, [2.5, 97.5])
     return Score(
         ids,
         found,
-        (float(low), float(high)),
+        interval(found, seed),
         missing=[stem for stem in truth.ids if stem not in answered],
         extra=[stem for stem in submission.ids if stem not in asked],
     )
+
+
+def interval(values: np.ndarray, seed: int = 0) -> tuple[float, float]:
+    """The 95 % interval of the mean of N values, by bootstrap (Efron, 1979)."""
+    random = np.random.default_rng(seed)
+    means = [values[random.integers(len(values), size=len(values))].mean() for _ in range(RESAMPLES)]
+    low, high = np.percentile(means, [2.5, 97.5])
+    return float(low), float(high)
 
 
 def cosines(a: np.ndarray, b: np.ndarray) -> np.ndarray:

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from img2prompt.ensemble import combine, load_weights, save_weights, tune
+from img2prompt.ensemble import Recipe, combine, load_recipe, save_recipe, tune
 from img2prompt.errors import ConfigError, DataError
 from img2prompt.submission import cosines
 
@@ -93,9 +93,14 @@ def test_one_picture_is_not_enough():
 
 
 def test_weights_in_a_file(tmp_path):
-    file = tmp_path / "ensemble.json"
-    save_weights(file, {"prompt": 0.45, "vit": 0.55}, held_out=0.5)
-    assert load_weights(file) == {"prompt": 0.45, "vit": 0.55}
+    file = tmp_path / "runs" / "ensemble.json"
+    (file.parent / "lite").mkdir(parents=True)  # a folder may have an engine's name
+    sources = {"words": "lite:prompt", "lite": "lite", "vit": str(file.parent / "lite")}
+    weights = {"words": 0.25, "lite": 0.25, "vit": 0.5}
+    save_recipe(file, Recipe(weights, sources, mirror=True), held_out=0.5)
+    moved = file.parent.rename(tmp_path / "moved")
+    expected = Recipe(weights, {**sources, "vit": str(moved / "lite")}, mirror=True)
+    assert load_recipe(moved / "ensemble.json") == expected
 
 
 @pytest.mark.parametrize(
@@ -106,4 +111,4 @@ def test_weights_in_a_file(tmp_path):
 def test_damaged_weights(tmp_path, text):
     (tmp_path / "ensemble.json").write_text(text)
     with pytest.raises(ConfigError, match="ensemble.json"):
-        load_weights(tmp_path / "ensemble.json")
+        load_recipe(tmp_path / "ensemble.json")

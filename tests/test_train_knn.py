@@ -8,12 +8,13 @@ from PIL import Image
 from train_pairs import paint
 from typer.testing import CliRunner
 
+from img2prompt import knn
 from img2prompt.cli import app
 from img2prompt.datasets.pairs import PairsFolder
-from img2prompt.ensemble import combine, load_weights
+from img2prompt.ensemble import combine, load_recipe
 from img2prompt.errors import ConfigError, DataError
-from img2prompt.training import knn, members
-from img2prompt.training.knn import PromptBank, build_bank
+from img2prompt.knn import PromptBank, build_bank
+from img2prompt.training import members
 
 PROMPTS = [
     f"{many} {thing}" for thing in ("dog", "cat", "castle", "spaceship") for many in ("a", "two", "a red")
@@ -133,6 +134,9 @@ def test_weights_are_tuned_on_one_fold_and_reported_on_the_other():
     assert found.weights["good"] > found.weights["fair"] > found.weights["poor"]
     tuned, best = found.rows[-1], rows["good"]
     assert tuned.cosine - best.cosine > (best.high - best.low) / 2, "the ensemble beats its best member"
+    assert found.gain.name == "good" and found.gain.cosine == pytest.approx(tuned.cosine - best.cosine)
+    assert 0 < found.gain.low < found.gain.cosine < found.gain.high
+    assert found.gain.high - found.gain.low < best.high - best.low, "both are asked about the same pictures"
     assert all(row.low < row.cosine < row.high for row in found.rows)
     spoilt = {name: np.concatenate([-rows[:200], rows[200:]]) for name, rows in noisy.items()}
     assert members.compare(spoilt, truth, 200).weights != found.weights, "tuned on the first"
@@ -179,7 +183,11 @@ def test_knn_and_ensemble_by_command(tmp_path, pipeline):
     result = runner.invoke(app, [*arguments, *(part for source in sources for part in ("-m", source))])
     assert result.exit_code == 0, result.output
     report = json.loads(result.stdout)
-    assert set(load_weights(tmp_path / "ensemble.json")) == {"lite", "knn", "file"} == set(report["weights"])
+    assert (
+        set(load_recipe(tmp_path / "ensemble.json").weights)
+        == {"lite", "knn", "file"}
+        == set(report["weights"])
+    )
     alone = {row["name"]: row["cosine"] for row in report["rows"]}
     assert alone["lite"] == pytest.approx(alone["file"], abs=1e-5)
     assert (report["tuned_on"], report["reported_on"]) == (8, 8)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -129,6 +130,14 @@ def test_a_finished_run_is_left_as_it_is(undisturbed, folder, cache, sentences):
     told = []
     assert run(folder, out, QUICK, cache, sentences, after_epoch=told.append).epochs == found.epochs == told
     assert (out / "model.safetensors").stat().st_mtime_ns == before
+
+
+def test_a_damaged_checkpoint_is_named(undisturbed, folder, tmp_path, cache, sentences):
+    shutil.copytree(undisturbed[0], tmp_path / "run")
+    file = tmp_path / "run" / "resume" / "last.safetensors"
+    file.write_bytes(file.read_bytes()[:5000])
+    with pytest.raises(DataError, match="last.safetensors is damaged"):
+        run(folder, tmp_path / "run", QUICK, cache, sentences)
 
 
 def test_another_run_is_not_mixed_up_with_this_one(undisturbed, folder, cache, sentences):

@@ -29,7 +29,10 @@ if TYPE_CHECKING:
 MOST_WORKERS = 8
 ON_CPU, ON_GPU = 16, 64  # pictures a group
 # Settings that change no words, or whose effect is named apart.
-ELSEWHERE = ("engine", "device", "max_megabytes", "max_megapixels", "labels", "label_cache", "low_vram")
+ELSEWHERE = (
+    *("engine", "device", "ensemble", "max_megabytes", "max_megapixels"),
+    *("labels", "label_cache", "low_vram"),
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -145,11 +148,12 @@ def _upright_size(data: bytes) -> tuple[int, int]:
 
 
 def fingerprint(pipeline: Pipeline) -> str:
-    """Names everything but the picture that results depend on: version, weights, labels and settings."""
+    """Names everything but the picture that results depend on: version, weights, ensemble, labels, settings."""
     engine = pipeline.engine
     tables = {table.name: digest(table.labels) for table in pipeline.tables}
     values = {name: value for name, value in asdict(pipeline.settings).items() if name not in ELSEWHERE}
-    text = json.dumps([__version__, engine.name, engine.weights_id, tables, values], sort_keys=True)
+    members = pipeline.members.digest if pipeline.members else ""
+    text = json.dumps([__version__, engine.name, engine.weights_id, members, tables, values], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 

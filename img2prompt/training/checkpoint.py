@@ -6,9 +6,11 @@ import os
 from pathlib import Path
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import nn
+
+from img2prompt.errors import DataError
 
 FILE = "last.safetensors"
 
@@ -24,12 +26,25 @@ def save(folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer, step:
 
 
 def load(folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer | None = None) -> int:
-    """Restore a checkpoint in place and return its step; 0 where there is none."""
+    """Restore a checkpoint in place and return its step; 0 where there is none.
+
+    Raises
+    ------
+    DataError
+        When it is damaged.
+    """
     if not (folder / FILE).exists():
         return 0
+    try:
+        return _load(folder / FILE, model, optimizer)
+    except (OSError, SafetensorError, ValueError, KeyError, RuntimeError) as error:
+        raise DataError(f"{folder / FILE} is damaged: {error}. Delete {folder} to start again.") from error
+
+
+def _load(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer | None) -> int:
     weights: dict[str, torch.Tensor] = {}
     states: dict[int, dict[str, torch.Tensor]] = {}
-    with safe_open(folder / FILE, "pt") as file:
+    with safe_open(path, "pt") as file:
         step = int(file.metadata()["step"])
         for key in file.keys():  # noqa: SIM118 - not a dict
             kind, name = key.split(".", 1)

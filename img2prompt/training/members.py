@@ -13,14 +13,12 @@ from rich.progress import track
 
 from img2prompt import submission as competition
 from img2prompt.datasets.pairs import TEXT_COLUMNS, Pair, PairsFolder, find_column
-from img2prompt.ensemble import DEFAULT, combine, halves, tune
+from img2prompt.ensemble import DEFAULT, ENGINES, PROMPT, combine, halves, tune
 from img2prompt.errors import ConfigError, DataError, WeightsError
 from img2prompt.evaluate import BATCH, has_splits, look, open_picture
+from img2prompt.knn import CONFIG as BANK
+from img2prompt.knn import PromptBank
 from img2prompt.pipeline import Pipeline, load_pipeline
-from img2prompt.training.knn import CONFIG as BANK
-from img2prompt.training.knn import PromptBank
-
-PROMPT = ":prompt"  # after an engine's name: the embedding of the prompt it writes
 
 
 @dataclass(frozen=True)
@@ -39,6 +37,7 @@ class Comparison:
 
     weights: dict[str, float]  # tuned
     rows: list[Row]
+    gain: Row  # mean over the pictures of the tuned mix's cosine less that of the best member, which it names
 
 
 def named(members: Sequence[str]) -> dict[str, str]:
@@ -138,7 +137,8 @@ def compare(members: Mapping[str, np.ndarray], truth: np.ndarray, tuned: int) ->
 
     Returns
     -------
-    Rows for each member, equal weights, two members' default weights, and the tuned ones.
+    Rows for each member, equal weights, two members' default weights, and the tuned ones; and what
+    tuning gains on the member that is best on the pictures reported on.
     """
     vectors = list(members.values())
     found = tune([member[:tuned] for member in vectors], truth[:tuned])
@@ -148,10 +148,15 @@ def compare(members: Mapping[str, np.ndarray], truth: np.ndarray, tuned: int) ->
     mixes["tuned weights"] = found.weights
     judged = [member[tuned:] for member in vectors]
     rows = [score(name, member, truth[tuned:]) for name, member in zip(members, judged, strict=True)]
+    best = max(rows, key=lambda row: row.cosine)
+    gains = competition.cosines(combine(judged, found.weights), truth[tuned:]) - competition.cosines(
+        members[best.name][tuned:], truth[tuned:]
+    )
+    gain = Row(best.name, float(gains.mean()), *competition.interval(gains))
     for name, weights in mixes.items():
         shown = " ".join(f"{weight:.2f}" for weight in weights)
         rows.append(score(f"{name} ({shown})", combine(judged, weights), truth[tuned:]))
-    return Comparison(dict(zip(members, found.weights, strict=True)), rows)
+    return Comparison(dict(zip(members, found.weights, strict=True)), rows, gain)
 
 
 class Predictor:
@@ -193,7 +198,7 @@ class Predictor:
             When it has no regressor, or weights are missing or damaged.
         """
         engine, path = source.removesuffix(PROMPT), Path(source)
-        if engine in ("lite", "full"):
+        if engine in ENGINES:
             return self._prompts(engine) if source.endswith(PROMPT) else self._regressions(engine)
         if path.suffix == ".csv":
             return competition.read_submission(path).aligned(self._ids(), source)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -91,7 +92,8 @@ def mean_texts(pairs: Sequence[Pair], sentences: SentenceEncoder) -> np.ndarray:
     """(N, 384) float32 unit means of the pairs' texts in MiniLM space."""
     texts = [text for pair in pairs for text in pair.texts]
     own = np.repeat(np.arange(len(pairs)), [len(pair.texts) for pair in pairs])
-    return unit_means(sentences.encode(texts, progress=len(texts) > 2000), own)
+    progress = len(texts) > 2000 and sys.stderr.isatty()
+    return unit_means(sentences.encode(texts, progress=progress), own)
 
 
 def targets(

@@ -413,7 +413,8 @@ def build(config: TrainingConfig) -> tuple[RegressorConfig, nn.Module]:
         raise ConfigError(
             f"{config.model} answers with {tuple(answer.shape)}, not with a vector; choose another."
         )
-    return shape, net
+    # On CPUs convolutions learn almost twice as fast with channels last.
+    return shape, net.to(memory_format=torch.channels_last)
 
 
 def regression_loss(predicted: Tensor, texts: Tensor, own: Tensor, contrast: float = 0.0) -> Tensor:

@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 STUDY = "regressor"
 DATABASE = "search.db"
 MODES = ("grid", "tpe")
-PLOTS = ("optimization_history", "intermediate_values", "parallel_coordinate", "slice")
+PLOTS = ("optimization_history", "intermediate_values")
+PLOTS_OF_PARAMETERS = ("parallel_coordinate", "slice")
 
 
 @dataclass(frozen=True)
@@ -177,14 +178,21 @@ def save_plots(study: Study, folder: Path) -> list[Path]:
     import optuna.visualization.matplotlib as draw
     from matplotlib import pyplot
 
-    if len(_trials(study, "COMPLETE")) < 2:
+    done = _trials(study, "COMPLETE")
+    if len(done) < 2:
         return []
+    searched = [name for name in done[0].params if len({trial.params[name] for trial in done}) > 1]
+    options: dict[str, dict[str, Any]] = {name: {} for name in PLOTS}
+    if searched:
+        options |= {name: {"params": searched} for name in PLOTS_OF_PARAMETERS}
     files = []
-    for name in PLOTS:
+    for name, chosen in options.items():
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            axes = getattr(draw, f"plot_{name}")(study)
+            axes = getattr(draw, f"plot_{name}")(study, **chosen)
         figure = axes.flat[0].figure if hasattr(axes, "flat") else axes.figure
+        for part in figure.axes:
+            part.minorticks_off()  # rates within one decade would label each, one over the other
         file = folder / f"{name}.png"
         figure.savefig(file, dpi=150, bbox_inches="tight")
         pyplot.close(figure)
