@@ -429,7 +429,11 @@ def begin(page: AppTest, label: str = "Start Captioning", count: int = 5) -> bat
 
 
 def captions(page: AppTest) -> list[str]:
-    return [area.value for area in page.text_area]
+    return [json.loads(element.proto.json)["text"] for element in editors(page)]
+
+
+def editors(page: AppTest) -> list:
+    return [part for part in page.get("bidi_component") if "answers" in json.loads(part.proto.json)]
 
 
 def choose(page: AppTest, key: str, value: str) -> AppTest:
@@ -455,10 +459,10 @@ def test_from_uploads_to_edited_captions(server):
     assert captions(page) == [line.caption for line in lines if not line.error]
     assert lines[3].error.split("(")[0][:30] in page.error[0].value
 
-    page.text_area[1].set_value("my own words").run()
-    assert run.lines()[1].caption == "my own words" == page.text_area[1].value
-    page.text_area[1].set_value("").run()
-    assert captions(page)[1] == lines[1].caption == run.lines()[1].caption
+    run.edit(lines[1].name, "my own words")
+    assert captions(page.run())[1] == "my own words"
+    run.edit(lines[1].name, "")
+    assert captions(page.run())[1] == lines[1].caption
 
     assert not captions(choose(page, "batch-shown", "failed")) and page.error
     assert len(captions(choose(page, "batch-shown", "described"))) == 4 and not page.error

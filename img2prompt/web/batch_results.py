@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from functools import partial
 
 import streamlit as st
@@ -11,7 +12,7 @@ from img2prompt.batch import Item, Line
 from img2prompt.errors import ImageError, Img2PromptError
 from img2prompt.images import Limits, open_image
 from img2prompt.settings import Settings
-from img2prompt.web import batch_sources, model
+from img2prompt.web import batch_sources, components, model
 from img2prompt.web.batch_run import Progress, Run
 from img2prompt.web.frame import as_it_is, show_error
 from img2prompt.web.photos import as_jpeg
@@ -30,6 +31,8 @@ FORMATS = {  # file name and type
     "submission": ("submission.csv", "text/csv"),
     "errors": ("errors.csv", "text/csv"),
 }
+
+_EDIT = components.register("edit")
 
 
 def show(run: Run) -> None:
@@ -190,19 +193,16 @@ def _line(run: Run, line: Line) -> None:
 
 def _caption(run: Run, line: Line) -> None:
     key = f"caption-{_key(run, line)}"
+    answers = st.session_state.setdefault("batch-answers", Counter())
 
     def keep() -> None:
-        kept = run.edit(line.name, st.session_state[key])
-        if kept != st.session_state[key]:
-            st.session_state[key] = kept
+        run.edit(line.name, st.session_state[key].text)
+        answers[key] += 1
 
-    st.text_area(
-        t("batch.caption", name=line.name),
-        line.caption,
-        height="content",
+    _EDIT(
         key=key,
-        on_change=keep,
-        label_visibility="collapsed",
+        data={"text": line.caption, "name": t("batch.caption", name=line.name), "answers": answers[key]},
+        on_text_change=keep,
     )
 
 

@@ -1,6 +1,6 @@
 const PAUSE = 400; // milliseconds without a key before Python hears of an edit
 
-export default function ({ data, parentElement, setStateValue, setTriggerValue }) {
+export default function ({ data, parentElement, setTriggerValue }) {
     const find = (selector) => parentElement.querySelector(selector);
     const { strings, limits } = data;
     const area = find("textarea"), star = find(".star"), show = find(".show");
@@ -30,7 +30,7 @@ export default function ({ data, parentElement, setStateValue, setTriggerValue }
         clearTimeout(area.timer);
         if (area.value === area.sent) return;
         area.sent = area.value;
-        setStateValue("text", area.value);
+        setTriggerValue("text", area.value); // a state would be lost to someone who leaves the page while it is busy
     };
     area.oninput = () => {
         count();
