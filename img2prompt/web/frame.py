@@ -52,10 +52,15 @@ _STYLE = """<style>
     :is(.st-key-history-grid, .st-key-history-alike) {
         display: grid; grid-template-columns: repeat(auto-fill, minmax(9.5rem, 1fr)); gap: 1.25rem 1rem;
     }
+    :is(.st-key-history-variants, .st-key-history-folded) {
+        display: grid; grid-template-columns: repeat(auto-fill, minmax(min(22rem, 100%), 1fr)); gap: 1rem;
+    }
     :is(.st-key-history-grid, .st-key-history-alike) > * { min-width: 0; }
     [class*="st-key-history-"] img { aspect-ratio: 1; object-fit: cover; border-radius: 0.75rem; }
     [class*="st-key-history-"] [data-testid="stElementToolbar"] { display: none; }
-    [class*="st-key-open-"] button { justify-content: start; text-align: start; }
+    [class*="st-key-open-"] button {
+        justify-content: start; align-items: start; text-align: start; padding: 0; min-height: 2.75rem;
+    }
     [class*="st-key-open-"] button p {
         display: -webkit-box; -webkit-box-orient: vertical; -webkit-line-clamp: 2; overflow: hidden;
     }

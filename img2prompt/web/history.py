@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 from sqlalchemy import URL, Engine
+from streamlit.connections import SQLConnection
 
 from img2prompt.captions import Choices
 from img2prompt.errors import HistoryError
@@ -40,10 +41,10 @@ def _history(url: str, owner: str) -> History:
     return History(open_database(url, _connect), owner)
 
 
-def _connect(url: URL, **options: object) -> Engine:
+def _connect(url: URL, **options: Any) -> Engine:
     """An engine of Streamlit's, which visitors share."""
     address = url.render_as_string(hide_password=False)
-    return st.connection("history", type="sql", url=address, **options).engine
+    return st.connection("history", type=SQLConnection, url=address, **options).engine
 
 
 def keep(photos: Sequence[Photo], choices: Choices, variants: Sequence[Written]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta, timezone
+from functools import partial
 from io import BytesIO
 from typing import IO, Any
 
@@ -24,7 +25,7 @@ from img2prompt.web.translate import language, t
 PAGE = 24  # posts shown at a time
 ALIKE = 6
 PERIODS = {"all": None, "week": 7, "month": 30, "year": 365}  # days
-FIRST_VARIANTS = 5  # those that nothing was done with; more of them fold away
+FIRST_VARIANTS = 5  # the latest that nothing was done with; earlier ones fold away
 
 
 def show(history: History) -> None:
@@ -67,10 +68,10 @@ def _show_all(history: History) -> None:
         _grid(found, "grid")
     with st.container(horizontal=True, horizontal_alignment="center"):
         if before:
-            st.button(t("history.newer"), icon=":material/arrow_back:", on_click=before.pop)
+            st.button(t("history.newer"), icon=":material/arrow_back:", on_click=_turn, args=(None,))
         if found and len(before) * PAGE + len(found) < count:
             older = t("history.older")
-            st.button(older, icon=":material/arrow_forward:", on_click=before.append, args=(found[-1].id,))
+            st.button(older, icon=":material/arrow_forward:", on_click=_turn, args=(found[-1].id,))
     _manage(history)
 
 
@@ -94,15 +95,15 @@ def _ask() -> dict[str, Any]:
             key="history-period",
             persist_state="session",
         )
-        chosen = st.pills(
-            t("tone"),
-            tones(),
-            selection_mode="multi",
-            format_func=lambda name: t(f"tone.{name}"),
-            key="history-tones",
-            persist_state="session",
-        )
         starred = st.toggle(t("history.starred"), key="history-starred", persist_state="session")
+    chosen = st.pills(
+        t("tone"),
+        tones(),
+        selection_mode="multi",
+        format_func=lambda name: t(f"tone.{name}"),
+        key="history-tones",
+        persist_state="session",
+    )
     days = PERIODS[period]
     # Whole days, so that going on to the next page asks for the same.
     today = datetime.now(timezone.utc).replace(hour=0, minute=0, second=0, microsecond=0)
@@ -118,6 +119,15 @@ def _pages(wanted: dict[str, Any]) -> list[int]:
     return st.session_state["history-before"]
 
 
+def _turn(last: int | None) -> None:
+    """To the page after this one, which ends with the post `last`; without one, to the page before."""
+    before = st.session_state["history-before"]
+    if last is None:
+        before.pop()
+    else:
+        before.append(last)
+
+
 def _grid(found: Sequence[Post], name: str) -> None:
     with st.container(key=f"history-{name}"):
         for post in found:
@@ -131,7 +141,7 @@ def _grid(found: Sequence[Post], name: str) -> None:
                     on_click=_open,
                     args=(post.id,),
                 )
-                star = " · :material/star:" if post.starred else ""
+                star = " · ★" if post.starred else ""
                 st.caption(f"{_date(post)} · {t(f'tone.{post.choices.tone}')}{star}")
 
 
@@ -145,7 +155,7 @@ def _manage(history: History) -> None:
         ):
             st.download_button(
                 t("history.export", kind=kind),
-                lambda write=write: _written(write, history.export()),  # when it is asked for
+                partial(_written, write, history),  # when it is asked for
                 file_name=f"history.{kind.lower()}",
                 mime=mime,
                 icon=":material/download:",
@@ -158,9 +168,9 @@ def _manage(history: History) -> None:
                 st.rerun()
 
 
-def _written(write: Callable[[IO[bytes], Iterable[Post]], None], all_posts: Iterable[Post]) -> bytes:
+def _written(write: Callable[[IO[bytes], Iterable[Post]], None], history: History) -> bytes:
     file = BytesIO()
-    write(file, all_posts)
+    write(file, history.export())
     return file.getvalue()
 
 
@@ -183,17 +193,22 @@ def _show_one(history: History, post: Post) -> None:
     with right:
         words.show([photo])
     st.header(t("posts"), anchor=False)
-    touched = [variant for variant in post.variants if _what_became(variant)]
-    others = [variant for variant in post.variants if not _what_became(variant)]
-    for number, variant in enumerate(touched + others[-FIRST_VARIANTS:], 1):
-        _variant(history, post, variant, number)
-    if rest := others[:-FIRST_VARIANTS]:
-        with st.expander(t("history.more", count=len(rest))):
-            for number, variant in enumerate(rest, len(post.variants) - len(rest) + 1):
-                _variant(history, post, variant, number)
+    numbered = list(enumerate(post.variants, 1))
+    idle = [number for number, variant in numbered if not _what_became(variant)]
+    folded = set(idle[:-FIRST_VARIANTS])
+    _variants(history, post, [pair for pair in numbered if pair[0] not in folded], "variants")
+    if folded:
+        with st.expander(t("history.more", count=len(folded))):
+            _variants(history, post, [pair for pair in numbered if pair[0] in folded], "folded")
     if alike := history.like(post.id, ALIKE):
         st.header(t("history.alike"), anchor=False)
         _grid([other for other, _ in alike], "alike")
+
+
+def _variants(history: History, post: Post, numbered: Sequence[tuple[int, Variant]], name: str) -> None:
+    with st.container(key=f"history-{name}"):
+        for number, variant in numbered:
+            _variant(history, post, variant, number)
 
 
 def _variant(history: History, post: Post, variant: Variant, number: int) -> None:
@@ -201,13 +216,12 @@ def _variant(history: History, post: Post, variant: Variant, number: int) -> Non
         history.mark(post.id, variant.text, starred=not variant.starred)
 
     with st.container(border=True):
-        words.copyable(
-            t("post", number=number), variant.now, f"variant-{post.id}-{number}-{hash(variant.now)}"
-        )
+        words.copyable(t("post", number=number), variant.now, f"variant-{post.id}-{number}")
         with st.container(horizontal=True, vertical_alignment="center"):
             st.button(
                 t("history.unstar", number=number) if variant.starred else t("post.star", number=number),
-                icon=":material/star:" if variant.starred else ":material/star_border:",
+                icon=":material/star:",
+                type="primary" if variant.starred else "secondary",
                 key=f"star-{post.id}-{number}",
                 on_click=star,
             )
