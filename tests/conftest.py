@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -41,6 +42,15 @@ def offline():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(socket.socket, "connect", guarded_connect)
         patch.setattr(socket, "getaddrinfo", guarded_look_up)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def temporary_history(tmp_path_factory) -> Iterator[None]:
+    """The history of every app that a test opens is a temporary file."""
+    with pytest.MonkeyPatch.context() as patch:
+        file = tmp_path_factory.mktemp("history") / "history.db"
+        patch.setenv("IMG2PROMPT_DATABASE_URL", f"sqlite:///{file}")
         yield
 
 

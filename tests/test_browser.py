@@ -55,6 +55,8 @@ def serve(runs: Path, largest_file: int | None = None) -> Iterator[str]:
         port = probe.getsockname()[1]
     command = [sys.executable, "-m", "streamlit", "run", "app.py", "--server.port", str(port)]
     environment = {**os.environ, "IMG2PROMPT_RUNS": str(runs)}
+    if largest_file:
+        environment["IMG2PROMPT_HISTORY"] = "off"  # whose file grows
     process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL)
     if largest_file:
         resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (largest_file, largest_file))

@@ -12,6 +12,7 @@ from img2prompt.captions import tones
 from img2prompt.captions.post import EMOJI, GOALS, LENGTHS
 from img2prompt.prompts import SHOWN
 from img2prompt.web.batch_results import FORMATS
+from img2prompt.web.history_page import PERIODS
 from img2prompt.web.photos import SAMPLES
 from img2prompt.web.translate import LANGUAGES, catalogue
 from img2prompt.weights import presets
@@ -37,6 +38,8 @@ FAMILIES = {
     "batch.show.{}": ("all", "described", "failed"),
     "batch.format.{}": FORMATS,
     "batch.format.{}.help": FORMATS,
+    "history.{}": ("starred", "copied", "edited"),
+    "history.period.{}": PERIODS,
     "models.{}": ("lite", "full", "caption", "clip", "regressor"),
     "models.{}.help": ("lite", "full"),
     "models.preset.{}": presets(),

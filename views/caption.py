@@ -3,13 +3,13 @@
 import streamlit as st
 
 from img2prompt.errors import Img2PromptError
-from img2prompt.web import choices, frame, model, photos, posts, words
+from img2prompt.web import account, choices, frame, history, model, photos, posts, words
 from img2prompt.web.translate import t
 
 frame.begin(t("title"))
 st.markdown(t("intro"))
 wanted = choices.ask()
-frame.end(t("privacy"))
+frame.end(t("privacy.history") if account.keeps() else t("privacy"))
 
 try:
     settings = model.settings()
@@ -34,12 +34,15 @@ st.space("xxsmall")
 left, right = st.columns(2, gap="medium")
 with left:
     photos.show(chosen)
-    start = st.button(t("start"), type="primary", width="stretch")
+    if reopened := any(photo.reopened for photo in chosen):
+        st.caption(t("history.reopened"))
+    start = not reopened and st.button(t("start"), type="primary", width="stretch")
 with right:
     if start:
         try:
             model.look_at(chosen)
         except Img2PromptError as error:
+            history.failed("caption", model.settings().engine, error)
             frame.show_error(error)
     if looked_at := all(photo.result for photo in chosen):
         words.show(chosen)

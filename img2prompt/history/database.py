@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -40,13 +40,14 @@ def default_url() -> str:
     return os.environ.get(VARIABLE) or f"sqlite:///{Path(user_data_dir('img2prompt'), 'history.db')}"
 
 
-def open_database(url: str | URL | None = None) -> Engine:
+def open_database(url: str | URL | None = None, create: Callable[..., Engine] = create_engine) -> Engine:
     """Connect to the database, make it if it is new, and bring its tables up to date.
 
     Parameters
     ----------
     url : ``sqlite:////folder/history.db`` or ``postgresql://user:password@host/name``;
         by default `default_url`
+    create : makes an engine of a URL and options, as SQLAlchemy's `create_engine` does
 
     Raises
     ------
@@ -62,7 +63,7 @@ def open_database(url: str | URL | None = None) -> Engine:
             options = {"pool_pre_ping": True, "connect_args": {"connect_timeout": CONNECT_SECONDS}}
         elif place.database:
             Path(place.database).absolute().parent.mkdir(parents=True, exist_ok=True)
-        engine = create_engine(place, **options)
+        engine = create(place, **options)
     except (ArgumentError, NoSuchModuleError, ValueError) as error:
         raise HistoryError(
             f"{VARIABLE} is no address of a database ({error}). "

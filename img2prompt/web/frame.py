@@ -49,6 +49,21 @@ _STYLE = """<style>
         background: light-dark(#f3f0ea, #1f2728);
     }
     .st-key-results .stHorizontalBlock { flex-wrap: nowrap; }
+    :is(.st-key-history-grid, .st-key-history-alike) {
+        display: grid; grid-template-columns: repeat(auto-fill, minmax(9.5rem, 1fr)); gap: 1.25rem 1rem;
+    }
+    :is(.st-key-history-variants, .st-key-history-folded) {
+        display: grid; grid-template-columns: repeat(auto-fill, minmax(min(22rem, 100%), 1fr)); gap: 1rem;
+    }
+    :is(.st-key-history-grid, .st-key-history-alike) > * { min-width: 0; }
+    [class*="st-key-history-"] img { aspect-ratio: 1; object-fit: cover; border-radius: 0.75rem; }
+    [class*="st-key-history-"] [data-testid="stElementToolbar"] { display: none; }
+    [class*="st-key-open-"] button {
+        justify-content: start; align-items: start; text-align: start; padding: 0; min-height: 2.75rem;
+    }
+    [class*="st-key-open-"] button p {
+        display: -webkit-box; -webkit-box-orient: vertical; -webkit-line-clamp: 2; overflow: hidden;
+    }
     /* It would flicker at every look at a batch that is at work. */
     .stApp:has(.st-key-batch-work) [data-testid="stStatusWidget"] { display: none; }
     .st-key-post { padding: 0; overflow: hidden; }

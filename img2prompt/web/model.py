@@ -113,4 +113,5 @@ def look_at(photos: list[Photo]) -> None:
     for photo, result in zip(unseen, results, strict=True):
         photo.seen = see(result, photo.picture)
         photo.result = result
+        photo.post = None
     st.session_state.looked_with = pipeline.settings

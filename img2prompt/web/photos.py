@@ -23,13 +23,14 @@ from starlette.formparsers import MultiPartParser
 from img2prompt.errors import ImageError
 from img2prompt.images import Limits, open_image
 from img2prompt.settings import Settings
-from img2prompt.web import components
+from img2prompt.web import components, history
 from img2prompt.web.frame import show_error
 from img2prompt.web.translate import t
 
 if TYPE_CHECKING:
     from img2prompt import Result
     from img2prompt.captions import Seen
+    from img2prompt.history.record import Post
 
 FILE_TYPES = ("png", "jpg", "jpeg", "webp", "avif", "heic", "heif", "tif", "tiff", "bmp", "gif")
 SAMPLES = {"temple": "china.jpg", "flower": "flower.jpg"}  # shipped with scikit-learn
@@ -49,6 +50,8 @@ class Photo:
     preview: bytes  # what the page shows, as JPEG
     result: Result | None = None
     seen: Seen | None = None
+    post: Post | None = None  # as it is in the history
+    reopened: bool = False  # from the history, where a thumbnail is all there is of the picture
 
 
 def sources(settings: Settings) -> None:
@@ -146,6 +149,7 @@ def _open(key: str, data: bytes, settings: Settings) -> Photo | ImageError:
     try:
         picture = open_image(data, Limits.from_settings(settings))
     except ImageError as error:
+        history.failed("open", "", error)
         return error
     return Photo(key, picture, as_jpeg(picture, PREVIEW_PIXELS))
 

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import streamlit as st
 
-from img2prompt.captions import Choices, alt_text, compose
+from img2prompt.captions import Choices, Variant, alt_text, compose
 from img2prompt.captions.post import HOOK_LIMIT, POST_LIMIT
-from img2prompt.web import components, preview
+from img2prompt.errors import HistoryError
+from img2prompt.web import account, components, history, preview
+from img2prompt.web.frame import as_it_is
 from img2prompt.web.photos import Photo
 from img2prompt.web.translate import t
 from img2prompt.web.words import copy_strings, copyable
@@ -26,6 +30,8 @@ class Desk:
     starred: list[str] = field(default_factory=list)
     shown: str | None = None  # the one in the preview
     seed: int = 0
+    kept: tuple | None = None  # what was saved last
+    problem: str = ""  # why it could not be
 
     def shuffle(self) -> None:
         self.seed += 1
@@ -34,19 +40,41 @@ class Desk:
         """A post as it reads now."""
         return self.edits.get(text, text)
 
+    def keep(self, choices: Choices, variants: Sequence[Variant]) -> None:
+        """Save the posts in the history, once; without success, only the reason is kept."""
+        now = ([photo.result for photo in self.photos], choices, account.keeps())
+        if self.kept == now:
+            return
+        self.kept = now  # tried once: a database that is busy would hold up every click
+        try:
+            history.keep(self.photos, choices, variants)
+            self.problem = ""
+        except HistoryError as error:
+            self.problem = str(error)
+
+    def mark(self, text: str, **marks: Any) -> None:
+        """Note in the history what was done with a post."""
+        try:
+            history.mark(self.photos, text, **marks)
+        except HistoryError as error:
+            self.problem = str(error)
+
 
 @st.fragment  # what happens here draws only this part again
 def show(photos: list[Photo], choices: Choices) -> None:
     """Write posts about photos that the model has looked at, and let the visitor work on them."""
     desk = _desk(photos)
     seen = [photo.seen for photo in photos if photo.seen]
-    written = [variant.text for variant in compose(seen, replace(choices, seed=desk.seed))]
+    choices = replace(choices, seed=desk.seed)
+    variants = compose(seen, choices)
+    written = [variant.text for variant in variants]
     # Starred posts stay, whatever was changed or shuffled since.
     posts = [text for text in desk.starred if text not in written] + written
     alts = [alt_text(one) for one in seen]
 
     st.header(t("posts"), anchor=False)
     st.caption(t("posts.help"))
+    problem = st.empty()
     with st.container(key="where-choices-are"):
         st.caption(t("posts.choices"))
     left, right = st.columns([2, 3], gap="medium")
@@ -72,6 +100,9 @@ def show(photos: list[Photo], choices: Choices) -> None:
         title = t("alt") if len(alts) == 1 else t("alt.number", number=number)
         copyable(title, alt, f"alt-{number}")
     st.caption(t("alt.help"))
+    desk.keep(choices, variants)  # last, as everything is on the page by now
+    if desk.problem:
+        problem.warning(t("history.not_saved", reason=as_it_is(desk.problem)))
 
 
 def as_text(posts: list[str], alts: list[str]) -> str:
@@ -101,15 +132,20 @@ def _card(number: int, text: str, shown: bool, desk: Desk) -> None:
     def edit() -> None:
         desk.edits[text] = st.session_state[key].text
         desk.shown = text
+        desk.mark(text, edited=desk.edits[text])
 
     def star() -> None:
         desk.starred = [other for other in desk.starred if other != text]
         if st.session_state[key].star:
             desk.starred.append(text)
             desk.shown = text
+        desk.mark(text, starred=text in desk.starred)
 
     def choose() -> None:
         desk.shown = text
+
+    def copy() -> None:
+        desk.mark(text, copied=True)
 
     title = t("post", number=number)
     _CARD(
@@ -135,4 +171,5 @@ def _card(number: int, text: str, shown: bool, desk: Desk) -> None:
         on_text_change=edit,
         on_star_change=star,
         on_show_change=choose,
+        on_copied_change=copy,
     )

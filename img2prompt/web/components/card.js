@@ -57,5 +57,5 @@ export default function ({ data, parentElement, setTriggerValue }) {
         document.querySelector(".st-key-preview")?.scrollIntoView({ block: "nearest", behavior: "smooth" });
     };
 
-    setUpCopying(find(".copy"), find(".copying"), strings, () => area.value);
+    setUpCopying(find(".copy"), find(".copying"), strings, () => area.value, () => setTriggerValue("copied", true));
 }

@@ -1,7 +1,7 @@
 
 
-// A button that copies what `text()` returns and says so, to eyes and ears.
-function setUpCopying(button, status, strings, text) {
+// A button that copies what `text()` returns and says so, to eyes and ears; then it calls `done`.
+function setUpCopying(button, status, strings, text, done = () => {}) {
     const show = (label, name, message, done) => {
         button.textContent = label;
         button.classList.toggle("done", done);
@@ -12,11 +12,13 @@ function setUpCopying(button, status, strings, text) {
     clearTimeout(button.timer);
     rest();
     button.onclick = async () => {
-        if (await copy(text())) show(strings.copied, strings.copied_name, strings.copied_message, true);
+        const copied = await copy(text());
+        if (copied) show(strings.copied, strings.copied_name, strings.copied_message, true);
         else show(strings.not_copied, strings.not_copied, strings.not_copied_message, false);
         button.focus();
         clearTimeout(button.timer);
         button.timer = setTimeout(rest, 2500);
+        if (copied) done();
     };
 }
 
