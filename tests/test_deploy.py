@@ -34,9 +34,6 @@ needs_namespaces = pytest.mark.skipif(
     or subprocess.run([*check.NAMESPACE, "true"], check=False, capture_output=True).returncode != 0,
     reason="needs root on Linux, with mount namespaces",
 )
-needs_history = pytest.mark.skipif(
-    not (ROOT / "img2prompt" / "history").is_dir(), reason="needs the history, and there is none yet"
-)
 
 
 @pytest.fixture(scope="module")
@@ -137,7 +134,6 @@ def test_targets_differ_in_torch_and_nothing_else():
     )
 
 
-@needs_history
 def test_extras_of_the_image_exist():
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["optional-dependencies"]
     wanted = re.findall(r"'\.\[([\w,-]+)\]'", (DEPLOY / "Dockerfile").read_text("utf-8"))
@@ -217,7 +213,6 @@ def test_notes_name_only_options_of_streamlit():
             assert name in options, f"{file.name}: STREAMLIT_{name}"
 
 
-@needs_history
 def test_notes_name_only_variables_of_ours():
     from img2prompt.settings import Settings
 
