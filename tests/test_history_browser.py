@@ -95,6 +95,7 @@ def test_found_reopened_and_deleted(server, browser, size):  # noqa: F811
         page.get_by_role("button", name=flower).click()
         page.get_by_role("button", name="게시글 1 별표").click()
         page.get_by_role("button", name="게시글 1 별표 해제").wait_for()
+        settle(page)  # until then, what the page showed before is still there
         page.get_by_role("button", name="삭제").click()
         page.get_by_role("button", name="이 기록 삭제하기").click()
         page.get_by_text("1개 중 1–1번째").wait_for()
