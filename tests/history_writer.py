@@ -2,8 +2,9 @@
 
 import sys
 
+from history_database import make_post
+
 from img2prompt.history import History, open_database
-from tests.history_database import make_post
 
 url, first, count = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
 history = History(open_database(url), "local")

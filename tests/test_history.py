@@ -20,6 +20,7 @@ import numpy as np
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from history_database import make_post, postgres_server
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -32,7 +33,6 @@ from img2prompt.history.database import default_url, migrate, writing
 from img2prompt.history.export import write_csv, write_json
 from img2prompt.history.models import Base
 from img2prompt.history.record import THUMBNAIL_BYTES, content_hash, thumbnail
-from tests.history_database import make_post, postgres_server
 
 ROOT = Path(__file__).parents[1]
 
