@@ -1,4 +1,4 @@
-"""Save posts and say so, one line each: python -m tests.history_writer URL FIRST COUNT"""
+"""Save posts and say so, one line each: python tests/history_writer.py URL FIRST COUNT"""
 
 import sys
 

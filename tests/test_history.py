@@ -277,7 +277,7 @@ def test_a_newer_database_asks_for_an_update(engine: Engine, url: str) -> None:
 
 
 def writer(url: str, first: int, count: int) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "tests.history_writer", url, str(first), str(count)]
+    command = [sys.executable, "tests/history_writer.py", url, str(first), str(count)]
     return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
 
 
