@@ -11,6 +11,7 @@ st.navigation(
         st.Page("views/caption.py", title=t("nav.caption"), default=True),
         st.Page("views/batch.py", title=t("nav.batch"), url_path="batch"),
         st.Page("views/history.py", title=t("nav.history"), url_path="history"),
+        st.Page("views/dashboard.py", title=t("nav.dashboard"), url_path="dashboard"),
         st.Page("views/models.py", title=t("nav.models"), url_path="models"),
         st.Page("views/explore.py", title=t("nav.explore"), url_path="explore"),
     ],

@@ -38,6 +38,10 @@ FAMILIES = {
     "batch.show.{}": ("all", "described", "failed"),
     "batch.format.{}": FORMATS,
     "batch.format.{}.help": FORMATS,
+    "dashboard.{}": (
+        *("posts", "copied", "starred", "failures"),
+        *("tones", "goals", "objects", "styles", "hashtags"),
+    ),
     "history.{}": ("starred", "copied", "edited"),
     "history.period.{}": PERIODS,
     "models.{}": ("lite", "full", "caption", "clip", "regressor"),
