@@ -162,8 +162,11 @@ def test_all_labels_are_ranked_like_there(pictures, tmp_path, monkeypatch):
     for mode in ("classic", "fast"):
         method = getattr(theirs, f"interrogate_{mode}")
         for picture, result in zip(pictures, pipeline(pictures, style=mode), strict=True):
-            # the words of this fresh model may end at once; no comma is left of such a caption
-            assert result.prompt == method(picture).removeprefix(", ")
+            expected = method(picture)
+            if result.caption:
+                assert result.prompt == expected
+            else:  # this fresh model's words ended at once: there they begin with a comma, which takes a token
+                assert result.prompt.startswith(expected.removeprefix(", "))
     assert 0 < len(embedded) < 100  # a few of each table, to see whose vectors they are
     assert sum(len(table.labels) for table in tables) == 111_867
     looks = labels.look(engine, engine.encode(pictures[:2]))
