@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections import Counter
 from functools import partial
 
 import streamlit as st
@@ -42,7 +41,8 @@ def show(run: Run) -> None:
         st.fragment(_work, run_every=EVERY if working else None)(run, _stage(run))
     if run.progress().done:
         _downloads(run)
-        st.fragment(_results, run_every=EVERY_RESULTS if working else None)(run)
+        # A fragment's triggers wait for what the page draws, and would be dropped by who leaves meanwhile.
+        st.fragment(_results, run_every=EVERY_RESULTS)(run) if working else _results(run)
 
 
 def _stage(run: Run) -> tuple[bool, bool, bool]:
@@ -193,15 +193,21 @@ def _line(run: Run, line: Line) -> None:
 
 def _caption(run: Run, line: Line) -> None:
     key = f"caption-{_key(run, line)}"
-    answers = st.session_state.setdefault("batch-answers", Counter())
+    kept = st.session_state.setdefault("batch-kept", {})  # the last draft of each caption
 
     def keep() -> None:
-        run.edit(line.name, st.session_state[key].text)
-        answers[key] += 1
+        draft = st.session_state[key].text
+        run.edit(line.name, str(draft["text"]))
+        kept[key] = draft["number"]
 
     _EDIT(
         key=key,
-        data={"text": line.caption, "name": t("batch.caption", name=line.name), "answers": answers[key]},
+        data={
+            "id": key,
+            "text": line.caption,
+            "name": t("batch.caption", name=line.name),
+            "kept": kept.get(key),
+        },
         on_text_change=keep,
     )
 
