@@ -41,6 +41,13 @@ def caption(page, server: str, sample: str) -> str:
     return page.locator("p.large").inner_text()
 
 
+def posts_counted(page) -> str:
+    """What the dashboard says, in any language: its first number."""
+    page.get_by_test_id("stMetricValue").first.wait_for()
+    settle(page)
+    return page.get_by_test_id("stMetricValue").first.inner_text()
+
+
 def settle(page) -> None:
     page.locator(".stApp[data-test-script-state=notRunning]").wait_for()
 
@@ -60,7 +67,12 @@ def test_found_reopened_and_deleted(server, browser, size):  # noqa: F811
         page.get_by_label("Text of post 1").blur()
         page.wait_for_timeout(1000)
         settle(page)
+        page.goto(f"{server}/dashboard")
+        assert posts_counted(page) == "1"
         flower = caption(page, server, "Flower")
+        page.goto(f"{server}/dashboard")
+        assert posts_counted(page) == "2"
+        assert_accessible(page, f"{size}-dashboard")
 
     # What was done yesterday is there today.
     with open_page(f"{server}/history", browser, size, color_scheme="light", locale="en-US") as page:
@@ -100,6 +112,8 @@ def test_found_reopened_and_deleted(server, browser, size):  # noqa: F811
         page.get_by_role("button", name="이 기록 삭제하기").click()
         page.get_by_text("1개 중 1–1번째").wait_for()
         expect(page.get_by_role("button", name=flower)).to_have_count(0)
+        page.goto(f"{server}/dashboard")
+        assert posts_counted(page) == "1"
 
 
 def test_the_browser_remembers_that_nothing_is_kept(server, browser, size):  # noqa: F811

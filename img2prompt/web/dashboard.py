@@ -46,8 +46,9 @@ def show(history: History) -> None:
     since = None if days is None else datetime.now(timezone.utc) - timedelta(days=days)
     board = Dashboard(history.engine, history.owner, since)
     totals = board.totals()
-    for column, (name, value) in zip(st.columns(4), totals._asdict().items(), strict=True):
-        column.metric(t(f"dashboard.{name}"), value)
+    with st.container(horizontal=True, gap="large"):
+        for name, value in totals._asdict().items():
+            st.metric(t(f"dashboard.{name}"), value, width="content")
     if totals.posts:
         _charts(board)
     else:
@@ -118,7 +119,7 @@ def _ranking(name: str, counts: Sequence[Count], label: Callable[[str], str] = s
     _draw(
         chart.mark_bar(color=COLOUR).encode(
             x=alt.X("posts:Q", title=None, axis=alt.Axis(tickMinStep=1, format="d")),
-            y=alt.Y("name:N", title=None, sort=None, axis=alt.Axis(labelLimit=140)),
+            y=alt.Y("name:N", title=None, sort=None, axis=alt.Axis(labelLimit=140, labelOverlap=False)),
             tooltip=[
                 alt.Tooltip("name:N", title=t(f"dashboard.{name}")),
                 alt.Tooltip("posts:Q", title=t("dashboard.posts")),
