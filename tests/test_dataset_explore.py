@@ -49,12 +49,12 @@ def pairs(tmp_path):
 
 def test_surveys_what_is_there(pairs, encoder):
     found = survey(load_sets(pairs), encoder)
-    assert [group.name for group in found.groups] == ["train", "valid"]
+    assert [group.name for group in found.groups] == ["set train", "set valid"]
     assert found.equal == 2 and found.compared == 21
     assert dict(found.styles)["by Greg Rutkowski"] == 14
     assert dict(found.phrases)["oil on canvas"] == 14 and dict(found.words)["snow"] == 14
     assert "the" not in dict(found.words)
-    assert found.lengths["valid"] == [8, 8, 8, 8, 8, 8, 12]
+    assert found.lengths["set valid"] == [8, 8, 8, 8, 8, 8, 12]
     assert found.places.shape == (21, 2) and np.isfinite(found.places).all()
     assert [len(found.unreadable), found.unreadable[0][:3]] == [1, "p5:"]
     by_name = {name: picture for (_, name, _), picture in zip(found.mapped, found.pictures, strict=True)}

@@ -119,7 +119,12 @@ def load_sets(path: str | Path, content: bytes | None = None) -> list[PromptSet]
     for pair in folder.pairs:
         groups.setdefault(pair.split, []).extend((pair.name, text) for text in pair.texts)
     return [
-        PromptSet(split or path.name, [name for name, _ in rows], [text for _, text in rows], folder.read)
+        PromptSet(
+            f"{path.name} {split}".strip(),
+            [name for name, _ in rows],
+            [text for _, text in rows],
+            folder.read,
+        )
         for split, rows in groups.items()
     ]
 
@@ -200,7 +205,7 @@ def figures(found: Survey) -> dict[str, Figure]:
             y=[height for _, height in sizes],
             size=list(sizes.values()),
             labels={"x": "width (pixels)", "y": "height (pixels)", "size": "pictures"},
-        )
+        ).update_traces(marker_sizemin=3)
         plots["Brightness"] = px.histogram(
             x=[picture.brightness for picture in pictures], nbins=40, range_x=[0, 1]
         ).update_layout(xaxis_title="mean luma: 0 black, 1 white", yaxis_title="pictures")
@@ -441,6 +446,7 @@ _PAGE = """<!DOCTYPE html>
  table {{ border-collapse: collapse; width: 100%; }}
  th, td {{ text-align: left; vertical-align: top; padding: .3rem .6rem; border-bottom: 1px solid #dde3e1;
    overflow-wrap: anywhere; }}
+ th {{ overflow-wrap: normal; }}
 </style><script>{script}</script></head>
 <body>
 {body}
