@@ -20,7 +20,7 @@ from PIL import Image
 from transformers import AutoProcessor
 
 from img2prompt import Pipeline, load_pipeline
-from img2prompt.engines import find_parts, load_engine
+from img2prompt.engines import blip_decoder, find_parts, load_engine
 from img2prompt.engines.device import Batches, Place, SkipInit, spread_linears
 from img2prompt.engines.full import FullEngine
 from img2prompt.engines.vit_regressor import RegressorConfig, VitRegressor, save_regressor
@@ -157,6 +157,24 @@ def test_clip_statistics_of_the_seed(root, pictures):
     clip = build(caption_model="none", regressor="none", clip_statistics="half")._clip
     black, white = (clip.prepare(Image.new("RGB", (80, 70), colour)) for colour in ("black", "white"))
     assert black.min() == black.max() == -1 and white.min() == white.max() == 1
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_greedy_words_are_those_of_generate(dtype, tmp_path):
+    """To the token, with captions that end sooner and later."""
+    torch.manual_seed(1)
+    sizes = {"num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 96}
+    vision = {"hidden_size": 48, "image_size": 64, "patch_size": 16, **sizes}
+    save_blip(tmp_path, vision, {"hidden_size": 64, **sizes}, stop=2.0)
+    net = transformers.BlipForConditionalGeneration.from_pretrained(tmp_path, dtype=dtype).eval()
+    pixels = torch.randn(24, 3, 64, 64, dtype=dtype)
+    expected = net.generate(pixel_values=pixels, max_new_tokens=12)
+    assert blip_decoder.is_greedy(net)
+    assert torch.equal(blip_decoder.write(net, pixels, 12), expected)
+    ends = (expected == net.config.text_config.sep_token_id).int().argmax(1)
+    assert len(set(ends.tolist())) > 2
+    net.text_decoder.generation_config.repetition_penalty = 1.5
+    assert not blip_decoder.is_greedy(net)
 
 
 def test_more_beams_find_other_words(engine, pictures):

@@ -19,6 +19,7 @@ from PIL import Image
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
+from img2prompt.engines import blip_decoder
 from img2prompt.engines.device import DTYPES, Batches, Place, resolve_precision
 from img2prompt.errors import WeightsError
 
@@ -85,10 +86,12 @@ class CaptionModel:
         return self._batches(partial(self._generate, beams=beams), pixels)
 
     def _generate(self, pixels: Sequence[Tensor], beams: int) -> list[str]:
-        search = {"num_beams": beams} if beams else {}
-        tokens = self._net.generate(
-            pixel_values=self._place.send(pixels, self._dtype), max_new_tokens=MAX_NEW_TOKENS, **search
-        )
+        batch = self._place.send(pixels, self._dtype)
+        if not beams and blip_decoder.is_greedy(self._net):
+            tokens = blip_decoder.write(self._net, batch, MAX_NEW_TOKENS)
+        else:
+            search = {"num_beams": beams} if beams else {}
+            tokens = self._net.generate(pixel_values=batch, max_new_tokens=MAX_NEW_TOKENS, **search)
         return [text.strip() for text in self._processor.batch_decode(tokens, skip_special_tokens=True)]
 
 
