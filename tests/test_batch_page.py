@@ -433,7 +433,7 @@ def captions(page: AppTest) -> list[str]:
 
 
 def editors(page: AppTest) -> list:
-    return [part for part in page.get("bidi_component") if "answers" in json.loads(part.proto.json)]
+    return [part for part in page.get("bidi_component") if "kept" in json.loads(part.proto.json)]
 
 
 def choose(page: AppTest, key: str, value: str) -> AppTest:
