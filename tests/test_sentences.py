@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+import torch
 
 from img2prompt.errors import WeightsError
 from img2prompt.sentences import SentenceEncoder
@@ -50,6 +51,13 @@ def test_equals_sentence_transformers(encoder):
     )
     expected = reference.encode(TEXTS, normalize_embeddings=True, show_progress_bar=False)
     assert np.abs(encoder.encode(TEXTS) - expected).max() < 1e-6
+
+
+def test_equal_on_processors_without_packed_weights(encoder, monkeypatch):
+    monkeypatch.setattr("platform.machine", lambda: "arm64")
+    plain = SentenceEncoder()
+    assert isinstance(plain._load()[1].layers[0].qkv, torch.nn.Linear)
+    assert np.abs(encoder.encode(TEXTS) - plain.encode(TEXTS)).max() < 1e-6
 
 
 def test_sample_prompts_equal_the_competition(encoder, shared_data):
