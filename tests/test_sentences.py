@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from img2prompt.errors import WeightsError
-from img2prompt.sentences import SentenceEncoder
+from img2prompt.sentences import ROUGH_ERROR, SentenceEncoder
 
 TEXTS = [
     "a dog runs on a beach",
@@ -58,6 +58,29 @@ def test_equal_on_processors_without_packed_weights(encoder, monkeypatch):
     plain = SentenceEncoder()
     assert isinstance(plain._load()[1].layers[0].qkv, torch.nn.Linear)
     assert np.abs(encoder.encode(TEXTS) - plain.encode(TEXTS)).max() < 1e-6
+
+
+def test_rough_vectors_are_near(encoder, shared_data):
+    rough = encoder.rough()
+    if rough is None:
+        pytest.skip("this processor has no fast bfloat16")
+    prompts = (shared_data / "sd_prompts" / "prompts.txt").read_text("utf-8").splitlines()[:100]
+    texts = [*TEXTS, *prompts, *(prompt[: len(prompt) * 4 // 5] for prompt in prompts)]
+    exact, near = encoder.encode(texts), rough.encode(texts)
+    assert near.dtype == np.float32
+    assert np.linalg.norm(near, axis=1) == pytest.approx(1.0, abs=1e-5)
+    error = np.abs(near @ near.T - exact @ exact.T).max()
+    assert 1e-5 < error < ROUGH_ERROR / 2
+
+
+def test_rough_only_where_that_is_faster(monkeypatch):
+    monkeypatch.setattr("torch.cpu.get_capabilities", lambda: {"avx512_bf16": True}, raising=False)
+    assert SentenceEncoder().rough() is not None
+    assert SentenceEncoder(device="cuda").rough() is None
+    monkeypatch.setattr("torch.cpu.get_capabilities", lambda: {"avx2": True})
+    assert SentenceEncoder().rough() is None
+    monkeypatch.delattr("torch.cpu.get_capabilities")
+    assert SentenceEncoder().rough() is None
 
 
 def test_sample_prompts_equal_the_competition(encoder, shared_data):

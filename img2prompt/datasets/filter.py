@@ -7,20 +7,21 @@ that stay. A chain a ~ b ~ c, with a and c unlike, loses b alone.
 
 faiss finds candidates in single precision with a margin below the threshold; the decision is taken
 on cosines in double precision. How many rows are compared at a time therefore changes nothing.
+
+Most texts are like no other, and a glance shows it: where the processor has a fast bfloat16, all are
+embedded so first, and only those that may have a twin once more in single precision.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from img2prompt.errors import ConfigError
-
-if TYPE_CHECKING:
-    from img2prompt.sentences import SentenceEncoder
+from img2prompt.sentences import ROUGH_ERROR, WIDTH, SentenceEncoder
 
 THRESHOLD = 0.95
 INDICES = ("auto", "exact", "approximate")
@@ -28,6 +29,7 @@ EXACT_UP_TO = 200_000  # texts; a few minutes on two cores, and it grows with th
 BATCH = 4096  # rows compared at a time
 MARGIN = 1e-4  # far more than single precision loses on 384 products
 PAIRS = 16_384  # cosines in double precision at a time
+SQUARE = 2048  # rows and columns of rough cosines at a time
 
 # The approximate index looks only into the cells nearest to a row. How many is tuned on pairs
 # planted at the threshold, and what came of it is measured on rows searched exactly.
@@ -82,11 +84,18 @@ def find_twins(
     first: dict[str, int] = {}
     numbers = np.array([first.setdefault(text, len(first)) for text in everything], np.int64)
     origins = np.unique(numbers, return_index=True)[1]  # (U,) the first row of each distinct text
-    vectors = embed_texts(list(first), encoder, progress)
+    distinct = list(first)
     known = len(set(against))  # distinct texts are numbered in order, so these come first
-    found = near_duplicates(vectors, threshold, known, batch_size, index, progress)
+    kind = _kind(index, len(distinct))
+    suspects = _suspects(distinct, encoder, threshold, kind, progress)
+    vectors = embed_texts([distinct[i] for i in suspects], encoder, progress)
+    known = int(np.searchsorted(suspects, known))
+    found = near_duplicates(vectors, threshold, known, batch_size, kind, progress)
+    twins, similarities = np.full(len(distinct), -1, np.int64), np.zeros(len(distinct))
+    twins[suspects] = np.where(found.rows < 0, -1, suspects[found.rows])
+    similarities[suspects] = found.similarities
 
-    twins, similarities = found.rows[numbers], found.similarities[numbers]
+    twins, similarities = twins[numbers], similarities[numbers]
     stays = twins < 0
     rows = np.where(stays, origins[numbers], origins[twins])
     similarities[stays] = 1.0  # so far; the first of each text stays and has no twin
@@ -114,7 +123,7 @@ def near_duplicates(
     known : so many of the first rows stay whatever they are like
     """
     check_options(threshold, batch_size, index)
-    kind = index if index != "auto" else "exact" if len(vectors) <= EXACT_UP_TO else "approximate"
+    kind = _kind(index, len(vectors))
     search = _Exact(vectors) if kind == "exact" else _Approximate(vectors, threshold, progress)
     squares = np.concatenate([np.zeros(0), *(_dots(part, part) for part in _parts(vectors))])
     rows = np.full(len(vectors), -1, np.int64)
@@ -174,18 +183,19 @@ def measure_recall(vectors: np.ndarray, twins: np.ndarray, threshold: float, kno
 
 
 def embed_texts(
-    texts: Sequence[str], encoder: SentenceEncoder, progress: Progress | None = None
+    texts: Sequence[str],
+    encoder: SentenceEncoder,
+    progress: Progress | None = None,
+    what: str = "Embedding",
 ) -> np.ndarray:
     """(N, 384) vectors of N texts, embedded a part at a time: a million tokenized texts take gigabytes."""
-    from img2prompt.sentences import WIDTH
-
     vectors = np.zeros((len(texts), WIDTH), np.float32)
     order = np.argsort([-len(text) for text in texts], kind="stable")  # equal lengths share batches
     for start in range(0, len(order), EMBEDDED):
         chosen = order[start : start + EMBEDDED]
         vectors[chosen] = encoder.encode([texts[i] for i in chosen])
         if progress:
-            progress("Embedding", start + len(chosen), len(texts))
+            progress(what, start + len(chosen), len(texts))
     return vectors
 
 
@@ -202,6 +212,32 @@ def check_options(threshold: float, batch_size: int, index: str) -> None:
         raise ConfigError(f"batch-size is {batch_size}; it must be at least 1.")
     if index not in INDICES:
         raise ConfigError(f"index is {index!r}; choose one of {', '.join(INDICES)}.")
+
+
+def _kind(index: str, count: int) -> str:
+    return index if index != "auto" else "exact" if count <= EXACT_UP_TO else "approximate"
+
+
+def _suspects(
+    texts: list[str], encoder: SentenceEncoder, threshold: float, kind: str, progress: Progress | None
+) -> np.ndarray:
+    """(S,) the numbers of all texts that may be as similar to another as the threshold, in order."""
+    rough = encoder.rough() if kind == "exact" else None
+    if rough is None:
+        return np.arange(len(texts))
+    vectors = embed_texts(texts, rough, progress, "Embedding roughly")
+    suspected = np.zeros(len(texts), bool)
+    parts = _parts(np.arange(len(texts)), SQUARE)
+    for i, later in enumerate(parts):
+        for earlier in parts[: i + 1]:
+            close = vectors[later] @ vectors[earlier].T >= threshold - ROUGH_ERROR
+            if earlier is later:
+                np.fill_diagonal(close, False)
+            suspected[later] |= close.any(axis=1)
+            suspected[earlier] |= close.any(axis=0)
+        if progress:
+            progress("Looking for suspects", int(later[-1]) + 1, len(texts))
+    return np.flatnonzero(suspected)
 
 
 class _Exact:
