@@ -18,7 +18,7 @@ from pathlib import Path
 from lite import machine
 
 NET = "--model tf_efficientnet_lite2 --init lite --input 128 --device cpu"
-SEARCH = "--patch 0 --batch 16,32 --rate 3e-4,1e-3,3e-3 --epochs 1 --average 0 --limit 800 --no-pruning"
+SEARCH = "--patch 0 --batch 16,32 --rate 1e-3,3e-3,1e-2 --epochs 1 --average 0 --limit 800 --no-pruning"
 TRAIN = "--batch 32 --rate 2e-3 --layer-decay 0.9 --epochs 3 --average 0.998"
 MEMBERS = "-m prompt=lite:prompt -m lite -m knn=OUT/bank -m trained=OUT/vit"
 STEPS = (

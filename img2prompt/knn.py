@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 CONFIG, INDEX, SENTENCES, PROMPTS = "bank.json", "index.faiss", "sentences.npy", "prompts.txt"
 BATCH = 1024  # prompts embedded at a time
 PICTURES = 32  # pictures whose neighbours' vectors are held at a time
-NEIGHBOURS = tuple(2**i for i in range(11))  # tried by `tune`
+NEIGHBOURS = tuple(2**i for i in range(13))  # tried by `tune`
 TEMPERATURES = (0.005, 0.01, 0.02, 0.03, 0.05, 0.08, 0.12, 0.2, 0.5)
 
 
@@ -120,11 +120,13 @@ class PromptBank:
             some = slice(start, start + PICTURES)
             vectors = self._vectors(rows[some])
             for number, temperature in enumerate(TEMPERATURES):
-                weighted = _weights(near[some], temperature)[..., None] * vectors
-                sums = np.cumsum(weighted, axis=1)  # of the nearest 1, 2, 3, …
-                for place, count in enumerate(counts):
-                    column = number * len(counts) + place
-                    scores[some, column] = cosines(sums[:, count - 1], truth[some])
+                weights = _weights(near[some], temperature)
+                total = np.zeros_like(truth[some])  # of the nearest 1, 2, 4, …
+                for place, (before, count) in enumerate(zip([0, *counts], counts, strict=False)):
+                    total = total + np.einsum(
+                        "nk,nkd->nd", weights[:, before:count], vectors[:, before:count]
+                    )
+                    scores[some, number * len(counts) + place] = cosines(total, truth[some])
         one, other = halves(len(truth))
         held_out = (
             scores[one, scores[other].mean(0).argmax()].mean()
