@@ -282,6 +282,7 @@ def test_a_glance_first_changes_nothing(encoder, shared_data, monkeypatch, thres
         plain.setattr(SentenceEncoder, "rough", lambda self: None)
         expected = find_twins(texts, encoder, threshold, against)
     assert 20 < (expected.rows >= 0).sum() < 120
+    monkeypatch.setattr("img2prompt.datasets.filter.SQUARE", 16)  # so that there are many
     glancing = Glancing()
     for chosen in encoder, glancing:
         found = find_twins(texts, chosen, threshold, against)

@@ -87,7 +87,7 @@ def find_twins(
     distinct = list(first)
     known = len(set(against))  # distinct texts are numbered in order, so these come first
     kind = _kind(index, len(distinct))
-    suspects = _suspects(distinct, encoder, threshold, kind, progress)
+    suspects = _suspects(distinct, encoder, threshold, known, kind, progress)
     vectors = embed_texts([distinct[i] for i in suspects], encoder, progress)
     known = int(np.searchsorted(suspects, known))
     found = near_duplicates(vectors, threshold, known, batch_size, kind, progress)
@@ -219,9 +219,14 @@ def _kind(index: str, count: int) -> str:
 
 
 def _suspects(
-    texts: list[str], encoder: SentenceEncoder, threshold: float, kind: str, progress: Progress | None
+    texts: list[str],
+    encoder: SentenceEncoder,
+    threshold: float,
+    known: int,
+    kind: str,
+    progress: Progress | None,
 ) -> np.ndarray:
-    """(S,) the numbers of all texts that may be as similar to another as the threshold, in order."""
+    """(S,) the numbers of all texts that may have a twin or be one, in order; the first `known` stay."""
     rough = encoder.rough() if kind == "exact" else None
     if rough is None:
         return np.arange(len(texts))
@@ -229,6 +234,8 @@ def _suspects(
     suspected = np.zeros(len(texts), bool)
     parts = _parts(np.arange(len(texts)), SQUARE)
     for i, later in enumerate(parts):
+        if later[-1] < known:
+            continue  # whatever they are like
         for earlier in parts[: i + 1]:
             close = vectors[later] @ vectors[earlier].T >= threshold - ROUGH_ERROR
             if earlier is later:
