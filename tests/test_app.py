@@ -155,6 +155,18 @@ def test_words_go_with_their_picture(change):
     assert not words(page) and not posts(page)
 
 
+def test_an_uploader_that_has_left_takes_no_photo_away():
+    page = open_page()
+    earlier = page.get("file_uploader")[0].proto.id
+    press(page, "Temple")
+    # What a browser sends when the next click comes before it has drawn the page to its end.
+    states = page._tree.get_widget_states()
+    states.widgets.add(id=earlier).file_uploader_state_value.SetInParent()
+    page._run(states)
+    assert [photo.key for photo in page.session_state["opened"].values()] == ["temple"]
+    assert "Start Captioning" in [button.label for button in page.button]
+
+
 @pytest.mark.parametrize(
     ("choice", "value"),
     [("tone", tone) for tone in tones() if tone != Choices.tone]

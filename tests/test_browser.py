@@ -234,6 +234,15 @@ def test_from_upload_to_clipboard(server, browser, size):
         assert page.get_by_label("게시글 1의 내용").input_value() == starred
 
 
+def test_a_click_while_the_model_looks_costs_nothing(server, browser):
+    with open_page(server, browser, locale="en-US") as page:
+        page.locator("input[type=file]").set_input_files(small_photos() * 3)
+        page.get_by_role("button", name="Start Captioning").click()
+        page.get_by_text("Reading the picture…").wait_for()
+        page.get_by_role("radio", name="Playful").click()
+        page.get_by_label("Text of post 5").wait_for()
+
+
 def changed(area, before: str) -> str:
     """What a text area says once it says something else."""
     end = time.monotonic() + PATIENCE / 1000

@@ -36,9 +36,10 @@ with left:
     photos.show(chosen)
     if reopened := any(photo.reopened for photo in chosen):
         st.caption(t("history.reopened"))
-    start = not reopened and st.button(t("start"), type="primary", width="stretch")
+    else:
+        st.button(t("start"), type="primary", width="stretch", on_click=model.ask, args=(chosen,))
 with right:
-    if start:
+    if any(photo.asked for photo in chosen):
         try:
             model.look_at(chosen)
         except Img2PromptError as error:

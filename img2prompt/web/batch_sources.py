@@ -157,12 +157,13 @@ def _begin_button(count: int | None, make: Callable[[], Run]) -> None:
     try:
         with st.spinner(t("batch.saving")):
             run = make()
+            # Before the spinner stops, where another click may end this run of the script.
+            start(run)
+            st.session_state.begun = st.session_state.get("begun", 0) + 1
+            _go_to(run)
     except Img2PromptError as error:
         show_error(error)
         return
-    st.session_state.begun = st.session_state.get("begun", 0) + 1
-    _go_to(run)
-    start(run)
     st.rerun()
 
 
@@ -172,8 +173,8 @@ def _come_back(id: str) -> None:
 
 def _go_to(run: Run) -> None:
     """Let the address name the batch, so that reloading the page or a bookmark finds it."""
-    st.query_params["run"] = run.id
     st.session_state.run = run.id
     mine = st.session_state.setdefault("runs", [])
     if run.id not in mine:
         mine.append(run.id)
+    st.query_params["run"] = run.id

@@ -44,8 +44,8 @@ def show(groups: list[exploring.PromptSet], choice: tuple[str, ...]) -> None:
             bar.progress(done / max(1, total), what)
 
         found = exploring.survey(groups, _encoder(), progress)
-        bar.empty()
         st.session_state[FOUND] = (choice, found)
+        bar.empty()
     kept, found = st.session_state.get(FOUND, ((), None))
     if found is None or kept != choice:
         return

@@ -237,9 +237,7 @@ def _what_became(variant: Variant) -> list[str]:
 def _reopen(post: Post, photo: Photo) -> None:
     """Go to the Caption page with this post as it was left, its thumbnail in place of the photo."""
     state, choices = st.session_state, post.choices
-    state.opened = {photo.key: photo}
-    state.sample, state.emptied = None, False
-    state.clearings = state.get("clearings", 0) + 1  # an empty uploader
+    photos.put(photo)
     state.desk = posts.Desk(
         [photo],
         edits={variant.text: variant.edited for variant in post.variants if variant.edited is not None},

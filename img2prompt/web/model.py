@@ -93,6 +93,15 @@ def shared_pipeline() -> Pipeline:
         return loading.result()
 
 
+def ask(photos: list[Photo]) -> None:
+    """Note that the model shall look at these photos.
+
+    Streamlit ends a run when the next click comes, and its button with it; the note lasts until there is an answer.
+    """
+    for photo in photos:
+        photo.asked = True
+
+
 def look_at(photos: list[Photo]) -> None:
     """Let the model look at each photo that it has not seen yet, and keep what it says there.
 
@@ -103,6 +112,19 @@ def look_at(photos: list[Photo]) -> None:
     Img2PromptError
         When the pipeline cannot be loaded.
     """
+    try:
+        _look_at(photos)
+    except Exception:  # an answer too, unlike the end of a run, which is a BaseException
+        _answered(photos)
+        raise
+
+
+def _answered(photos: list[Photo]) -> None:
+    for photo in photos:
+        photo.asked = False
+
+
+def _look_at(photos: list[Photo]) -> None:
     if error := missing(settings()):
         show_error(f"{error} {t('models.instead')}")
     pipeline = shared_pipeline()
@@ -110,8 +132,10 @@ def look_at(photos: list[Photo]) -> None:
     unseen = [photo for photo in photos if others or photo.result is None]
     with st.spinner(t("reading", count=len(unseen))):
         results = pipeline([photo.picture for photo in unseen])
-    for photo, result in zip(unseen, results, strict=True):
-        photo.seen = see(result, photo.picture)
-        photo.result = result
-        photo.post = None
-    st.session_state.looked_with = pipeline.settings
+        # Before the spinner stops, where this run may end.
+        for photo, result in zip(unseen, results, strict=True):
+            photo.seen = see(result, photo.picture)
+            photo.result = result
+            photo.post = None
+        st.session_state.looked_with = pipeline.settings
+        _answered(photos)

@@ -51,6 +51,7 @@ class Photo:
     result: Result | None = None
     seen: Seen | None = None
     post: Post | None = None  # as it is in the history
+    asked: bool = False  # the model is wanted, and has not answered yet
     reopened: bool = False  # from the history, where a thumbnail is all there is of the picture
 
 
@@ -72,7 +73,7 @@ def sources(settings: Settings) -> None:
         strings = {name: t(f"paste.{name}") for name in ("button", "keys", "nothing", "file")}
         _PASTE(key="paste", data={"strings": strings}, width="content")
         # The browser asks for permission as soon as there is a camera on the page.
-        camera = st.toggle(t("camera"), key=_widget_key("use-camera"), on_change=_leave_camera)
+        camera = st.toggle(t("camera"), key=_widget_key("use-camera"), on_change=_take_files)
     if camera:
         st.camera_input(t("camera.photo"), key=_widget_key("camera"), on_change=_take_files)
 
@@ -90,6 +91,7 @@ def samples() -> None:
 def chosen(settings: Settings) -> list[Photo]:
     """The photos of this session, in the order of the post; says what is wrong with other files."""
     files = [(file.file_id, file.name, file.getvalue) for file in _files()]
+    st.session_state.held = [key for key, _, _ in files]
     if sample := st.session_state.get("sample"):
         files = [(sample, t(f"sample.{sample}"), sample_path(SAMPLES[sample]).read_bytes)]
     if len(files) > MOST_PHOTOS:
@@ -107,6 +109,13 @@ def chosen(settings: Settings) -> list[Photo]:
             show_error(t("photo.unusable", name=name, reason=opened[key]))
     st.session_state.opened = opened
     return [photo for photo in opened.values() if isinstance(photo, Photo)]
+
+
+def put(photo: Photo) -> None:
+    """Choose a photo that comes from none of the widgets."""
+    _clear_widgets()
+    st.session_state.opened = {photo.key: photo}
+    st.session_state.sample, st.session_state.emptied = None, False
 
 
 def show(photos: list[Photo]) -> None:
@@ -141,7 +150,8 @@ def as_data_url(jpeg: bytes) -> str:
 
 
 def _files() -> list:
-    camera = st.session_state.get(_widget_key("camera"))
+    wanted = st.session_state.get(_widget_key("use-camera"))
+    camera = st.session_state.get(_widget_key("camera")) if wanted else None
     return list(st.session_state.get(_widget_key("upload")) or []) + ([camera] if camera else [])
 
 
@@ -155,18 +165,22 @@ def _open(key: str, data: bytes, settings: Settings) -> Photo | ImageError:
 
 
 def _take_sample(name: str) -> None:
+    _clear_widgets()
     st.session_state.sample = name
-    # New keys are new, empty widgets: no file name beside a picture that is not its own.
-    st.session_state.clearings = st.session_state.get("clearings", 0) + 1
 
 
 def _take_files() -> None:
-    st.session_state.sample = None
-    st.session_state.emptied = not _files()
+    files = _files()
+    # Streamlit also calls this for a widget that has just left the page and that the browser still mentions.
+    if [file.file_id for file in files] != st.session_state.get("held", []):
+        st.session_state.sample = None
+        st.session_state.emptied = not files
 
 
-def _leave_camera() -> None:
-    st.session_state.emptied = not st.session_state.get(_widget_key("upload"))
+def _clear_widgets() -> None:
+    """New keys are new, empty widgets: no file name beside a picture that is not its own."""
+    st.session_state.clearings = st.session_state.get("clearings", 0) + 1
+    st.session_state.held = []
 
 
 def _widget_key(name: str) -> str:
