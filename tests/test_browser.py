@@ -367,7 +367,13 @@ def test_paste(server, browser, way):
 def test_camera(server, browser):
     with open_page(server, browser, locale="en-US", permissions=["camera"]) as page:
         page.get_by_text("Use the camera").click()
-        page.get_by_role("button", name="Take Photo").click()
+        # Streamlit asks for the camera once more when the page has its width; till then its button may do nothing.
+        taken = page.get_by_role("button", name="Clear photo")
+        for _ in range(10):
+            page.get_by_role("button", name="Take Photo").click()
+            page.wait_for_timeout(3000)
+            if taken.count():
+                break
         page.get_by_role("button", name="Start Captioning").wait_for()
         expect(page.locator(".st-key-picture img")).to_have_count(1)
 
