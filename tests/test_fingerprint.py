@@ -1,0 +1,33 @@
+"""The fingerprint by which an interrupted batch knows its pipeline again, also one of an older version."""
+
+from types import SimpleNamespace
+
+import pytest
+
+from img2prompt.batch import fingerprint
+from img2prompt.settings import Settings
+
+
+def stand_in(settings: Settings, members: str = "", labels: tuple[str, ...] = ()) -> SimpleNamespace:
+    """What the fingerprint reads of a pipeline, with weights that never change."""
+    return SimpleNamespace(
+        engine=SimpleNamespace(name="lite", weights_id="0123456789abcdef"),
+        settings=settings,
+        members=SimpleNamespace(digest=members) if members else None,
+        tables=[SimpleNamespace(name="own", labels=labels)] if labels else [],
+    )
+
+
+@pytest.mark.parametrize(
+    ("pipeline", "expected"),
+    [
+        (stand_in(Settings(engine="lite")), "d4345b8fd4efc8c3"),
+        (
+            stand_in(Settings(style="best", beams=2), members="fedcba9876543210", labels=("cat", "dog")),
+            "edafb95e88632c6a",
+        ),
+    ],
+)
+def test_stays_as_it_was(pipeline, expected):
+    """Another value here means that no batch which was interrupted before the update can be resumed."""
+    assert fingerprint(pipeline) == expected
