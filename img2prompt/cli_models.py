@@ -12,10 +12,11 @@ from rich.table import Column, Table
 
 from img2prompt import weights
 from img2prompt.errors import ConfigError, DataError, WeightsError
+from img2prompt.settings import MODELS
 
 models = typer.Typer(
     help="Weights of the full engine: what there is, what is installed, fetch it, check it. "
-    f"They are kept in the folder that {weights.VARIABLE} names, else among your data.",
+    f"They are kept in the folder that {MODELS} names, else among your data.",
     no_args_is_help=True,
 )
 

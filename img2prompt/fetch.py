@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from img2prompt import weights
 from img2prompt.errors import DataError, WeightsError
+from img2prompt.settings import MODELS
 from img2prompt.weights import Lock, Part, Record
 
 if TYPE_CHECKING:
@@ -107,7 +108,7 @@ def check_space(needed: int, wanted: Sequence[Part]) -> None:
     if needed + SPARE > free:
         raise WeightsError(
             f"{', '.join(part.name for part in wanted)}: {weights.readable(needed)} more are needed, but only "
-            f"{weights.readable(free)} are left on the disk of {home}. Make room, or set {weights.VARIABLE} "
+            f"{weights.readable(free)} are left on the disk of {home}. Make room, or set {MODELS} "
             "to a folder on another disk."
         )
 

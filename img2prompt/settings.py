@@ -1,4 +1,8 @@
-"""Every setting in one place: defaults < environment < command line or app."""
+"""Every setting and variable in one place.
+
+What a pipeline is built from is in `Settings`: defaults < environment < command line or app.
+Where things are kept, and what the app's visitors may do, is said by variables alone.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +20,16 @@ NONE = "none"  # in place of a part's name: go without it
 PRECISIONS = ("auto", "fp32", "fp16", "bf16")
 CLIP_STATISTICS = ("clip", "half")
 PREFIX = "IMG2PROMPT_"
+
+# Where things are kept
+MODELS = "IMG2PROMPT_MODELS"  # folder of models, looked in first and fetched to; else the user's data folder
+DATABASE_URL = "IMG2PROMPT_DATABASE_URL"  # of the history; else history.db in the user's data folder
+RUNS = "IMG2PROMPT_RUNS"  # folder of the app's batches; else in the user's state folder
+
+# What the app's visitors may do: yes or no to all; unset, those may who sit at the machine that it runs on
+HISTORY = "IMG2PROMPT_HISTORY"  # keep a history: with yes one that all share; with sign-in each their own
+SERVER_FOLDERS = "IMG2PROMPT_SERVER_FOLDERS"  # name folders of this machine
+
 SWITCHES = {
     "1": True,
     "true": True,
@@ -98,19 +112,41 @@ class Settings:
         for field in fields(cls):
             text = environment.get(PREFIX + field.name.upper())
             kind: Any = type(field.default)
-            if text:
-                try:
-                    if kind is bool:
-                        values[field.name] = SWITCHES[text.lower()]
-                    else:
-                        values[field.name] = text.split(os.pathsep) if kind is tuple else kind(text)
-                except (KeyError, ValueError):
-                    expected = "one of " + ", ".join(SWITCHES) if kind is bool else kind.__name__
-                    raise ConfigError(
-                        f"{PREFIX}{field.name.upper()} is {text!r}; expected {expected}."
-                    ) from None
+            if not text:
+                continue
+            if kind is bool:
+                values[field.name] = switch(PREFIX + field.name.upper(), environment)
+                continue
+            try:
+                values[field.name] = text.split(os.pathsep) if kind is tuple else kind(text)
+            except ValueError:
+                raise ConfigError(
+                    f"{PREFIX}{field.name.upper()} is {text!r}; expected {kind.__name__}."
+                ) from None
         values.update({name: value for name, value in overrides.items() if value is not None})
         try:
             return replace(cls(), **values)
         except TypeError as error:
             raise ConfigError(f"Unknown setting: {error}.") from None
+
+
+def variable(name: str) -> str | None:
+    """What a variable says; None where it is unset or empty."""
+    return os.environ.get(name) or None
+
+
+def switch(name: str, environment: Mapping[str, str] | None = None) -> bool | None:
+    """Whether a variable says yes or no; None where it is unset or empty.
+
+    Raises
+    ------
+    ConfigError
+        When it says neither.
+    """
+    text = (os.environ if environment is None else environment).get(name, "")
+    if not text.strip():
+        return None
+    try:
+        return SWITCHES[text.strip().lower()]
+    except KeyError:
+        raise ConfigError(f"{name} is {text!r}; expected one of {', '.join(SWITCHES)}.") from None

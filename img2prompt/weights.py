@@ -8,7 +8,6 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
-import os
 import re
 import sys
 from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -18,13 +17,13 @@ from pathlib import Path, PureWindowsPath
 from typing import Any
 
 from img2prompt.errors import ConfigError, WeightsError
+from img2prompt.settings import MODELS, variable
 
 if sys.version_info >= (3, 11):
     import tomllib
 else:
     import tomli as tomllib
 
-VARIABLE = "IMG2PROMPT_MODELS"
 LOCK = "weights.lock.json"  # beside fetched weights: where each file is from, its size and SHA-256
 COMMIT = re.compile(r"[0-9a-f]{40}")
 SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -79,14 +78,14 @@ def bundled(name: str) -> Path:
         When no such folder holds the model.
     """
     here = Path(__file__).resolve().parent
-    chosen = os.environ.get(VARIABLE)
+    chosen = variable(MODELS)
     places = [*([Path(chosen)] if chosen else []), here.parent / "models", here / "models"]
     for place in places:
         if (place / name / "model.safetensors").is_file():
             return place / name
     raise WeightsError(
         f"The {name} model is missing; looked in {', '.join(str(place / name) for place in places)}. "
-        f"Get a complete checkout, or set {VARIABLE} to the folder that holds it."
+        f"Get a complete checkout, or set {MODELS} to the folder that holds it."
     )
 
 
@@ -149,14 +148,14 @@ def expand(names: Iterable[str]) -> list[Part]:
 
 def home() -> Path:
     """The folder that `pull` writes to: ``IMG2PROMPT_MODELS``, else one among the user's data."""
-    return Path(os.environ.get(VARIABLE) or _among_user_data())
+    return Path(variable(MODELS) or _among_user_data())
 
 
 def roots() -> list[Path]:
     """The folders that parts are looked for in, first to last."""
     from huggingface_hub.constants import HF_HUB_CACHE
 
-    chosen = [home()] if os.environ.get(VARIABLE) else []
+    chosen = [home()] if variable(MODELS) else []
     return [*chosen, Path(HF_HUB_CACHE), _among_user_data()]
 
 

@@ -4,7 +4,7 @@ from dataclasses import FrozenInstanceError
 import pytest
 
 from img2prompt.errors import ConfigError
-from img2prompt.settings import Settings
+from img2prompt.settings import HISTORY, SWITCHES, Settings, switch
 
 
 def test_environment_is_above_defaults():
@@ -93,3 +93,18 @@ def test_own_label_files(tmp_path):
     assert Settings.load({}, labels=[tmp_path]).labels == (str(tmp_path),)
     assert Settings(labels="a.txt").labels == ("a.txt",)
     assert Settings.load({}).labels == ()
+
+
+@pytest.mark.parametrize(("text", "value"), [*SWITCHES.items(), (" On\n", True), ("", None), (" ", None)])
+def test_a_switch_is_yes_no_or_unset(text, value):
+    assert switch(HISTORY, {HISTORY: text}) is value
+
+
+def test_a_switch_reads_the_process_environment(monkeypatch):
+    monkeypatch.delenv(HISTORY, raising=False)
+    assert switch(HISTORY) is None
+    monkeypatch.setenv(HISTORY, "off")
+    assert switch(HISTORY) is False
+    monkeypatch.setenv(HISTORY, "disabled")
+    with pytest.raises(ConfigError, match="IMG2PROMPT_HISTORY is 'disabled'; expected one of 1, true"):
+        switch(HISTORY)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,8 +11,8 @@ from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError, TimeoutError
 
 from img2prompt.errors import HistoryError
+from img2prompt.settings import DATABASE_URL, variable
 
-VARIABLE = "IMG2PROMPT_DATABASE_URL"
 BUSY_SECONDS = 10  # how long SQLite waits for another program's write
 CONNECT_SECONDS = 10  # how long PostgreSQL may take to answer
 MIGRATION_LOCK = 0x696D6732  # "img2", the number of PostgreSQL's advisory lock
@@ -24,12 +23,12 @@ REMEDIES = {
     "no space left": "has no space left. Free some space on the server, or delete old posts",
     "locked": "is being written by another program. Try again in a moment",
     "readonly": "cannot be written. Give yourself write permission for the file and its folder, "
-    f"or name another database in {VARIABLE}",
-    "unable to open": f"cannot be opened. Check its folder and permissions, or name another in {VARIABLE}",
+    f"or name another database in {DATABASE_URL}",
+    "unable to open": f"cannot be opened. Check its folder and permissions, or name another in {DATABASE_URL}",
     "not a database": "is damaged or no SQLite database. Move it away; a new one is made at the next start",
     "malformed": "is damaged. Move it away; a new one is made at the next start",
-    "password authentication failed": f"refuses this user or password. Correct {VARIABLE}",
-    "does not exist": f"does not exist or lacks what is needed. Create it, or correct {VARIABLE}",
+    "password authentication failed": f"refuses this user or password. Correct {DATABASE_URL}",
+    "does not exist": f"does not exist or lacks what is needed. Create it, or correct {DATABASE_URL}",
 }
 
 
@@ -37,7 +36,7 @@ def default_url() -> str:
     """``IMG2PROMPT_DATABASE_URL``, else ``history.db`` in the user's data folder, as SQLAlchemy's URL."""
     from platformdirs import user_data_dir
 
-    return os.environ.get(VARIABLE) or f"sqlite:///{Path(user_data_dir('img2prompt'), 'history.db')}"
+    return variable(DATABASE_URL) or f"sqlite:///{Path(user_data_dir('img2prompt'), 'history.db')}"
 
 
 def open_database(url: str | URL | None = None, create: Callable[..., Engine] = create_engine) -> Engine:
@@ -66,7 +65,7 @@ def open_database(url: str | URL | None = None, create: Callable[..., Engine] = 
         engine = create(place, **options)
     except (ArgumentError, NoSuchModuleError, ValueError) as error:
         raise HistoryError(
-            f"{VARIABLE} is no address of a database ({error}). "
+            f"{DATABASE_URL} is no address of a database ({error}). "
             "Use sqlite:////folder/history.db or postgresql://user:password@host/name."
         ) from error
     except ModuleNotFoundError as error:
@@ -76,7 +75,7 @@ def open_database(url: str | URL | None = None, create: Callable[..., Engine] = 
     except OSError as error:
         raise HistoryError(
             f"The folder of {place.database} cannot be made ({error.strerror}). "
-            f"Choose another with {VARIABLE}."
+            f"Choose another with {DATABASE_URL}."
         ) from error
     return prepare(engine)
 
@@ -130,7 +129,7 @@ def _is_current(connection: Connection) -> bool:
     if here and here not in {script.revision for script in scripts.walk_revisions()}:
         raise HistoryError(
             f"{name_of(connection.engine)} was written by a newer version of img2prompt (its tables have "
-            f"revision {here}). Update img2prompt, or name another database in {VARIABLE}."
+            f"revision {here}). Update img2prompt, or name another database in {DATABASE_URL}."
         )
     return here == scripts.get_current_head()
 
@@ -158,7 +157,7 @@ def explained(engine: Engine) -> Iterator[None]:
         said = " ".join(str(error.orig).split())
         remedy = next((remedy for sign, remedy in REMEDIES.items() if sign in said.lower()), None)
         if remedy is None and (error.connection_invalidated or not error.statement):
-            remedy = f"cannot be reached. Check that the server runs, and {VARIABLE}"
+            remedy = f"cannot be reached. Check that the server runs, and {DATABASE_URL}"
         raise HistoryError(
             f"The history {name_of(engine)} {remedy or 'reported an error'}. ({said})"
         ) from error

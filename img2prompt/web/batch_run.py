@@ -29,11 +29,11 @@ import rich.progress
 
 from img2prompt import batch
 from img2prompt.errors import DataError, Img2PromptError
+from img2prompt.settings import RUNS, variable
 
 if TYPE_CHECKING:
     from img2prompt import Pipeline
 
-VARIABLE = "IMG2PROMPT_RUNS"  # another folder for all batches
 DAYS = 7  # a batch that nobody has looked at for longer is removed
 MOST_RUNS = 50  # and so are the oldest above this number,
 IDLE_SECONDS = 3600.0  # unless somebody has looked at them lately
@@ -371,7 +371,7 @@ class Runs:
 
 def runs_folder() -> Path:
     """Where batches are kept: ``IMG2PROMPT_RUNS``, else below the user's folder for such things."""
-    if chosen := os.environ.get(VARIABLE):
+    if chosen := variable(RUNS):
         return Path(chosen)
     import platformdirs
 

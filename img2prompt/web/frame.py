@@ -6,6 +6,8 @@ from pathlib import Path
 
 import streamlit as st
 
+from img2prompt.errors import ConfigError
+from img2prompt.settings import HISTORY, switch
 from img2prompt.web import components, translate
 
 ASSETS = Path(__file__).parents[2] / "assets"
@@ -74,13 +76,18 @@ _STYLE = """<style>
 
 
 def begin(title: str) -> None:
-    """Start a page: call this first."""
+    """Start a page: call this first. It ends there if nobody can tell whether the server keeps a history."""
     st.set_page_config(page_title=title, page_icon=str(ASSETS / "favicon.png"), layout="wide")
     st.logo(str(ASSETS / "logo.svg"), size="large", icon_image=str(ASSETS / "mark.svg"))
     st.html(_STYLE)
     with st.sidebar:
         translate.switch()
     st.title(title, anchor=False)
+    try:
+        switch(HISTORY)
+    except ConfigError as error:
+        show_error(error)
+        st.stop()
 
 
 def end(privacy: str) -> None:
