@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
 import sklearn.datasets
+import streamlit as st
+from streamlit.runtime.context import StreamlitHeaders
 
 from img2prompt import Pipeline, load_pipeline
 
@@ -52,6 +54,21 @@ def temporary_history(tmp_path_factory) -> Iterator[None]:
         file = tmp_path_factory.mktemp("history") / "history.db"
         patch.setenv("IMG2PROMPT_DATABASE_URL", f"sqlite:///{file}")
         yield
+
+
+@pytest.fixture(autouse=True)
+def request_headers(monkeypatch) -> Callable[..., None]:
+    """Sets the headers of the requests that `AppTest` pretends to make; by default somebody at this machine asks.
+
+    Of its own it has none, and an address that is none.
+    """
+
+    def ask_with(headers: Mapping[str, str]) -> None:
+        monkeypatch.setattr(type(st.context), "headers", StreamlitHeaders(headers.items()))
+
+    monkeypatch.setattr(type(st.context), "ip_address", None)
+    ask_with({"Host": "localhost:8501", "Origin": "http://localhost:8501"})
+    return ask_with
 
 
 @pytest.fixture(scope="session")

@@ -22,7 +22,7 @@ from streamlit.testing.v1 import AppTest
 from img2prompt import batch
 from img2prompt.errors import DataError, WeightsError
 from img2prompt.pipeline import Pipeline
-from img2prompt.settings import Settings
+from img2prompt.settings import SERVER_FOLDERS, Settings
 from img2prompt.submission import read_submission
 from img2prompt.web import batch_results, batch_run, batch_sources, model
 from img2prompt.web.batch_run import Runs, clean_name
@@ -481,8 +481,8 @@ def test_the_address_finds_the_run_and_nobody_else_does(server):
     assert gone.info and gone.file_uploader
 
 
-def test_a_new_batch_leaves_the_old_one_within_reach(server, monkeypatch):
-    monkeypatch.setattr(batch_sources, "LOOPBACK", ())  # a visitor from elsewhere
+def test_a_new_batch_leaves_the_old_one_within_reach(server, request_headers):
+    request_headers({"Host": "captions.example.org"})  # a visitor from elsewhere
     page = open_page()
     run = begin(page)
     press(page, "New batch")
@@ -526,7 +526,7 @@ def test_korean(server):
     ],
 )
 def test_server_folders_only_for_whoever_sits_at_the_server(server, monkeypatch, address, variable, offered):
-    monkeypatch.setenv(batch_sources.VARIABLE, variable)
+    monkeypatch.setenv(SERVER_FOLDERS, variable)
     before = config.get_option("server.address")
     config._set_option("server.address", address, "test")
     try:
@@ -537,8 +537,18 @@ def test_server_folders_only_for_whoever_sits_at_the_server(server, monkeypatch,
     assert (places.options == ["Files or ZIP", "A folder", "On this machine"]) == offered
 
 
+def test_who_sits_at_the_server_finds_all_batches(server):
+    begin(open_page())
+    assert "trip" in [button.label for button in open_page().button]
+
+
+def test_an_answer_that_is_neither_yes_nor_no_is_explained(server, monkeypatch):
+    monkeypatch.setenv(SERVER_FOLDERS, "perhaps")
+    assert "IMG2PROMPT_SERVER_FOLDERS is 'perhaps'" in open_page().error[0].value
+
+
 def test_a_folder_on_the_server(server, tmp_path, monkeypatch):
-    monkeypatch.setenv(batch_sources.VARIABLE, "yes")
+    monkeypatch.setenv(SERVER_FOLDERS, "yes")
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos" / "0.jpg").write_bytes(crop(0))
     page = choose(open_page(), "batch-from", "server")

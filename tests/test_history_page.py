@@ -164,6 +164,23 @@ def test_open_to_all_there_is_a_history_only_on_request(url, open_to_all, monkey
     assert len(saved(url)) == 1
 
 
+def test_under_another_name_there_is_no_history(url, request_headers):
+    caption(open_page())
+    request_headers({"Host": "captions.example.org"})
+    page = caption(open_page(), "Temple")
+    assert len(saved(url)) == 1
+    assert TEXT["history.off"] in said(go(page))
+    assert TEXT["history.off"] in said(go(page, "dashboard"))
+
+
+@pytest.mark.parametrize("view", ["caption", "history", "dashboard"])
+def test_an_answer_that_is_neither_yes_nor_no_is_explained(url, monkeypatch, view):
+    page = open_page()
+    monkeypatch.setenv("IMG2PROMPT_HISTORY", "disabled")
+    go(page, view)
+    assert [error.value.split(";")[0] for error in page.error] == ["IMG2PROMPT_HISTORY is 'disabled'"]
+
+
 def test_switched_off_by_the_server(url, monkeypatch):
     monkeypatch.setenv("IMG2PROMPT_HISTORY", "off")
     page = caption(open_page())

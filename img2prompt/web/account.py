@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import os
-
 import streamlit as st
 
-from img2prompt.web import components
+from img2prompt.settings import HISTORY, switch
+from img2prompt.web import components, visitor
 from img2prompt.web.translate import t
 
-VARIABLE = "IMG2PROMPT_HISTORY"
 LOCAL = "local"  # the owner where there is only one person
-LOCAL_ADDRESSES = ("localhost", "127.0.0.1", "::1")
 COOKIE = "img2prompt-history"
 
 _REMEMBER = components.register("remember")
@@ -22,7 +19,7 @@ def owner() -> str | None:
 
     - ``IMG2PROMPT_HISTORY=off``: nobody has one.
     - With sign-in configured: who is signed in, known by issuer and subject.
-    - Without, on this machine only: the one person it belongs to.
+    - Without, for who sits at this machine: the one person it belongs to.
     - Without, for others too: nobody, as they could not be told apart; one that all share
       with ``IMG2PROMPT_HISTORY=on``.
     """
@@ -31,12 +28,12 @@ def owner() -> str | None:
     if has_sign_in():
         issuer, subject = st.user.get("iss"), st.user.get("sub")
         return f"{issuer}|{subject}" if is_signed_in() and issuer and subject else None
-    return LOCAL if _setting() in ("on", "1", "true", "yes") or _is_local() else None
+    return LOCAL if switch(HISTORY) or visitor.sits_here() else None
 
 
 def is_switched_off() -> bool:
     """Whether the server has no history for anybody."""
-    return _setting() in ("off", "0", "false", "no")
+    return switch(HISTORY) is False
 
 
 def has_sign_in() -> bool:
@@ -89,17 +86,5 @@ def sign_in(place: str) -> None:
     )
 
 
-def _setting() -> str:
-    return os.environ.get(VARIABLE, "").strip().lower()
-
-
 def _wants() -> bool:
     return st.session_state.get("keep-history", st.context.cookies.get(COOKIE) != "off")
-
-
-def _is_local() -> bool:
-    """Whether the server listens to this machine only, and no reverse proxy passes others on to it."""
-    host = st.context.headers.get("Host", "localhost")
-    name = host.rpartition("]")[0].lstrip("[") or host.partition(":")[0]
-    forwarded = any(header in st.context.headers for header in ("Forwarded", "X-Forwarded-For"))
-    return st.get_option("server.address") in LOCAL_ADDRESSES and name in LOCAL_ADDRESSES and not forwarded

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from math import ceil
 from pathlib import Path
@@ -10,17 +9,13 @@ from pathlib import Path
 import streamlit as st
 
 from img2prompt.errors import Img2PromptError
-from img2prompt.settings import Settings
-from img2prompt.web import model
+from img2prompt.settings import SERVER_FOLDERS, Settings, switch
+from img2prompt.web import model, visitor
 from img2prompt.web.batch_run import DAYS, Run, Runs
 from img2prompt.web.frame import as_it_is, show_error
 from img2prompt.web.photos import FILE_TYPES, uploader_style
 from img2prompt.web.translate import t
 
-VARIABLE = (
-    "IMG2PROMPT_SERVER_FOLDERS"  # yes or no; by default only where the app listens to this machine alone
-)
-LOOPBACK = ("localhost", "127.0.0.1", "::1")
 MOST_EARLIER = 5
 
 
@@ -91,7 +86,8 @@ def explain() -> None:
 def earlier() -> None:
     """The batches to come back to: all of them for whoever sits at this machine, else this session's."""
     mine = st.session_state.get("runs", [])
-    found = {id: title for id, title in runs().titles().items() if id in mine or _sits_here()}
+    here = visitor.sits_here()
+    found = {id: title for id, title in runs().titles().items() if id in mine or here}
     if found:
         st.space("small")
         st.caption(t("batch.earlier", days=DAYS))
@@ -107,17 +103,9 @@ def earlier() -> None:
 
 
 def may_name_folders() -> bool:
-    """Whether visitors may name a folder on the server: those who sit at it may."""
-    if chosen := os.environ.get(VARIABLE):
-        return chosen.lower() in ("1", "yes", "true", "on")
-    return _sits_here()
-
-
-def _sits_here() -> bool:
-    """Whether the visitor uses the machine that the app runs on."""
-    # A proxy may listen beyond this machine on our behalf; proxies say so.
-    forwarded = {"X-Forwarded-For", "X-Forwarded-Host", "Forwarded"} & set(st.context.headers)
-    return st.get_option("server.address") in LOOPBACK and not forwarded
+    """Whether visitors may name a folder on the server: those who sit at it may, where nobody decided."""
+    chosen = switch(SERVER_FOLDERS)
+    return visitor.sits_here() if chosen is None else chosen
 
 
 def _ask_for_uploads(whole_folder: bool) -> None:
