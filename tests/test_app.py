@@ -12,6 +12,7 @@ from streamlit.testing.v1 import AppTest
 
 import img2prompt
 from img2prompt.captions import Choices, alt_text, compose, tones
+from img2prompt.images import SUFFIXES
 from img2prompt.web import model
 from img2prompt.web.photos import MOST_PHOTOS
 from img2prompt.web.translate import catalogue
@@ -108,7 +109,7 @@ def drawing(colour: str = "#c62828") -> bytes:
 def test_start_page_asks_for_a_photo():
     page = open_page()
     assert page.title[0].value == "Captioning for Instagram"
-    assert {"png", "heic", "avif"} <= {kind.lstrip(".") for kind in page.file_uploader[0].allowed_type}
+    assert set(SUFFIXES) <= set(page.file_uploader[0].allowed_type)
     assert "Start Captioning" not in [button.label for button in page.button]
     assert not words(page) and not posts(page)
 

@@ -5,6 +5,7 @@ import pytest
 
 from img2prompt.datasets.pairs import Pair, PairsFolder
 from img2prompt.errors import DataError
+from img2prompt.images import SUFFIXES
 
 
 def make_folder(path, csv, images=(), tars=None, csv_name="captions.csv"):
@@ -35,6 +36,12 @@ def test_reads_pictures_from_folder_and_tars(tmp_path):
     folder = PairsFolder(make_folder(tmp_path, csv, ["a.jpg"], tars))
     for pair in folder.pairs:
         assert folder.read(pair.name) == pair.name.encode()
+
+
+def test_reads_pictures_of_every_suffix(tmp_path):
+    names = [f"{number}{suffix.upper()}" for number, suffix in enumerate(SUFFIXES)]
+    folder = PairsFolder(make_folder(tmp_path, "image,caption\n" + "".join(f"{n},x\n" for n in names), names))
+    assert [folder.read(name).decode() for name in names] == names
 
 
 @pytest.mark.parametrize(

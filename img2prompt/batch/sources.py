@@ -19,11 +19,11 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from img2prompt.errors import DataError, ImageError
+from img2prompt.images import SUFFIXES
 
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
 
-SUFFIXES = frozenset(".avif .bmp .gif .heic .heif .jfif .jpe .jpeg .jpg .png .tif .tiff .webp".split())
 JUNK = "__MACOSX"
 STDIN = "-"
 # What stores call the mark that changes with a file: S3 and GCS, Azure, local files, memory.

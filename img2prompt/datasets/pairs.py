@@ -23,13 +23,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from img2prompt.errors import DataError
+from img2prompt.images import SUFFIXES
 
 CSV_NAMES = ("captions.csv", "prompts.csv", "styles.csv", "train.csv")
 IMAGE_FOLDERS = ("images", "train_images")
 IMAGE_COLUMNS = ("image", "imgId", "image_name", "image_path")
 TEXT_COLUMNS = ("caption", "prompt", "style")
 SEVERAL_TEXTS = "captions.csv"  # the file whose pictures may have several
-EXTENSIONS = (".avif", ".png", ".jpg", ".jpeg", ".webp")
 
 
 @dataclass(frozen=True)
@@ -176,7 +176,7 @@ class PairsFolder:
                 raise DataError(f"{archive} is not a complete, uncompressed tar: {error}.") from error
         folders = [self.path / name for name in IMAGE_FOLDERS if (self.path / name).is_dir()]
         for file in (file for folder in folders for file in folder.iterdir()):
-            if file.suffix.lower() in EXTENSIONS:
+            if file.suffix.lower() in SUFFIXES:
                 entry = (file, 0, file.stat().st_size)
                 members[file.name] = entry
                 members.setdefault(file.stem, entry)  # the competition's CSVs name stems

@@ -9,11 +9,12 @@ from pathlib import Path
 import streamlit as st
 
 from img2prompt.errors import Img2PromptError
+from img2prompt.images import SUFFIXES
 from img2prompt.settings import SERVER_FOLDERS, Settings, switch
 from img2prompt.web import model, visitor
 from img2prompt.web.batch_run import DAYS, Run, Runs
 from img2prompt.web.frame import as_it_is, show_error
-from img2prompt.web.photos import FILE_TYPES, uploader_style
+from img2prompt.web.photos import uploader_style
 from img2prompt.web.translate import t
 
 MOST_EARLIER = 5
@@ -114,7 +115,7 @@ def _ask_for_uploads(whole_folder: bool) -> None:
     each = min(ceil(settings.max_megabytes), limit)
     files = st.file_uploader(
         t("batch.upload"),
-        type=FILE_TYPES if whole_folder else (*FILE_TYPES, "zip"),
+        type=SUFFIXES if whole_folder else (*SUFFIXES, ".zip"),
         accept_multiple_files="directory" if whole_folder else True,
         max_upload_size=each if whole_folder else limit,
         # A new key is a new, empty uploader: what was begun with is not offered again.

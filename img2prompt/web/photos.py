@@ -21,7 +21,7 @@ from PIL import Image
 from starlette.formparsers import MultiPartParser
 
 from img2prompt.errors import ImageError
-from img2prompt.images import Limits, open_image
+from img2prompt.images import SUFFIXES, Limits, open_image
 from img2prompt.settings import Settings
 from img2prompt.web import components, history
 from img2prompt.web.frame import show_error
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from img2prompt.captions import Seen
     from img2prompt.history.record import Post
 
-FILE_TYPES = ("png", "jpg", "jpeg", "webp", "avif", "heic", "heif", "tif", "tiff", "bmp", "gif")
 SAMPLES = {"temple": "china.jpg", "flower": "flower.jpg"}  # shipped with scikit-learn
 MOST_PHOTOS = 10  # in one post; Instagram takes 20, the memory of a small server does not
 PREVIEW_PIXELS = 1000
@@ -62,7 +61,7 @@ def sources(settings: Settings) -> None:
     MultiPartParser.spool_max_size = (megabytes + 1) * 2**20
     st.file_uploader(
         t("upload"),
-        type=FILE_TYPES,
+        type=SUFFIXES,
         accept_multiple_files=True,
         max_upload_size=megabytes,
         key=_widget_key("upload"),
