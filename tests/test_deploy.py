@@ -134,10 +134,14 @@ def test_targets_differ_in_torch_and_nothing_else():
     )
 
 
-def test_extras_of_the_image_exist():
-    extras = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["optional-dependencies"]
-    wanted = re.findall(r"'\.\[([\w,-]+)\]'", (DEPLOY / "Dockerfile").read_text("utf-8"))
-    assert wanted and all(extra in extras for names in wanted for extra in names.split(","))
+def test_image_installs_only_what_is_pinned():
+    steps = [value for stage in check.read_stages().values() for name, value in stage.steps if name == "RUN"]
+    installs = [value for value in steps if "pip install" in value]
+    assert len(installs) == 5
+    assert all(value.count("pip install --no-deps ") == value.count("pip install") for value in installs)
+    assert {file for value in installs for file in re.findall(r"-r (\S+)", value)} == {
+        "requirements/server.txt"
+    }
 
 
 def test_compose_file_confines_both_services():
