@@ -2,29 +2,51 @@
 PYTHON ?= python3
 DATA ?= ../shared/data
 BIN := .venv/bin
-STAMP := .venv/installed
+PIP := $(BIN)/python -m pip install --no-deps
 
-.PHONY: setup run test train-lite bench
+.DELETE_ON_ERROR:
+.PHONY: install setup run test test-latest lock train-lite bench
 
-setup: $(STAMP)
+# What the app and the command line need, in .venv.
+install: .venv/run
 
-$(STAMP): pyproject.toml requirements.txt
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "img2prompt needs Python 3.10 or newer: make PYTHON=…")'
-	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --editable '.[dev]'
+# And what working on it needs.
+setup: .venv/dev
+
+.venv/run .venv/dev: .venv/%: requirements/%.txt pyproject.toml | $(BIN)/python
+	$(PIP) --requirement $<
+	$(PIP) --no-build-isolation --editable .
 	@touch $@
 
-run: setup
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "img2prompt needs Python 3.10 or newer: make PYTHON=…")'
+	$(PYTHON) -m venv .venv
+
+# The app, on http://localhost:8501.
+run: install
 	$(BIN)/streamlit run app.py --server.address localhost --server.port 8501
 
+# Everything that must pass.
 test: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy img2prompt
 	$(BIN)/pytest
 
+# The same tests with the newest libraries that pyproject.toml allows, in .venv-latest.
+test-latest: setup
+	$(BIN)/uv venv --quiet --allow-existing --seed --python $(BIN)/python .venv-latest
+	$(BIN)/uv pip install --python .venv-latest --upgrade --editable '.[dev]' --group build
+	.venv-latest/bin/pytest
+
+# Pin everything anew in requirements/ and requirements.txt.
+lock: setup
+	$(BIN)/python requirements/lock.py
+
+# The bundled model, trained anew.
 train-lite: setup
 	$(BIN)/python -m img2prompt.training $(DATA)
 
+# How fast the bundled model is.
 bench: setup
 	$(BIN)/python benchmarks/lite.py $(wildcard $(DATA)/flickr8k)

@@ -46,12 +46,7 @@ NETWORK = re.compile(r"(PIP_(?!NO_)\w+|SSL_CERT_\w+|REQUESTS_CA_BUNDLE|https?_pr
 BASE = {"PATH": "/usr/local/bin:/usr/local/sbin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8"}
 PATIENCE = 180  # seconds until the app must be well
 BORROWED = "/opt/borrowed/site-packages"  # where --quick mounts this Python's packages, so that pip finds them installed
-OFFLINE = {
-    "PYTHONPATH": BORROWED,
-    "PIP_NO_INDEX": "1",
-    "PIP_NO_DEPS": "1",
-    "PIP_NO_BUILD_ISOLATION": "0",  # as pip reads it: no isolation
-}
+OFFLINE = {"PYTHONPATH": BORROWED, "PIP_NO_INDEX": "1"}
 
 
 @dataclass

@@ -25,6 +25,7 @@ from img2prompt import __version__
 from img2prompt.captions import Choices, alt_text, as_sentence, compose, see, tones
 from img2prompt.captions.post import EMOJI, GOALS, LENGTHS, MAX_HASHTAGS, MAX_VARIANTS, Variant
 from img2prompt.captions.templates import load_tone
+from img2prompt.cli_app import commands as app_commands
 from img2prompt.cli_batch import commands as batch_commands
 from img2prompt.cli_dataset import commands as dataset_commands
 from img2prompt.cli_models import models
@@ -52,6 +53,7 @@ evaluation = typer.Typer(
     no_args_is_help=True,
 )
 app.add_typer(evaluation, name="evaluate")
+app.add_typer(app_commands)
 app.add_typer(batch_commands)
 app.add_typer(models, name="models")
 app.add_typer(dataset_commands, name="dataset")

@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from img2prompt.errors import ConfigError, DataError
+from img2prompt.libraries import install
 from img2prompt.settings import ENGINES
 
 Number = TypeVar("Number", int, float)
@@ -322,7 +323,7 @@ def _check(*packages: str) -> None:
     """Raise ConfigError unless what training needs is installed."""
     missing = [package for package in packages if find_spec(package) is None]
     if missing:
-        raise ConfigError(f"Training needs {', '.join(missing)}. Run: pip install 'img2prompt[train]'")
+        raise ConfigError(f"Training needs {', '.join(missing)}. {install(*missing)}")
 
 
 @contextmanager

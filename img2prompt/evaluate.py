@@ -21,6 +21,7 @@ from rich.progress import track
 
 from img2prompt.datasets.pairs import Pair, PairsFolder
 from img2prompt.errors import ConfigError, DataError, ImageError, WeightsError
+from img2prompt.libraries import install
 
 if TYPE_CHECKING:
     from img2prompt.pipeline import Pipeline
@@ -214,7 +215,7 @@ def ranks_of_own(queries: np.ndarray, items: np.ndarray, own: np.ndarray) -> np.
 def check_scorers() -> None:
     """Raise ConfigError unless pycocoevalcap and Java are there."""
     if find_spec("pycocoevalcap") is None:
-        raise ConfigError("Scoring captions needs pycocoevalcap. Run: pip install pycocoevalcap==1.2")
+        raise ConfigError(f"Scoring captions needs pycocoevalcap. {install('pycocoevalcap')}")
     if shutil.which("java") is None:
         raise ConfigError(
             "Scoring captions needs Java (METEOR and the PTB tokenizer run on it), and no `java` was found. "

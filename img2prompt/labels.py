@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from img2prompt.errors import ConfigError, DataError
+from img2prompt.libraries import install
 from img2prompt.vectors import label_vectors
 
 if TYPE_CHECKING:
@@ -161,10 +162,12 @@ def read_labels(name: str) -> list[str]:
         ]
     spec = importlib.util.find_spec(PACKAGE)
     if spec is None or spec.origin is None:
-        raise DataError("The label tables are missing. Run: pip install clip-interrogator==0.6.0")
+        raise DataError(f"The label tables are missing. {install('clip-interrogator')}")
     file = Path(spec.origin).parent / "data" / f"{name}.txt"
     if not file.is_file():
-        raise DataError(f"{file} is missing. Run: pip install --force-reinstall clip-interrogator==0.6.0")
+        raise DataError(
+            f"{file} is missing. {install('--force-reinstall', '--no-deps', 'clip-interrogator')}"
+        )
     lines = file.read_text(encoding="utf-8", errors="replace").splitlines()
     if name == "artists":
         lines = [f"{how} {line}" for how in ("by", "inspired by") for line in lines]

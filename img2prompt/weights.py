@@ -17,6 +17,7 @@ from pathlib import Path, PureWindowsPath
 from typing import Any
 
 from img2prompt.errors import ConfigError, WeightsError
+from img2prompt.files import resource
 from img2prompt.settings import MODELS, variable
 
 if sys.version_info >= (3, 11):
@@ -77,15 +78,14 @@ def bundled(name: str) -> Path:
     WeightsError
         When no such folder holds the model.
     """
-    here = Path(__file__).resolve().parent
     chosen = variable(MODELS)
-    places = [*([Path(chosen)] if chosen else []), here.parent / "models", here / "models"]
+    places = [*([Path(chosen)] if chosen else []), resource("models")]
     for place in places:
         if (place / name / "model.safetensors").is_file():
             return place / name
     raise WeightsError(
         f"The {name} model is missing; looked in {', '.join(str(place / name) for place in places)}. "
-        f"Get a complete checkout, or set {MODELS} to the folder that holds it."
+        f"Get a complete checkout or install the wheel again, or set {MODELS} to the folder that holds it."
     )
 
 

@@ -274,3 +274,15 @@ def test_any_setting_can_be_set(run):
 def test_a_setting_that_is_none_is_refused(run, text):
     code, _, err = run("caption", CHINA, "--set", text)
     assert code == 2 and "beams" in err.lower()
+
+
+def test_app_without_streamlit_says_what_to_install(run, monkeypatch):
+    monkeypatch.setitem(sys.modules, "streamlit", None)
+    code, out, err = run("app")
+    assert code == 2 and not out
+    assert f'Run: {sys.executable} -m pip install "streamlit<' in err
+
+
+def test_app_refuses_a_port_that_is_none(run):
+    code, _, err = run("app", "--port", "70000")
+    assert code == 2 and "65535" in err

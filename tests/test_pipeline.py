@@ -1,6 +1,7 @@
 """The pipeline with the bundled engine on real sample_photos."""
 
 import io
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -143,6 +144,12 @@ def test_damaged_weights_are_a_weights_error(tmp_path, monkeypatch):
     monkeypatch.setenv("IMG2PROMPT_MODELS", str(tmp_path))
     with pytest.raises(WeightsError, match="lite"):
         load_pipeline()
+
+
+def test_the_full_engine_without_transformers_says_what_to_install(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "transformers", None)
+    with pytest.raises(WeightsError, match=r'-m pip install "transformers<\S+"'):
+        load_pipeline(engine="full", device="cpu", caption_model=str(tmp_path), clip_model=str(tmp_path))
 
 
 def test_the_captioner_knows_every_word_of_the_subjects(pipeline):

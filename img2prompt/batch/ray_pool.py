@@ -15,6 +15,7 @@ from img2prompt.batch.journal import Journal, Row
 from img2prompt.batch.sources import Item
 from img2prompt.batch.stream import cores, cut, describe, fingerprint, open_ahead
 from img2prompt.errors import ConfigError, DataError, Img2PromptError
+from img2prompt.libraries import install
 from img2prompt.settings import Settings
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ def import_ray() -> ModuleType:
         import ray
         import ray.data
     except ImportError as error:
-        raise ConfigError('Ray is not installed. Run: pip install "img2prompt[ray]"') from error
+        raise ConfigError(f"Ray is not installed. {install('ray', 'fsspec', 'threadpoolctl')}") from error
     return ray
 
 

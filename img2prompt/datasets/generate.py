@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from img2prompt.datasets.clean import MIN_CHARACTERS, clean_prompt
 from img2prompt.datasets.table import read_table, write_rows
 from img2prompt.errors import ConfigError, DataError, WeightsError
+from img2prompt.libraries import install
 
 if TYPE_CHECKING:
     import torch
@@ -395,6 +396,4 @@ def _loading(name: str, what: str) -> Iterator[None]:
 
 
 def _not_installed(error: ImportError) -> ConfigError:
-    return ConfigError(
-        f"Making pairs needs more libraries ({error}). Run: pip install 'img2prompt[generate]'"
-    )
+    return ConfigError(f"Making pairs needs more libraries ({error}). {install('diffusers', 'transformers')}")

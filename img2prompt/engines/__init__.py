@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from img2prompt import weights
 from img2prompt.errors import ConfigError, WeightsError
+from img2prompt.libraries import install
 from img2prompt.settings import NONE, Settings
 
 if TYPE_CHECKING:
@@ -30,6 +32,8 @@ def load_engine(settings: Settings, sentences: SentenceEncoder) -> Engine:
     device = find_device(settings.device)
     if settings.engine == "full" or (settings.engine == "auto" and device != "cpu" and _installed(settings)):
         folders = find_parts(settings)
+        if find_spec("transformers") is None:
+            raise WeightsError(f"The full engine needs transformers. {install('transformers')}")
         from img2prompt.engines.full import FullEngine
 
         return FullEngine(settings, folders, device)

