@@ -145,6 +145,7 @@ def test_names_in_the_text_exist(page: Path) -> None:
             assert {word for word in rest if word.startswith("-")} <= option_names(leaf), code
         elif words[0].startswith("-"):
             assert words[0] in options, f"{code}: no command has it"
+            check_settings(words, name(page))
 
 
 @pytest.mark.parametrize("page", LINKING, ids=name)
@@ -238,11 +239,7 @@ def check(words: list[str], where: str) -> None:
     if program == "img2prompt":
         command, rest = find_command(words[1:], where)
         command.make_context(program, list(rest))  # raises for options and values that it does not take
-        for option, value in pairwise(rest):
-            if option == "--set":
-                assert value.partition("=")[0] in {field.name for field in fields(Settings)}, (
-                    f"{where}: {value}"
-                )
+        check_settings(rest, where)
     elif program == "make":
         done = subprocess.run(
             ["make", "-n", *words[1:]], check=False, cwd=ROOT, capture_output=True, text=True
@@ -252,6 +249,13 @@ def check(words: list[str], where: str) -> None:
         assert (ROOT / words[1]).is_file(), f"{where}: there is no {words[1]}"
     else:
         assert program in OTHER_PROGRAMS, f"{where}: {program} is no program that the pages use"
+
+
+def check_settings(words: list[str], where: str) -> None:
+    names = {field.name for field in fields(Settings)}
+    for option, value in pairwise(words):
+        if option == "--set":
+            assert value.partition("=")[0] in {*names, "NAME"}, f"{where}: {value}: there is no such setting"
 
 
 def find_command(words: list[str], where: str) -> tuple[Any, list[str]]:
