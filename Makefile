@@ -45,7 +45,7 @@ lock: setup
 
 # The bundled model, trained anew.
 train-lite: setup
-	$(BIN)/python -m img2prompt.training $(DATA)
+	$(BIN)/python -m img2prompt.training.lite $(DATA)
 
 # How fast the bundled model is.
 bench: setup

@@ -5,7 +5,7 @@ from typing import Any
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 # It stands beside the package in a checkout, where an editable install finds it too; see img2prompt/files.py.
-BUNDLED = (".streamlit/config.toml", "app.py", "assets", "models/lite", "views")
+BUNDLED = (".streamlit/config.toml", "app.py", "assets", "models/lite", "pages")
 
 
 class CustomBuildHook(BuildHookInterface):

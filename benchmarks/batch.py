@@ -65,7 +65,7 @@ def fill(folder: Path, count: int, photos: list[bytes]) -> Path:
 def peak_mb(folder: Path, count: int) -> float:
     """The largest resident set of the command, in MB."""
     output = folder.with_suffix(".csv")
-    command = [sys.executable, "-m", "img2prompt.cli", "batch", str(folder), "-o", str(output)]
+    command = [sys.executable, "-m", "img2prompt", "batch", str(folder), "-o", str(output)]
     command += ["--format", "submission", "--engine", "lite", "--device", "cpu"]
     process = subprocess.Popen(command)
     _, status, usage = os.wait4(process.pid, 0)

@@ -18,9 +18,9 @@ from typing import Any
 import numpy as np
 from lite import machine
 
-from img2prompt.datasets.filter import THRESHOLD, embed_texts, find_twins, near_duplicates
+from img2prompt.datasets.deduplicate import THRESHOLD, embed_texts, find_twins, near_duplicates
 from img2prompt.datasets.table import read_table
-from img2prompt.sentences import SentenceEncoder
+from img2prompt.minilm import SentenceEncoder
 
 VECTORS = 1_000_000
 COPIES = 0.1  # share of the vectors that are copies of earlier ones

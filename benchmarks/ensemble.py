@@ -36,7 +36,7 @@ def main() -> None:
     for step in STEPS:
         arguments = shlex.split(step.replace("DATA", shlex.quote(data)).replace("OUT", shlex.quote(out)))
         print("img2prompt train", step, file=sys.stderr)
-        command = [sys.executable, "-m", "img2prompt.cli", "train", *arguments]
+        command = [sys.executable, "-m", "img2prompt", "train", *arguments]
         subprocess.run(command, check=True, stdout=sys.stderr)
     report = {
         "commands": [f"img2prompt train {step}" for step in STEPS],

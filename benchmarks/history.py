@@ -21,7 +21,8 @@ from sqlalchemy import Engine, insert
 
 from img2prompt.history import History, open_database
 from img2prompt.history.database import writing
-from img2prompt.history.models import (
+from img2prompt.history.search import searchable
+from img2prompt.history.tables import (
     EmbeddingRow,
     HashtagRow,
     LabelRow,
@@ -31,7 +32,6 @@ from img2prompt.history.models import (
     TimingRow,
     VariantRow,
 )
-from img2prompt.history.search import searchable
 
 TARGETS = {"first_page_ms": "<= 200", "search_ms": "<= 300"}
 REPEATS = 7

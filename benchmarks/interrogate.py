@@ -120,7 +120,7 @@ def measure_ranking(side: str, folder: Path) -> dict[str, Any]:
     """Milliseconds a picture for its best labels of all tables: 3 mediums, 3 movements, 5 of each other."""
     import torch
 
-    from img2prompt.labels import read_labels
+    from img2prompt.labels.tables import read_labels
 
     pictures = unit_vectors(RANKED, RANKED_WIDTH, seed=0)
     tables = {name: read_labels(name) for name in TABLES}
@@ -149,7 +149,7 @@ def measure_ranking(side: str, folder: Path) -> dict[str, Any]:
 
         repeats = 1
     else:
-        from img2prompt.labels import LabelTable as Table
+        from img2prompt.labels.tables import LabelTable as Table
 
         engine: Any = SimpleNamespace(device=torch.device("cpu"))
         ours = [Table(name, labels, engine) for name, labels in tables.items()]
@@ -200,7 +200,7 @@ def measure_encoders(batch: int) -> dict[str, Any]:
     from torch.utils.flop_counter import FlopCounterMode
     from transformers import BlipVisionConfig, BlipVisionModel
 
-    from img2prompt.engines.caption_model import fuse_attention
+    from img2prompt.engines.full.caption_model import fuse_attention
 
     def settled(net: torch.nn.Module) -> torch.nn.Module:
         return net.half().cuda().eval().to(memory_format=torch.channels_last)
@@ -254,7 +254,7 @@ def prompter(
     device = "cuda" if size == "gpu" else "cpu"
     if side == "ours":
         from img2prompt import load_pipeline
-        from img2prompt.engines import caption_model as captions
+        from img2prompt.engines.full import caption_model as captions
 
         captions.MAX_NEW_TOKENS = tokens
         pipeline: Pipeline = load_pipeline(
@@ -312,7 +312,7 @@ def build_models(folder: Path, caption_model: str, clip_model: str) -> None:
     clip = folder / "clip" / f"{clip_model}--{TAG}"
     fresh_models.save_clip(clip, clip_model)
     width = open_clip.get_model_config(clip_model)["embed_dim"]
-    from img2prompt.engines.clip_model import digest
+    from img2prompt.engines.full.clip_model import digest
 
     save_labels(folder, clip_model, f"{clip_model}/{TAG}@{digest(clip / WEIGHTS)}", width)
 
@@ -321,8 +321,8 @@ def save_labels(folder: Path, clip_model: str, space: str, width: int) -> None:
     """The same random vectors where clip-interrogator and img2prompt each keep theirs."""
     from safetensors.numpy import save_file
 
-    from img2prompt import vectors
-    from img2prompt.labels import read_labels
+    from img2prompt import vector_cache
+    from img2prompt.labels.tables import read_labels
 
     os.environ["XDG_CACHE_HOME"] = str(folder / "cache")
     for name in (*TABLES, "negative"):
@@ -333,7 +333,7 @@ def save_labels(folder: Path, clip_model: str, space: str, width: int) -> None:
             "hash": np.frombuffer(key.encode(), np.int8),
         }
         theirs = folder / "labels" / f"{clip_model}_{WEIGHTS}_{name}.safetensors"
-        own = vectors.cache_folder(space) / f"{name}-{vectors.digest(labels)}.safetensors"
+        own = vector_cache.cache_folder(space) / f"{name}-{vector_cache.digest(labels)}.safetensors"
         for file in (theirs, own):
             file.parent.mkdir(parents=True, exist_ok=True)
             save_file(stored, file)

@@ -51,7 +51,7 @@ def some_of(folder: str) -> list[bytes]:
 
 def cold(photo: Path) -> tuple[float, float]:
     """Median seconds of the command in a fresh process, and the largest resident set in MB."""
-    command = [sys.executable, "-m", "img2prompt.cli", "caption", str(photo)]
+    command = [sys.executable, "-m", "img2prompt", "caption", str(photo)]
     command += ["--engine", "lite", "--device", "cpu"]
     times = [
         seconds(lambda: subprocess.run(command, check=True, stdout=subprocess.DEVNULL))

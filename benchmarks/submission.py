@@ -15,8 +15,9 @@ import numpy as np
 import pandas as pd
 from lite import machine, seconds
 
-from img2prompt.batch.outputs import replacing
-from img2prompt.submission import WIDTH, read_submission, write_submission
+from img2prompt.embeddings import WIDTH
+from img2prompt.files import replacing
+from img2prompt.submission import read_submission, write_submission
 
 PICTURES = 16_000
 TARGETS = {"write_s": "<= 10", "times_faster_than_pandas": ">= 5"}

@@ -24,9 +24,9 @@ from lite import machine, samples
 from torch.utils.data import DataLoader
 
 from img2prompt.datasets.pairs import PairsFolder
-from img2prompt.sentences import SentenceEncoder
-from img2prompt.training import regressor
-from img2prompt.training.pictures import Batches, Pictures, Share, mean_texts
+from img2prompt.minilm import SentenceEncoder
+from img2prompt.training.regressor import train
+from img2prompt.training.regressor.pictures import Batches, Pictures, Share, mean_texts
 
 MODEL, PICTURES, BATCH = "vit_small_patch16_224", 256, 32
 SKIPPED, EPOCHS, TURNS = 3, 2, 3  # steps not counted; epochs of a turn
@@ -36,7 +36,7 @@ TARGETS = {"share_of_plain_speed": ">= 0.95"}
 def main() -> None:
     model = sys.argv[1] if len(sys.argv) > 1 else MODEL
     pictures, batch = (int(text) for text in (sys.argv[2:4] or (PICTURES, BATCH)))
-    workers = min(regressor.MOST_WORKERS, os.cpu_count() or 1)
+    workers = min(train.MOST_WORKERS, os.cpu_count() or 1)
     with tempfile.TemporaryDirectory() as place:
         path = Path(place, "pairs")
         path.mkdir()
@@ -44,7 +44,7 @@ def main() -> None:
         rows = [f"{i:06}.jpg,a temple and a flower in view {i}" for i in range(pictures)]
         (path / "prompts.csv").write_text("\n".join(["imgId,prompt", *rows]) + "\n")
         folder = PairsFolder(path)
-        config = regressor.TrainingConfig(model=model, batch=batch, epochs=EPOCHS)
+        config = train.TrainingConfig(model=model, batch=batch, epochs=EPOCHS)
         speeds: dict[str, list[float]] = {"ours": [], "plain": []}
         for turn in range(TURNS):
             speeds["plain"].append(plain(folder, config, workers))
@@ -64,28 +64,28 @@ def main() -> None:
     print(json.dumps(report, indent=2))
 
 
-def ours(folder: PairsFolder, config: regressor.TrainingConfig, workers: int, out: Path) -> float:
+def ours(folder: PairsFolder, config: train.TrainingConfig, workers: int, out: Path) -> float:
     """Pictures a second between the first counted step and the end of the last one."""
     times: list[float] = []
-    make_step = regressor._Learner.step
+    make_step = train._Learner.step
 
-    def timed(learner: regressor._Learner, *arguments: object) -> torch.Tensor:
+    def timed(learner: train._Learner, *arguments: object) -> torch.Tensor:
         loss = make_step(learner, *arguments)
         times.append(now())
         return loss
 
-    regressor._Learner.step = timed
+    train._Learner.step = timed
     try:
-        regressor.train(folder, folder.pairs, folder.pairs[:1], out, config, workers=workers)
+        train.train(folder, folder.pairs, folder.pairs[:1], out, config, workers=workers)
     finally:
-        regressor._Learner.step = make_step
+        train._Learner.step = make_step
     return speed(times, folder, config)
 
 
-def plain(folder: PairsFolder, config: regressor.TrainingConfig, workers: int) -> float:
+def plain(folder: PairsFolder, config: train.TrainingConfig, workers: int) -> float:
     """The same of the shortest loop there is."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    shape, net = regressor.build(config)
+    shape, net = train.build(config)
     net.to(device).train()
     optimizer = torch.optim.AdamW(net.parameters(), lr=config.rate)
     targets = torch.from_numpy(mean_texts(folder.pairs, SentenceEncoder())).to(device)
@@ -115,7 +115,7 @@ def now() -> float:
     return time.perf_counter()
 
 
-def speed(times: list[float], folder: PairsFolder, config: regressor.TrainingConfig) -> float:
+def speed(times: list[float], folder: PairsFolder, config: train.TrainingConfig) -> float:
     """Pictures a second within epochs: validation and saving at their ends are not the loop's."""
     an_epoch = -(-len(folder) // config.batch)
     gaps = [

@@ -11,7 +11,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from img2prompt.pipeline import Pipeline, Result, load_pipeline
+    from img2prompt.pipeline import Pipeline, load_pipeline
+    from img2prompt.results import Result
 
 __version__ = "0.1.0"
 __all__ = ["Pipeline", "Result", "__version__", "load_pipeline"]

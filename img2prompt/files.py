@@ -1,8 +1,16 @@
-"""Where the files that come with this program lie."""
+"""Where the files that come with this program lie, files written whole or not at all, and their hashes."""
 
 from __future__ import annotations
 
+import errno
+import hashlib
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
+
+from img2prompt.errors import DataError
 
 PACKAGE = Path(__file__).resolve().parent
 BUNDLED = PACKAGE / "_bundled"  # in a wheel only; hatch_build.py says what goes there
@@ -14,3 +22,61 @@ def resource(name: str) -> Path:
     >>> resource("app.py")
     """
     return (BUNDLED if BUNDLED.is_dir() else PACKAGE.parent) / name
+
+
+@contextmanager
+def replacing(path: Path, durable: bool = True) -> Iterator[IO[bytes]]:
+    """A file that takes the place of `path` once it is complete; until then the old one stays.
+
+    Parameters
+    ----------
+    durable : wait until the disk has it, so that a power cut leaves the old file or the new one
+
+    Raises
+    ------
+    DataError
+        When there is no space or no permission.
+    """
+    path = Path(os.path.realpath(path))
+    # The name may be so long already that nothing can be added to it.
+    part = path.with_name(f".{sha256_of(os.fsencode(path.name))[:16]}.part")
+    try:
+        with open(part, "wb") as file:
+            yield file
+            if durable:
+                file.flush()
+                os.fsync(file.fileno())
+        os.replace(part, path)
+    except OSError as error:
+        raise cannot_write(path, error) from error
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def cannot_write(path: Path, error: OSError) -> DataError:
+    """What to tell somebody whose file could not be written."""
+    if error.errno == errno.ENOSPC:
+        return DataError(f"{path}: no space left. Free some and give the same command again; it goes on.")
+    return DataError(
+        f"{path} cannot be written: {error.strerror or error}. Check the folder and its permissions."
+    )
+
+
+def check_folder_of(output: Path) -> None:
+    """Raise DataError unless the folder that `output` is to be written to is there."""
+    if not output.parent.is_dir():
+        raise DataError(f"{output.parent} is not a folder. Make it first, or choose another --output.")
+
+
+def sha256(file: Path) -> str:
+    """Of a file's content, in hexadecimal."""
+    with open(file, "rb") as stream:
+        digest = hashlib.sha256()
+        while block := stream.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def sha256_of(content: bytes) -> str:
+    """Of bytes, in hexadecimal."""
+    return hashlib.sha256(content).hexdigest()

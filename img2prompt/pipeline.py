@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,30 +12,21 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from img2prompt import ensemble, labels, prompts
-from img2prompt.engines import load_engine
+from img2prompt import prompts
 from img2prompt.engines.base import Engine
+from img2prompt.engines.registry import load_engine
+from img2prompt.ensemble.blend import combine
+from img2prompt.ensemble.members import Ensemble, Evidence, load_ensemble
 from img2prompt.errors import ConfigError
 from img2prompt.images import Limits, open_image
-from img2prompt.labels import LabelTable, Match
-from img2prompt.members import Ensemble, Look, load_ensemble
-from img2prompt.sentences import SentenceEncoder
+from img2prompt.labels import ranking
+from img2prompt.labels.ranking import LabelTable, load_tables
+from img2prompt.labels.tables import ASPECTS, read_labels, read_own_labels
+from img2prompt.minilm import SentenceEncoder
+from img2prompt.results import Match, Result
 from img2prompt.settings import Settings
 
 Source = str | Path | bytes | Image.Image
-
-
-@dataclass(frozen=True, eq=False)
-class Result:
-    """What the pipeline says about one picture."""
-
-    caption: str
-    prompt: str  # in the style asked for; a negative prompt in the style of that name
-    labels: dict[str, list[Match]]  # table name → matches, best first
-    embedding: np.ndarray  # (384,) float32, unit length
-    engine: str
-    seconds: float  # this picture's share of the batch
-    timings: dict[str, float]  # step → seconds, likewise
 
 
 class Pipeline:
@@ -90,6 +80,13 @@ class Pipeline:
         clock = _Clock()
         pictures = [self.open(source) for source in sources]
         clock.lap("open")
+        return self._describe(pictures, style, clock)
+
+    def describe(self, pictures: Sequence[Image.Image], style: str | None = None) -> list[Result]:
+        """One result per picture, of pictures that `open` has given."""
+        return self._describe(list(pictures), style, _Clock()) if pictures else []
+
+    def _describe(self, pictures: list[Image.Image], style: str | None, clock: _Clock) -> list[Result]:
         with self._turn:
             clock.lap("wait")
             return self._run(pictures, style or self.settings.style, clock)
@@ -101,19 +98,19 @@ class Pipeline:
         if self.engine.captioner:
             captions = self.engine.describe(features, beams=self.settings.beams)
         clock.lap("caption")
-        looks: dict[str, np.ndarray] = {}
+        vectors: dict[str, np.ndarray] = {}
         matches: list[dict[str, list[Match]]] = [{} for _ in pictures]
         if self.engine.space:
-            looks = labels.look(self.engine, features)
-            own = [table.name for table in self.tables if table.name not in labels.ASPECTS]
-            matches = labels.rank_all(looks, self.tables, prompts.labels_needed(style, own))
+            vectors = ranking.picture_vectors(self.engine, features)
+            own = [table.name for table in self.tables if table.name not in ASPECTS]
+            matches = ranking.rank_all(vectors, self.tables, prompts.labels_needed(style, own))
         clock.lap("labels")
-        texts = self._write(style, captions, matches, looks)
+        texts = self._write(style, captions, matches, vectors)
         clock.lap("prompt")
         # The embedding is of the words that could have made the picture: never of a negative prompt.
-        positive = self._write("seed", captions, matches, looks) if style == "negative" else texts
+        positive = self._write("seed", captions, matches, vectors) if style == "negative" else texts
         written = self.sentences.encode(positive)
-        embeddings = self._mix(Look(pictures, features, written), worded=any(texts))
+        embeddings = self._mix(Evidence(pictures, features, written), worded=any(texts))
         clock.lap("embedding")
         share = 1.0 / len(pictures)
         timings = {step: seconds * share for step, seconds in clock.laps.items()}
@@ -130,22 +127,22 @@ class Pipeline:
             for i in range(len(pictures))
         ]
 
-    def _mix(self, look: Look, worded: bool) -> np.ndarray:
+    def _mix(self, evidence: Evidence, worded: bool) -> np.ndarray:
         """The pictures' embeddings (N, 384); `worded` is False where there are no prompts."""
         if self.members:
-            return self.members(look)
-        regressed = self.engine.regress(look.features)
+            return self.members(evidence)
+        regressed = self.engine.regress(evidence.features)
         if regressed is None:
-            return look.written
+            return evidence.written
         ratio = self.settings.ratio if worded else 0.0
-        return ensemble.combine([look.written, regressed], [ratio, 1.0 - ratio])
+        return combine([evidence.written, regressed], [ratio, 1.0 - ratio])
 
     def _write(
         self,
         style: str,
         captions: Sequence[str],
         matches: Sequence[prompts.Matches],
-        looks: Mapping[str, np.ndarray],
+        vectors: Mapping[str, np.ndarray],
     ) -> list[str]:
         """The prompts of N pictures."""
         if style not in ("best", "negative"):
@@ -154,16 +151,16 @@ class Pipeline:
             ]
         if not self.engine.space:
             raise ConfigError(f"style {style!r} compares texts with the picture; set clip_model for that.")
-        similar = partial(labels.similarities, self.engine, looks["content"])
+        similar = partial(ranking.similarities, self.engine, vectors["content"])
         if style == "best":
             joined = sorted(self.tables, key=lambda table: table.name)  # clip-interrogator's order
-            pools = labels.pools(looks, joined, self.engine.pool)
+            pools = ranking.pools(vectors, joined, self.engine.pool)
             return prompts.best(captions, matches, pools, similar)
         farthest: list[list[str]] = [[] for _ in captions]
         if self.engine.vocabulary is None:  # to a small engine they are any words at all; common flaws remain
             flavors = [table for table in self.tables if table.name == "flavors"]
-            farthest = labels.pools(looks, flavors, self.engine.pool, least=True)
-        flaws = labels.read_labels("negative")
+            farthest = ranking.pools(vectors, flavors, self.engine.pool, least=True)
+        flaws = read_labels("negative")
         return prompts.negative([pool + flaws for pool in farthest], similar)
 
 
@@ -198,9 +195,9 @@ def load_pipeline(settings: Settings | None = None, **overrides: Any) -> Pipelin
         When one of the user's label tables, or a bank of the ensemble, cannot be used.
     """
     settings = settings or Settings.load(**overrides)
-    own = labels.read_own_labels(settings.labels)
+    own = read_own_labels(settings.labels)
     sentences = SentenceEncoder()
     engine = load_engine(settings, sentences)
-    tables = labels.load_tables(engine, own, settings.label_cache)
+    tables = load_tables(engine, own, settings.label_cache)
     members = load_ensemble(settings.ensemble, engine, settings) if settings.ensemble else None
     return Pipeline(engine, sentences, tables, settings, members)

@@ -18,7 +18,7 @@ from img2prompt.settings import STYLES
 if TYPE_CHECKING:
     import numpy as np
 
-    from img2prompt.labels import Match
+    from img2prompt.results import Match
 
     Matches = Mapping[str, Sequence[Match]]
     Similar = Callable[[Sequence[Sequence[str]]], Sequence[np.ndarray]]

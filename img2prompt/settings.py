@@ -14,7 +14,8 @@ from typing import Any
 
 from img2prompt.errors import ConfigError
 
-ENGINES = ("auto", "lite", "full")
+AUTO = "auto"  # in place of an engine: the best that is installed and sensible on the device
+ENGINES = ("lite", "full")  # each a package of img2prompt.engines
 STYLES = ("seed", "classic", "fast", "best", "negative")
 NONE = "none"  # in place of a part's name: go without it
 PRECISIONS = ("auto", "fp32", "fp16", "bf16")
@@ -74,8 +75,8 @@ class Settings:
     def __post_init__(self) -> None:
         files = [self.labels] if isinstance(self.labels, str | Path) else self.labels
         object.__setattr__(self, "labels", tuple(str(file) for file in files))
-        if self.engine not in ENGINES:
-            raise ConfigError(f"engine is {self.engine!r}; choose one of {', '.join(ENGINES)}.")
+        if self.engine not in (AUTO, *ENGINES):
+            raise ConfigError(f"engine is {self.engine!r}; choose one of {', '.join((AUTO, *ENGINES))}.")
         if self.style not in STYLES:
             raise ConfigError(f"style is {self.style!r}; choose one of {', '.join(STYLES)}.")
         if self.precision not in PRECISIONS:

@@ -15,17 +15,15 @@ from typing import IO, TYPE_CHECKING
 
 import numpy as np
 
+from img2prompt.embeddings import WIDTH, TextEncoder, cosines, interval
 from img2prompt.errors import DataError
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from img2prompt.sentences import SentenceEncoder
 
-WIDTH = 384
 ID, VALUE = "imgId_eId", "val"
 SPECIAL = frozenset(',"\r\n')  # what CSV puts in quotes
-RESAMPLES = 2000
 CHUNK = 256  # pictures written at a time
 
 
@@ -148,7 +146,7 @@ def read_submission(path: str | Path) -> Embeddings:
     return Embeddings(ids, vectors.reshape(-1, WIDTH))
 
 
-def read_truth(path: str | Path, sentences: SentenceEncoder) -> Embeddings:
+def read_truth(path: str | Path, sentences: TextEncoder) -> Embeddings:
     """The truth: a CSV like a submission, or one of prompts (``imgId,prompt``), which are embedded.
 
     Raises
@@ -195,21 +193,6 @@ def score(submission: Embeddings, truth: Embeddings, seed: int = 0) -> Score:
         missing=[stem for stem in truth.ids if stem not in answered],
         extra=[stem for stem in submission.ids if stem not in asked],
     )
-
-
-def interval(values: np.ndarray, seed: int = 0) -> tuple[float, float]:
-    """The 95 % interval of the mean of N values, by bootstrap (Efron, 1979)."""
-    random = np.random.default_rng(seed)
-    means = [values[random.integers(len(values), size=len(values))].mean() for _ in range(RESAMPLES)]
-    low, high = np.percentile(means, [2.5, 97.5])
-    return float(low), float(high)
-
-
-def cosines(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Cosine of each row of one (N, D) array with the same row of another; 0 for a zero row."""
-    a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
-    lengths = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
-    return np.divide((a * b).sum(1), lengths, out=np.zeros(len(a)), where=lengths > 0)
 
 
 def _read_table(path: str | Path) -> pa.Table:

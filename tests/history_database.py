@@ -15,10 +15,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from img2prompt.captions import Choices, Seen
 from img2prompt.history import Post, Variant
 from img2prompt.history.record import content_hash, thumbnail
-from img2prompt.labels import Match
+from img2prompt.posts import Choices, Seen
+from img2prompt.results import Match
 
 
 def make_post(number: int = 0, **changes: object) -> Post:

@@ -19,11 +19,13 @@ os.environ["TOKENIZERS_PARALLELISM"] = "false"  # threads do not survive a fork
 import torch
 
 torch.set_num_threads(1)
-from img2prompt import cli, load_pipeline
+import img2prompt.pipeline
+from img2prompt import load_pipeline
+from img2prompt.cli.main import main
 
 folder, work, kills = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
 pipeline = load_pipeline(engine="lite", device="cpu", beams=1)
-cli.load = lambda *_, **__: pipeline
+img2prompt.pipeline.load_pipeline = lambda *_, **__: pipeline
 
 
 def start(output):
@@ -32,7 +34,7 @@ def start(output):
     if process == 0:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
         arguments = ["batch", str(folder), "-o", str(output), "--batch-size", "4", "--format", "submission"]
-        cli.main([*arguments, "--errors", f"{output}.errors"])
+        main([*arguments, "--errors", f"{output}.errors"])
     return process
 
 

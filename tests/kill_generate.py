@@ -20,7 +20,7 @@ import torch
 from PIL import Image
 
 torch.set_num_threads(1)
-from img2prompt import cli
+from img2prompt.cli.main import main
 
 gpt2, diffusion, work, kills = sys.argv[1], sys.argv[2], Path(sys.argv[3]), int(sys.argv[4])
 COUNT = 9
@@ -43,7 +43,7 @@ def start(folder):
             "--device",
             "cpu",
         ]
-        cli.main([str(argument) for argument in arguments])
+        main([str(argument) for argument in arguments])
     return process
 
 

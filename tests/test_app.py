@@ -11,11 +11,11 @@ from PIL import Image, ImageDraw
 from streamlit.testing.v1 import AppTest
 
 import img2prompt
-from img2prompt.captions import Choices, alt_text, compose, tones
 from img2prompt.images import SUFFIXES
-from img2prompt.web import model
-from img2prompt.web.photos import MOST_PHOTOS
-from img2prompt.web.translate import catalogue
+from img2prompt.posts import Choices, alt_text, compose, tones
+from img2prompt.web.caption.photos import MOST_PHOTOS
+from img2prompt.web.shared import pipelines
+from img2prompt.web.shared.i18n import catalogue
 
 APP = str(Path(__file__).parents[1] / "app.py")
 
@@ -237,9 +237,9 @@ def test_too_many_photos_are_cut():
 def test_a_visit_to_another_page_loses_nothing():
     page = press(upload(open_page(), ("ball.png", drawing())), "Start Captioning")
     before = posts(choose(choose(page, "tone", "poetic"), "note", "Busan, with Mina"))
-    page.switch_page("views/batch.py").run()
+    page.switch_page("pages/batch.py").run()
     assert page.title[0].value == "Many pictures at once"
-    page.switch_page("views/caption.py").run()
+    page.switch_page("pages/caption.py").run()
     assert posts(page) == before
     upload(page, ("blue.png", drawing("#3355cc")))
     assert len(page.session_state["opened"]) == 1 and not posts(page)
@@ -267,7 +267,7 @@ def test_visitors_share_the_model_but_not_the_photo(monkeypatch):
         return load_pipeline(wanted)
 
     monkeypatch.setattr(img2prompt, "load_pipeline", counted, raising=False)
-    model.pipelines.clear()
+    pipelines.pipelines.clear()
     first, second = open_page(), open_page()
     press(press(first, "Flower"), "Start Captioning")
     press(first, "Start Captioning")
@@ -286,7 +286,7 @@ def test_damaged_weights_are_explained(monkeypatch, tmp_path):
     (tmp_path / "lite").mkdir()
     (tmp_path / "lite" / "model.safetensors").write_bytes(b"half a download")
     monkeypatch.setenv("IMG2PROMPT_MODELS", str(tmp_path))
-    model.pipelines.clear()
+    pipelines.pipelines.clear()
     page = press(press(open_page(), "Flower"), "Start Captioning")
     assert str(tmp_path) in page.error[0].value and not words(page)
 

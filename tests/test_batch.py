@@ -20,14 +20,17 @@ from PIL import Image
 from pyarrow import parquet
 from safetensors.torch import load_file, save_file
 
-from img2prompt import batch, cli, weights
+from img2prompt import batch, weights
 from img2prompt.batch import Item, Journal, Row, discover, sources
-from img2prompt.batch.outputs import neutral, plain, replacing, text_files, write_table
-from img2prompt.batch.stream import cut, open_item
-from img2prompt.engines.lite import LiteEngine
+from img2prompt.batch.formats import text_files
+from img2prompt.batch.work import cut, open_item
+from img2prompt.cli.main import main
+from img2prompt.engines.lite.engine import LiteEngine
 from img2prompt.errors import ConfigError, DataError, ImageError
+from img2prompt.files import replacing
 from img2prompt.pipeline import Pipeline
 from img2prompt.settings import Settings
+from img2prompt.spreadsheet import neutral, plain, write_table
 from img2prompt.submission import read_submission, write_submission
 
 AWKWARD = ["=1+1.png", "a, b.png", 'say "hi".png', "two\nlines.png", "'quoted'.png", "Łódź 🐶.png", "-x.png"]
@@ -80,16 +83,15 @@ def kept(tmp_path):
 def run(pipeline, monkeypatch, capsys):
     """Run a command on the loaded weights: (exit code, stderr)."""
 
-    def load(*more, **overrides):
-        settings = cli.settings_from(*more, **overrides)
+    def load_pipeline(settings):
         return Pipeline(pipeline.engine, pipeline.sentences, pipeline.tables, settings)
 
-    monkeypatch.setattr(cli, "load", load)
+    monkeypatch.setattr("img2prompt.pipeline.load_pipeline", load_pipeline)
     monkeypatch.setenv("IMG2PROMPT_BEAMS", "1")
 
     def run(*arguments):
         with pytest.raises(SystemExit) as left:
-            cli.main([str(argument) for argument in arguments])
+            main([str(argument) for argument in arguments])
         captured = capsys.readouterr()
         assert "Traceback" not in captured.err
         return left.value.code, captured.err
@@ -656,7 +658,7 @@ def test_texts_beside_the_pictures_by_command(run, folder, tmp_path):
 def test_bad_usage(folder, tmp_path, monkeypatch, capsys, arguments, message):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SystemExit) as left:
-        cli.main(["batch", str(folder), *arguments])
+        main(["batch", str(folder), *arguments])
     assert left.value.code == 2
     assert message in capsys.readouterr().err
     assert [path.name for path in tmp_path.iterdir()] == ["photos"]

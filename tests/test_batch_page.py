@@ -19,14 +19,16 @@ from pyarrow import parquet
 from streamlit import config
 from streamlit.testing.v1 import AppTest
 
-from img2prompt import batch
+from img2prompt.batch import runs as run_module
+from img2prompt.batch.runs import Run, Runs, clean_name
 from img2prompt.errors import DataError, WeightsError
 from img2prompt.pipeline import Pipeline
 from img2prompt.settings import SERVER_FOLDERS, Settings
+from img2prompt.spreadsheet import plain
 from img2prompt.submission import read_submission
-from img2prompt.web import batch_results, batch_run, batch_sources, model
-from img2prompt.web.batch_run import Runs, clean_name
-from img2prompt.web.photos import sample_path
+from img2prompt.web.batch import results, sources
+from img2prompt.web.shared import pipelines
+from img2prompt.web.shared.photo import sample_path
 
 ROOT = Path(__file__).parents[1]
 PATIENCE = 300  # seconds
@@ -75,15 +77,15 @@ class Watched(Pipeline):
         self.looks = 0
         self.before = before
 
-    def __call__(self, images, style=None):
+    def describe(self, pictures, style=None):
         self.before()
-        self.looks += len(images)
-        return super().__call__(images, style)
+        self.looks += len(pictures)
+        return super().describe(pictures, style)
 
 
 @pytest.fixture(autouse=True)
 def small_groups(monkeypatch):
-    monkeypatch.setattr(batch, "batch_size_for", lambda device: 2 * GROUP)
+    monkeypatch.setattr(run_module, "batch_size_for", lambda device: 2 * GROUP)
 
 
 @pytest.fixture
@@ -128,7 +130,7 @@ def test_every_format_holds_what_was_edited(described, quick):
         return quick
 
     rows = list(csv.DictReader(io.StringIO(described.export("csv", load).decode(), newline="")))
-    assert batch.outputs.plain(rows[1]["caption"]) == own
+    assert plain(rows[1]["caption"]) == own
     assert rows[3]["error"] and rows[0]["caption"] == described.lines()[0].caption
     records = [json.loads(line) for line in described.export("jsonl", load).splitlines()]
     assert [record["path"] for record in records] == [f"trip/{number}.jpg" for number in range(5)]
@@ -309,13 +311,13 @@ def test_what_cannot_be_used_is_explained_and_leaves_nothing(runs, tmp_path, fil
 
 
 def test_a_bomb_is_refused(runs, monkeypatch):
-    monkeypatch.setattr(batch.sources, "SMALL", 1_000_000)
+    monkeypatch.setattr("img2prompt.batch.sources.SMALL", 1_000_000)
     with pytest.raises(DataError, match=r"bomb.zip would unpack to"):
         runs.add([("bomb.zip", packed({"0.bmp": bytes(3_000_000)}))])
 
 
 def test_a_full_disk_is_told_before_anything_is_written(runs, tmp_path, monkeypatch):
-    monkeypatch.setattr(batch_run, "SPARE_BYTES", 2**60)
+    monkeypatch.setattr(run_module, "SPARE_BYTES", 2**60)
     with pytest.raises(DataError, match="free space"):
         runs.add(uploads())
     assert list((tmp_path / "runs").iterdir()) == []
@@ -357,18 +359,18 @@ def test_old_runs_go_and_others_stay(runs, tmp_path, monkeypatch):
     (root / "mine").mkdir()
     (root / "mine" / "letter.txt").write_text("not a batch")
     os.utime(root / "mine", (0, 0))
-    long_ago = time.time() - (batch_run.DAYS + 1) * 86400
+    long_ago = time.time() - (run_module.DAYS + 1) * 86400
     os.utime(root / old.id / "about.json", (long_ago, long_ago))
     runs.clean()
     assert {path.name for path in root.iterdir()} == {kept.id, "mine"}
     assert runs.get(old.id) is None
     assert list(runs.titles()) == [kept.id]
 
-    monkeypatch.setattr(batch_run, "MOST_RUNS", 1)
+    monkeypatch.setattr(run_module, "MOST_RUNS", 1)
     new = runs.add(uploads(1, broken=None))
     runs.clean()
     assert runs.get(kept.id) is kept  # somebody has looked at it lately
-    a_while_ago = time.time() - 2 * batch_run.IDLE_SECONDS
+    a_while_ago = time.time() - 2 * run_module.IDLE_SECONDS
     os.utime(root / kept.id / "about.json", (a_while_ago, a_while_ago))
     runs.clean()
     assert list(runs.titles()) == [new.id]
@@ -392,18 +394,18 @@ def server(tmp_path, monkeypatch) -> Runs:
     """The batches of a fresh server."""
     monkeypatch.setenv("IMG2PROMPT_RUNS", str(tmp_path / "runs"))
     monkeypatch.setenv("IMG2PROMPT_BEAMS", "1")
-    batch_sources.runs.clear()
-    model.pipelines.clear()
-    yield batch_sources.runs()
-    batch_sources.runs.clear()
-    model.pipelines.clear()
+    sources.runs.clear()
+    pipelines.pipelines.clear()
+    yield sources.runs()
+    sources.runs.clear()
+    pipelines.pipelines.clear()
 
 
 def open_page(locale: str = "en-US", **query: str) -> AppTest:
     page = AppTest.from_file(str(ROOT / "app.py"), default_timeout=PATIENCE)
     page.context["locale"] = locale
     page.run()
-    page.switch_page("views/batch.py")
+    page.switch_page("pages/batch.py")
     page.query_params.update(query)
     page.run()
     assert not page.exception
@@ -417,11 +419,11 @@ def press(page: AppTest, label: str) -> AppTest:
     return page
 
 
-def begin(page: AppTest, label: str = "Start Captioning", count: int = 5) -> batch_run.Run:
+def begin(page: AppTest, label: str = "Start Captioning", count: int = 5) -> Run:
     page.file_uploader[0].set_value([(name, data.getvalue(), "image/jpeg") for name, data in uploads(count)])
     page.run()
     press(page, label)
-    (run,) = batch_sources.runs()._open.values()
+    (run,) = sources.runs()._open.values()
     finish(run)
     page.run()
     assert not page.exception
@@ -491,11 +493,11 @@ def test_a_new_batch_leaves_the_old_one_within_reach(server, request_headers):
     press(page, "trip")
     assert len(captions(page)) == 4
     press(page, "Delete this batch")
-    assert page.file_uploader and batch_sources.runs().get(run.id) is None
+    assert page.file_uploader and sources.runs().get(run.id) is None
 
 
 def test_many_pictures_come_in_pages(server, monkeypatch):
-    monkeypatch.setattr(batch_results, "PAGE", 3)
+    monkeypatch.setattr(results, "PAGE", 3)
     page = open_page()
     run = begin(page)
     found = [line.caption for line in run.lines() if not line.error]
@@ -555,6 +557,6 @@ def test_a_folder_on_the_server(server, tmp_path, monkeypatch):
     press(choose(page, "folder", str(tmp_path / "nowhere")), "Start Captioning")
     assert "is not a folder" in page.error[0].value
     press(choose(page, "folder", str(tmp_path / "photos")), "Start Captioning")
-    (run,) = batch_sources.runs()._open.values()
+    (run,) = sources.runs()._open.values()
     finish(run)
     assert len(captions(page.run())) == 1

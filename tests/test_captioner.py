@@ -6,9 +6,9 @@ from itertools import pairwise
 import pytest
 import torch
 
-from img2prompt.engines import half
-from img2prompt.engines.captioner import BOS, EOS, PAD, UNK, Captioner, CaptionerConfig
-from img2prompt.engines.tower import GRID, GRID_WIDTH
+from img2prompt.engines.lite import half_precision
+from img2prompt.engines.lite.captioner import BOS, EOS, PAD, UNK, Captioner, CaptionerConfig
+from img2prompt.engines.lite.tower import GRID, GRID_WIDTH
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +74,7 @@ def test_each_picture_keeps_its_prefix(captioner, memory):
         assert [tokens for tokens, _ in alone] == [tokens for tokens, _ in row]
 
 
-@pytest.mark.skipif(not half.supported(), reason="this torch has no FBGEMM")
+@pytest.mark.skipif(not half_precision.supported(), reason="this torch has no FBGEMM")
 def test_half_precision_weights_find_the_same_captions(captioner, memory):
     stored = copy.deepcopy(captioner).half().float()  # as if read from a file in half precision
     halved = copy.deepcopy(stored)

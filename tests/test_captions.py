@@ -14,7 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from img2prompt.captions import (
+from img2prompt.errors import ConfigError, DataError
+from img2prompt.posts import (
     Choices,
     Draft,
     Seen,
@@ -28,12 +29,11 @@ from img2prompt.captions import (
     templates,
     tones,
 )
-from img2prompt.captions.limits import cut, size, tidy
-from img2prompt.captions.neutral import plain_words
-from img2prompt.captions.post import ALT_LIMIT, HOOK_LIMIT, LENGTHS, MAX_VARIANTS, POST_LIMIT
-from img2prompt.captions.topic import topic
-from img2prompt.errors import ConfigError, DataError
-from img2prompt.labels import Match
+from img2prompt.posts.limits import cut, size, tidy
+from img2prompt.posts.neutral import plain_words
+from img2prompt.posts.post import ALT_LIMIT, HOOK_LIMIT, LENGTHS, MAX_VARIANTS, POST_LIMIT
+from img2prompt.posts.topic import topic
+from img2prompt.results import Match
 
 DOG = Seen("a brown dog is running on the beach", {}, "landscape", ("blue", "white"))
 WORDS = frozenset((Path(__file__).parent / "template_words.txt").read_text(encoding="utf-8").split())
@@ -174,7 +174,7 @@ def test_shuffling_shows_others(tone, length):
 
 def test_the_same_choices_give_the_same_posts_in_any_process():
     code = (
-        "from img2prompt.captions import *\n"
+        "from img2prompt.posts import *\n"
         "seen = Seen('a brown dog is running on the beach', {}, 'landscape', ('blue', 'white'))\n"
         "print(ascii([v.text for v in compose(seen, Choices('poetic', 'save', 'many', 'long', seed=3))]))"
     )

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from img2prompt.captions import Choices, Seen, alt_text, as_sentence, compose, data, tones
-from img2prompt.captions.grammar import lemmas, plural, singular
-from img2prompt.captions.limits import size
-from img2prompt.captions.neutral import plain_words
-from img2prompt.captions.post import ALT_LIMIT, EMOJI, GOALS, HOOK_LIMIT, LENGTHS, POST_LIMIT
-from img2prompt.training.words import clean
+from img2prompt.posts import Choices, Seen, alt_text, as_sentence, compose, data, tones
+from img2prompt.posts.grammar import lemmas, plural, singular
+from img2prompt.posts.limits import size
+from img2prompt.posts.neutral import plain_words
+from img2prompt.posts.post import ALT_LIMIT, EMOJI, GOALS, HOOK_LIMIT, LENGTHS, POST_LIMIT
+from img2prompt.training.lite.vocabulary import clean
 
 HERE = Path(__file__).parent
 CAPTIONS = (HERE / "captions.txt").read_text(encoding="utf-8").splitlines()

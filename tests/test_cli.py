@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from img2prompt import cli
+from img2prompt.cli import pictures
+from img2prompt.cli.main import main
 from img2prompt.errors import ConfigError, ImageError
 from img2prompt.pipeline import Pipeline
 
@@ -21,15 +22,14 @@ CHINA, FLOWER = PHOTOS / "china.jpg", PHOTOS / "flower.jpg"
 def run(pipeline, monkeypatch, capsys):
     """Run a command on the loaded weights: (exit code, stdout, stderr)."""
 
-    def load(*more, **overrides):
-        settings = cli.settings_from(*more, **overrides)
+    def load_pipeline(settings):
         return Pipeline(pipeline.engine, pipeline.sentences, pipeline.tables, settings)
 
-    monkeypatch.setattr(cli, "load", load)
+    monkeypatch.setattr("img2prompt.pipeline.load_pipeline", load_pipeline)
 
     def run(*arguments):
         with pytest.raises(SystemExit) as left:
-            cli.main([str(argument) for argument in arguments])
+            main([str(argument) for argument in arguments])
         captured = capsys.readouterr()
         assert "Traceback" not in captured.err
         return left.value.code, captured.out, captured.err
@@ -51,7 +51,7 @@ def records(out):
 def test_help_and_version_do_not_import_torch():
     for option in ("--help", "--version"):
         code = (
-            "import sys\nfrom img2prompt.cli import main\n"
+            "import sys\nfrom img2prompt.cli.main import main\n"
             f"try:\n    main([{option!r}])\nexcept SystemExit as left:\n    assert left.code == 0\n"
             "print({'torch', 'timm', 'transformers', 'streamlit'} & set(sys.modules))"
         )
@@ -60,7 +60,16 @@ def test_help_and_version_do_not_import_torch():
 
 
 def test_a_fresh_process_captions_a_photo():
-    command = [sys.executable, "-m", "img2prompt.cli", "caption", str(CHINA), "--json", "--engine", "lite"]
+    command = [
+        sys.executable,
+        "-m",
+        "img2prompt",
+        "caption",
+        str(CHINA),
+        "--json",
+        "--engine",
+        "lite",
+    ]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     (record,) = records(done.stdout)
@@ -88,7 +97,7 @@ def test_json_lines_in_order_around_a_bad_file(run, broken):
 
 
 def test_batches_do_not_change_the_order(run, broken, monkeypatch):
-    monkeypatch.setattr(cli, "BATCH", 2)
+    monkeypatch.setattr(pictures, "BATCH", 2)
     paths = [broken, broken, CHINA, broken, FLOWER, CHINA, FLOWER]  # the first batch is all bad
     code, out, _ = run("caption", *paths, "--json")
     assert code == 3
@@ -99,9 +108,9 @@ def test_batches_do_not_change_the_order(run, broken, monkeypatch):
 
 
 def test_answers_come_as_each_batch_finishes(pipeline, tmp_path, monkeypatch):
-    monkeypatch.setattr(cli, "BATCH", 1)
+    monkeypatch.setattr(pictures, "BATCH", 1)
     later = tmp_path / "later.jpg"
-    answers = cli.answers(pipeline, [str(CHINA), str(later)])
+    answers = pictures.answers(pipeline, [str(CHINA), str(later)])
     first = next(answers)
     shutil.copy(FLOWER, later)
     assert not isinstance(first[1], ImageError)
@@ -178,13 +187,13 @@ def test_style_changes_the_prompt(run):
 )
 def test_bad_usage(arguments, capsys):
     with pytest.raises(SystemExit) as left:
-        cli.main(arguments)
+        main(arguments)
     assert left.value.code == 2
 
 
 def test_an_engine_without_weights_is_never_replaced(capsys):
     with pytest.raises(SystemExit) as left:
-        cli.main(["caption", str(CHINA), "--engine", "full"])
+        main(["caption", str(CHINA), "--engine", "full"])
     assert left.value.code == 1
     captured = capsys.readouterr()
     assert captured.out == "" and captured.err.startswith("img2prompt: The full engine")
@@ -192,11 +201,11 @@ def test_an_engine_without_weights_is_never_replaced(capsys):
 
 def test_debug_shows_where():
     with pytest.raises(ConfigError, match="engine is 'best'"):
-        cli.main(["--debug", "caption", "a.jpg", "--engine", "best"])
+        main(["--debug", "caption", "a.jpg", "--engine", "best"])
 
 
 def test_an_unexpected_error_is_one_line(run, monkeypatch):
-    monkeypatch.setattr(cli, "answers", lambda *_: 1 / 0)
+    monkeypatch.setattr(pictures, "answers", lambda *_: 1 / 0)
     code, _, err = run("caption", CHINA)
     assert code == 1
     assert err.startswith("img2prompt: ZeroDivisionError") and err.count("\n") == 1
@@ -246,9 +255,7 @@ def test_embed_refuses_before_working(run, tmp_path):
 def test_own_labels_are_shown_under_the_name_of_their_file(capsys, tmp_path):
     (tmp_path / "garden_flowers.txt").write_text("a rose\na dahlia\n", encoding="utf-8")
     with pytest.raises(SystemExit) as left:
-        cli.main(
-            ["caption", str(FLOWER), "--engine", "lite", "--labels", str(tmp_path / "garden_flowers.txt")]
-        )
+        main(["caption", str(FLOWER), "--engine", "lite", "--labels", str(tmp_path / "garden_flowers.txt")])
     assert left.value.code == 0
     line = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("garden_flowers "))
     assert "a rose 0." in line and "a dahlia 0." in line
@@ -256,7 +263,7 @@ def test_own_labels_are_shown_under_the_name_of_their_file(capsys, tmp_path):
 
 def test_own_labels_that_are_not_there_are_bad_input(capsys, tmp_path):
     with pytest.raises(SystemExit) as left:
-        cli.main(["caption", str(FLOWER), "--labels", str(tmp_path / "nowhere.txt")])
+        main(["caption", str(FLOWER), "--labels", str(tmp_path / "nowhere.txt")])
     assert left.value.code == 2
     assert "nowhere.txt" in capsys.readouterr().err
 

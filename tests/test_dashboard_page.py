@@ -8,8 +8,8 @@ import streamlit as st
 from history_database import make_post
 from streamlit.testing.v1 import AppTest
 
-from img2prompt.captions import Choices
 from img2prompt.history import History, open_database
+from img2prompt.posts import Choices
 
 ROOT = Path(__file__).parents[1]
 
@@ -25,8 +25,8 @@ def mine(tmp_path, monkeypatch) -> History:
 
 
 def open_page() -> AppTest:
-    page = AppTest.from_file(str(ROOT / "views" / "dashboard.py"), default_timeout=60)
-    page.run()
+    page = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60).run()
+    page.switch_page("pages/dashboard.py").run()
     assert not page.exception
     return page
 
@@ -37,7 +37,7 @@ def metrics(page: AppTest) -> dict[str, str]:
 
 def test_an_empty_history_explains_itself(mine):
     page = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60).run()
-    page.switch_page("views/dashboard.py").run()
+    page.switch_page("pages/dashboard.py").run()
     assert not page.exception and not page.metric
     assert "Nothing to count yet" in page.info[0].value
 

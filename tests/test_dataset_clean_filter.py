@@ -6,12 +6,12 @@ import json
 import numpy as np
 import pytest
 
-from img2prompt import cli
+from img2prompt.cli.main import main
 from img2prompt.datasets.clean import clean_prompt, clean_texts
-from img2prompt.datasets.filter import embed_texts, find_twins, measure_recall, near_duplicates
+from img2prompt.datasets.deduplicate import embed_texts, find_twins, measure_recall, near_duplicates
 from img2prompt.datasets.table import read_table, write_rows
 from img2prompt.errors import ConfigError, DataError
-from img2prompt.sentences import SentenceEncoder
+from img2prompt.minilm import SentenceEncoder
 
 ODD = 'line one\r\nline "two",\n\ttab 写真 🦊 \x00é = \u2028 end '
 SCENES = [
@@ -41,7 +41,7 @@ def encoder():
 def run(capsys):
     def run(*arguments):
         with pytest.raises(SystemExit) as left:
-            cli.main(["dataset", *map(str, arguments)])
+            main(["dataset", *map(str, arguments)])
         captured = capsys.readouterr()
         assert "Traceback" not in captured.err
         return left.value.code, captured.out, captured.err
@@ -282,7 +282,7 @@ def test_a_glance_first_changes_nothing(encoder, shared_data, monkeypatch, thres
         plain.setattr(SentenceEncoder, "rough", lambda self: None)
         expected = find_twins(texts, encoder, threshold, against)
     assert 20 < (expected.rows >= 0).sum() < 120
-    monkeypatch.setattr("img2prompt.datasets.filter.SQUARE", 16)  # so that there are many
+    monkeypatch.setattr("img2prompt.datasets.deduplicate.SQUARE", 16)  # so that there are many
     glancing = Glancing()
     for chosen in encoder, glancing:
         found = find_twins(texts, chosen, threshold, against)

@@ -10,13 +10,13 @@ import pytest
 from PIL import Image
 from streamlit.testing.v1 import AppTest
 
-from img2prompt import cli
-from img2prompt.datasets import explore
-from img2prompt.datasets.explore import PromptSet, figures, load_sets, report, survey
+from img2prompt.cli.main import main
+from img2prompt.datasets.report import figures, report
+from img2prompt.datasets.survey import PromptSet, load_sets, survey
 from img2prompt.errors import DataError
-from img2prompt.sentences import SentenceEncoder
+from img2prompt.minilm import SentenceEncoder
 
-PAGE = str(Path(__file__).parents[1] / "views" / "explore.py")
+APP = str(Path(__file__).parents[1] / "app.py")
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 EVIL = "</script><script>document.title='owned'</script><img src=x onerror=\"document.title='owned'\"> <b>bold</b>"
 TRAIN = [f"a {colour} {thing} in the snow, oil on canvas, by Greg Rutkowski" for colour in
@@ -86,7 +86,7 @@ def test_the_report_holds_all_it_shows(pairs, tmp_path, capsys):
     out = tmp_path / "report.html"
     with pytest.raises(SystemExit) as left:
         arguments = ["dataset", "explore", pairs, "-o", out, "--against", tmp_path / "other.txt"]
-        cli.main([str(argument) for argument in arguments])
+        main([str(argument) for argument in arguments])
     assert left.value.code == 0 and "23 prompts explored" in capsys.readouterr().err
     page = out.read_text("utf-8")
     body = page[page.rindex("</script></head>") :]
@@ -113,8 +113,8 @@ def test_the_report_holds_all_it_shows(pairs, tmp_path, capsys):
 
 
 def test_draws_the_same_rows_of_large_sets(encoder, monkeypatch):
-    monkeypatch.setattr(explore, "EMBEDDED", 15)
-    monkeypatch.setattr(explore, "MAPPED", 12)
+    monkeypatch.setattr("img2prompt.datasets.survey.EMBEDDED", 15)
+    monkeypatch.setattr("img2prompt.datasets.survey.MAPPED", 12)
     group = PromptSet("train", list(map(str, range(18))), [*TRAIN, *VALID])
     found, again = survey([group], encoder), survey([group], encoder)
     assert (found.compared, len(found.mapped), len(found.lengths["train"])) == (15, 12, 18)
@@ -130,8 +130,8 @@ def test_says_what_is_wrong(tmp_path):
 
 
 def test_the_page(encoder):
-    page = AppTest.from_file(PAGE, default_timeout=300)
-    page.run()
+    page = AppTest.from_file(APP, default_timeout=300).run()
+    page.switch_page("pages/explore.py").run()
     assert not page.exception and not page.button
     rows = "imgId,prompt\n" + "".join(f'{i},"{text}"\n' for i, text in enumerate(TRAIN))
     page.file_uploader[0].set_value([("broken.csv", b"no,such,columns\n", "text/csv")]).run()

@@ -14,7 +14,7 @@ pytest.importorskip("diffusers", reason="needs img2prompt[generate]")
 
 from tiny_generators import save_gpt2, save_stable_diffusion
 
-from img2prompt import cli
+from img2prompt.cli.main import main
 from img2prompt.datasets import generate
 from img2prompt.datasets.generate import SCHEDULERS, Recipe, Workshop
 from img2prompt.datasets.pairs import PairsFolder
@@ -41,7 +41,7 @@ def make(models, tmp_path, capsys):
         arguments = ["dataset", "generate", tmp_path / out, "--image-model", models[1], *given]
         arguments += ["--steps", 2, "--size", 16, "--device", "cpu", *options]
         with pytest.raises(SystemExit) as left:
-            cli.main([str(argument) for argument in arguments])
+            main([str(argument) for argument in arguments])
         return left.value.code, capsys.readouterr().err, read(tmp_path / out)
 
     return make

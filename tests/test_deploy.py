@@ -17,7 +17,7 @@ from packaging.requirements import Requirement
 from playwright.sync_api import sync_playwright
 from streamlit import config
 
-from img2prompt.web.photos import sample_path
+from img2prompt.web.shared.photo import sample_path
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -104,7 +104,7 @@ def test_what_is_copied_is_there_and_whole():
             if instruction == "COPY" and not value.startswith("--from="):
                 found |= {source for source, _ in check.copied(value, context)}
     assert set(context) - found == set(), "in the build context for nothing"
-    for folder in ("assets", "img2prompt", "models/lite", "views"):
+    for folder in ("assets", "img2prompt", "models/lite", "pages"):
         whole = {
             path for path in (ROOT / folder).rglob("*") if path.is_file() and "__pycache__" not in path.parts
         }
@@ -123,12 +123,12 @@ def test_nothing_private_reaches_the_build(tmp_path):
         "runs/history.db",
         "tests/test_app.py",
     )
-    for path in (*private, "app.py", ".streamlit/config.toml", "img2prompt/captions/tones/plain.toml"):
+    for path in (*private, "app.py", ".streamlit/config.toml", "img2prompt/posts/tones/plain.toml"):
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / path).touch()
     shutil.copy(ROOT / ".dockerignore", tmp_path)
     context = check.build_context(tmp_path)
-    assert {"app.py", ".streamlit/config.toml", "img2prompt/captions/tones/plain.toml"} <= set(context)
+    assert {"app.py", ".streamlit/config.toml", "img2prompt/posts/tones/plain.toml"} <= set(context)
     assert not set(private) & set(context)
     with pytest.raises(FileNotFoundError, match="no tests"):
         check.copied("tests tests", context)

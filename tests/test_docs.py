@@ -26,8 +26,8 @@ import typer
 from PIL import Image
 
 import img2prompt
-from img2prompt.cli import app, main
-from img2prompt.history import History, open_database, prepare, sql_panel
+from img2prompt.cli.main import app, main
+from img2prompt.history import History, open_database, prepare, sql
 from img2prompt.settings import PREFIX, Settings
 
 ROOT = next(folder for folder in Path(__file__).parents if (folder / "pyproject.toml").is_file())
@@ -194,11 +194,11 @@ def test_wheels_are_of_this_version() -> None:
 
 def test_questions_in_sql_are_answered(tmp_path: Path) -> None:
     history = History(prepare(open_database(f"sqlite:///{tmp_path / 'history.db'}")), "local")
-    sql_panel.copy(history.engine, history.owner, tmp_path / "copy.db")
+    sql.copy(history.engine, history.owner, tmp_path / "copy.db")
     questions = [block.text for page in PAGES for block in blocks(page) if block.info == "sql"]
     assert questions
     for question in questions:
-        sql_panel.ask(tmp_path / "copy.db", question)
+        sql.ask(tmp_path / "copy.db", question)
 
 
 def run(block: Block) -> None:

@@ -1,9 +1,10 @@
 import numpy as np
 import pytest
 
-from img2prompt.ensemble import Recipe, combine, load_recipe, save_recipe, tune
+from img2prompt.embeddings import cosines
+from img2prompt.ensemble.blend import combine, tune
+from img2prompt.ensemble.recipe import Recipe, load_recipe, save_recipe
 from img2prompt.errors import ConfigError, DataError
-from img2prompt.submission import cosines
 
 
 def test_members_count_by_weight_not_by_length():

@@ -7,10 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from img2prompt import evaluate
-from img2prompt.cli import main
+from img2prompt.cli.main import main
 from img2prompt.datasets.pairs import PairsFolder
+from img2prompt.embeddings import unit_means
 from img2prompt.errors import ConfigError, DataError
+from img2prompt.evaluation import captions, pictures
+from img2prompt.evaluation.embeddings import evaluate_embeddings
+from img2prompt.evaluation.styles import evaluate_styles
 
 PHOTOS = Path(str(files("sklearn.datasets") / "images"))
 needs_java = pytest.mark.skipif(shutil.which("java") is None, reason="METEOR and the PTB tokenizer need Java")
@@ -35,39 +38,39 @@ def photos(tmp_path):
 def test_rank_counts_the_items_ahead():
     items = np.eye(3, dtype=np.float32)
     queries = np.array([[0.9, 0.5, 0.1], [0.9, 0.5, 0.1], [0.9, 0.5, 0.1]], dtype=np.float32)
-    assert evaluate.ranks_of_own(queries, items, np.array([0, 1, 2])).tolist() == [0, 1, 2]
+    assert pictures.ranks_of_own(queries, items, np.array([0, 1, 2])).tolist() == [0, 1, 2]
 
 
 def test_answering_all_the_same_ranks_last():
     same = np.ones((4, 2), dtype=np.float32)
-    assert evaluate.ranks_of_own(same, same, np.arange(4)).tolist() == [3, 3, 3, 3]
+    assert pictures.ranks_of_own(same, same, np.arange(4)).tolist() == [3, 3, 3, 3]
 
 
 def test_ranks_do_not_depend_on_the_chunk(monkeypatch):
     generator = np.random.default_rng(0)
     queries, items = generator.normal(size=(50, 8)), generator.normal(size=(20, 8))
     own = generator.integers(20, size=50)
-    whole = evaluate.ranks_of_own(queries, items, own)
-    monkeypatch.setattr(evaluate, "QUERIES", 7)
-    assert (evaluate.ranks_of_own(queries, items, own) == whole).all()
+    whole = pictures.ranks_of_own(queries, items, own)
+    monkeypatch.setattr(pictures, "QUERIES", 7)
+    assert (pictures.ranks_of_own(queries, items, own) == whole).all()
 
 
 def test_unit_means():
     vectors = np.array([[1, 0], [0, 1], [0, 2]], dtype=np.float32)
-    means = evaluate.unit_means(vectors, np.array([0, 0, 1]))
+    means = unit_means(vectors, np.array([0, 0, 1]))
     np.testing.assert_allclose(means, [[0.5**0.5, 0.5**0.5], [0, 1]], atol=1e-6)
 
 
 @needs_java
 def test_scores_of_captions_by_hand(capfd):
     references = [["A dog runs on the beach .", "a dog"], ["Two men play the guitar", "some music"]]
-    perfect = evaluate.score_captions(references, ["a dog runs on the beach", "two men play the guitar"])
+    perfect = captions.score_captions(references, ["a dog runs on the beach", "two men play the guitar"])
     assert perfect["bleu4"] == pytest.approx(1, abs=1e-6)
     assert perfect["meteor"] == pytest.approx(1, abs=1e-6)
     # 9 words of 11: 9/9 · 7/7 · 5/5 · 3/3 matching n-grams, times the brevity penalty exp(1 - 11/9)
-    shorter = evaluate.score_captions(references, ["a dog runs on the", "two men play the"])
+    shorter = captions.score_captions(references, ["a dog runs on the", "two men play the"])
     assert shorter["bleu4"] == pytest.approx(np.exp(1 - 11 / 9), abs=1e-6)
-    wrong = evaluate.score_captions(references, ["red car", "green tree"])
+    wrong = captions.score_captions(references, ["red car", "green tree"])
     assert wrong["bleu4"] < 1e-3 and wrong["cider"] == 0
     assert wrong["meteor"] < shorter["meteor"] < perfect["meteor"]
     assert shorter["cider"] < perfect["cider"]
@@ -77,37 +80,37 @@ def test_scores_of_captions_by_hand(capfd):
 @needs_java
 def test_more_words_than_lines_do_not_shift_the_captions():
     references = [["a dog runs\non the beach"], ["two men play the guitar"]]
-    scores = evaluate.score_captions(references, ["a dog runs on the beach", "two men play\r\nthe guitar"])
+    scores = captions.score_captions(references, ["a dog runs on the beach", "two men play\r\nthe guitar"])
     assert scores["bleu4"] == pytest.approx(1, abs=1e-6)
 
 
 def test_says_that_java_is_missing(monkeypatch):
     monkeypatch.setenv("PATH", "")
     with pytest.raises(ConfigError, match="needs Java"):
-        evaluate.check_scorers()
+        captions.check_scorers()
 
 
 def test_a_folder_without_splits_is_used_whole(photos):
-    assert len(evaluate.choose(photos, "test", None)) == 2
-    assert len(evaluate.choose(photos, "test", 1)) == 1
+    assert len(pictures.choose(photos, "test", None)) == 2
+    assert len(pictures.choose(photos, "test", 1)) == 1
 
 
 def test_an_unknown_split_is_an_error(tmp_path):
     (tmp_path / "captions.csv").write_text("image,split,caption\na.jpg,dev,x\n")
     folder = PairsFolder(tmp_path)
     with pytest.raises(DataError, match="no split 'test'; it has: dev"):
-        evaluate.choose(folder, "test", None)
-    assert len(evaluate.choose(folder, "all", None)) == 1
+        pictures.choose(folder, "test", None)
+    assert len(pictures.choose(folder, "all", None)) == 1
 
 
 def test_a_damaged_picture_is_named(pipeline, photos):
     (photos.path / "images" / "china.jpg").write_bytes(b"no picture")
     with pytest.raises(DataError, match="china.jpg"):
-        evaluate.evaluate_embeddings(pipeline, PairsFolder(photos.path))
+        evaluate_embeddings(pipeline, PairsFolder(photos.path))
 
 
 def test_embeddings_of_two_photos(pipeline, photos):
-    scores = evaluate.evaluate_embeddings(pipeline, photos)
+    scores = evaluate_embeddings(pipeline, photos)
     assert scores["n"] == 2
     assert scores["r1"] == scores["r10"] == 1  # every caption finds its photo
     assert 0 < scores["mean_cosine"] <= 1 and 0 < scores["baseline_cosine"] <= 1
@@ -115,20 +118,20 @@ def test_embeddings_of_two_photos(pipeline, photos):
 
 @needs_java
 def test_captions_of_two_photos(pipeline, photos):
-    scores = evaluate.evaluate_captions(pipeline, photos)
+    scores = captions.evaluate_captions(pipeline, photos)
     assert set(scores) == {"bleu4", "meteor", "cider", "n", "seconds"}
     assert scores["n"] == 2
     assert 0 < scores["meteor"] < 1
 
 
 def test_embeddings_beat_the_mean_answer(pipeline, shared_data):
-    scores = evaluate.evaluate_embeddings(pipeline, PairsFolder(shared_data / "flickr8k"), "dev", limit=48)
+    scores = evaluate_embeddings(pipeline, PairsFolder(shared_data / "flickr8k"), "dev", limit=48)
     assert scores["mean_cosine"] > scores["baseline_cosine"] > 0
     assert scores["r10"] > 10 / 48
 
 
 def test_styles_beat_chance(pipeline, shared_data):
-    scores = evaluate.evaluate_styles(pipeline, PairsFolder(shared_data / "sdxl_styles"), limit=48)
+    scores = evaluate_styles(pipeline, PairsFolder(shared_data / "sdxl_styles"), limit=48)
     assert scores["chance"] == pytest.approx(5 / 285, abs=1e-4)
     assert scores["ratio"] > 2
     assert scores["top1"] <= scores["top5"]

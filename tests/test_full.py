@@ -20,13 +20,15 @@ from PIL import Image
 from transformers import AutoProcessor
 
 from img2prompt import Pipeline, load_pipeline
-from img2prompt.engines import blip_decoder, find_parts, load_engine
 from img2prompt.engines.device import Batches, Place, SkipInit, spread_linears
-from img2prompt.engines.full import FullEngine
-from img2prompt.engines.vit_regressor import RegressorConfig, VitRegressor, save_regressor
+from img2prompt.engines.full import blip_decoder
+from img2prompt.engines.full.engine import FullEngine
+from img2prompt.engines.full.parts import find_parts
+from img2prompt.engines.full.vit_regressor import RegressorConfig, VitRegressor, save_regressor
+from img2prompt.engines.registry import load_engine
 from img2prompt.errors import ConfigError, WeightsError
-from img2prompt.labels import LabelTable
-from img2prompt.sentences import SentenceEncoder
+from img2prompt.labels.ranking import LabelTable
+from img2prompt.minilm import SentenceEncoder
 from img2prompt.settings import Settings
 
 VISION = {

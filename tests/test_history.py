@@ -26,13 +26,13 @@ from hypothesis import strategies as st
 from PIL import Image
 from sqlalchemy import Engine, create_engine, text
 
-from img2prompt.captions import Choices
 from img2prompt.errors import HistoryError
 from img2prompt.history import History, Variant, open_database
 from img2prompt.history.database import default_url, migrate, writing
 from img2prompt.history.export import write_csv, write_json
-from img2prompt.history.models import Base
 from img2prompt.history.record import THUMBNAIL_BYTES, content_hash, thumbnail
+from img2prompt.history.tables import Base
+from img2prompt.posts import Choices
 
 ROOT = Path(__file__).parents[1]
 

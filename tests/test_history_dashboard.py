@@ -8,11 +8,11 @@ from history_database import make_post
 from sqlalchemy import Engine
 from test_history import engine, server, url  # noqa: F401
 
-from img2prompt.captions import Choices, Seen
 from img2prompt.errors import HistoryError
-from img2prompt.history import History, Variant, sql_panel
-from img2prompt.history.dashboard import Count, Dashboard, Duration, Totals
-from img2prompt.labels import Match
+from img2prompt.history import History, Variant, sql
+from img2prompt.history.statistics import Count, Dashboard, Duration, Totals
+from img2prompt.posts import Choices, Seen
+from img2prompt.results import Match
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=timezone.utc)
 
@@ -91,22 +91,22 @@ def test_nobody_sees_the_others(filled: Engine) -> None:
 
 @pytest.fixture
 def file(filled: Engine, tmp_path: Path) -> Path:
-    sql_panel.copy(filled, "mine", tmp_path / "copy.db")
+    sql.copy(filled, "mine", tmp_path / "copy.db")
     return tmp_path / "copy.db"
 
 
 def test_questions(file: Path) -> None:
-    answer = sql_panel.ask(file, "SELECT tone, count(*) AS n FROM posts GROUP BY tone ORDER BY n DESC, tone")
+    answer = sql.ask(file, "SELECT tone, count(*) AS n FROM posts GROUP BY tone ORDER BY n DESC, tone")
     assert answer == (["tone", "n"], [("playful", 2), ("plain", 1), ("poetic", 1)], False)
     days = "SELECT DISTINCT date(created_at) FROM posts WHERE created_at > '2026-02-01' ORDER BY 1"
-    assert sql_panel.ask(file, days).rows == [("2026-02-28",), ("2026-03-01",)]
-    for table, columns in sql_panel.columns().items():
-        found = sql_panel.ask(file, f"SELECT {', '.join(columns)} FROM {table}")
+    assert sql.ask(file, days).rows == [("2026-02-28",), ("2026-03-01",)]
+    for table, columns in sql.columns().items():
+        found = sql.ask(file, f"SELECT {', '.join(columns)} FROM {table}")
         assert found.rows and "secret" not in repr(found)
-    assert "owner" not in repr(sql_panel.columns())
+    assert "owner" not in repr(sql.columns())
     many = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 5000) SELECT i FROM n"
-    answer = sql_panel.ask(file, many)
-    assert len(answer.rows) == sql_panel.MOST_ROWS and answer.cut
+    answer = sql.ask(file, many)
+    assert len(answer.rows) == sql.MOST_ROWS and answer.cut
 
 
 @pytest.mark.parametrize(
@@ -141,5 +141,5 @@ def test_questions(file: Path) -> None:
 def test_nothing_else_is_done(file: Path, question: str) -> None:
     before = file.read_bytes()
     with pytest.raises(HistoryError):
-        sql_panel.ask(file, question)
+        sql.ask(file, question)
     assert file.read_bytes() == before and {path.name for path in file.parent.glob("copy*")} == {"copy.db"}

@@ -10,7 +10,7 @@ from streamlit.testing.v1 import AppTest
 
 from img2prompt.history.database import open_database
 from img2prompt.history.store import History
-from img2prompt.web.translate import catalogue
+from img2prompt.web.shared.i18n import catalogue
 
 APP = str(Path(__file__).parents[1] / "app.py")
 TEXT = catalogue("en")
@@ -67,7 +67,7 @@ def caption(page: AppTest, sample: str = "Flower") -> AppTest:
 
 
 def go(page: AppTest, view: str = "history") -> AppTest:
-    return run(page.switch_page(f"views/{view}.py"))
+    return run(page.switch_page(f"pages/{view}.py"))
 
 
 def said(page: AppTest) -> list[str]:

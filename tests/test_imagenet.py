@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from img2prompt.engines import imagenet
-from img2prompt.engines.imagenet import Naming, with_article
+from img2prompt.engines.lite import imagenet
+from img2prompt.engines.lite.imagenet import Naming, with_article
 
 
 @pytest.fixture(scope="module")

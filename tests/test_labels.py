@@ -8,11 +8,14 @@ import torch
 from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
-from img2prompt import labels, vectors
+from img2prompt import vector_cache
 from img2prompt.errors import DataError
-from img2prompt.labels import ASPECTS, LabelTable, Match
-from img2prompt.sentences import SentenceEncoder
-from img2prompt.vectors import label_vectors
+from img2prompt.labels import ranking, readable, tables
+from img2prompt.labels.ranking import LabelTable
+from img2prompt.labels.tables import ASPECTS
+from img2prompt.minilm import SentenceEncoder
+from img2prompt.results import Match
+from img2prompt.vector_cache import label_vectors
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +67,7 @@ def own_cache(tmp_path, monkeypatch):
 
 
 def test_every_table_of_the_package_is_read():
-    sizes = {name: len(labels.read_labels(name)) for name in ASPECTS}
+    sizes = {name: len(tables.read_labels(name)) for name in ASPECTS}
     assert sizes == {
         "mediums": 95,
         "movements": 200,
@@ -105,7 +108,7 @@ def test_a_blank_label_is_no_answer():
     table = LabelTable("flavors", ["a", "b", "", "c", "d", "e"], TwoAxes(vectors))
     found = [match.label for match in table.rank(vectors[2:3], 5)[0]]
     assert sorted(found) == ["a", "b", "c", "d", "e"]
-    assert "" not in labels.pools({"content": vectors[2:3]}, [table], 4)[0]
+    assert "" not in ranking.pools({"content": vectors[2:3]}, [table], 4)[0]
 
 
 def test_pools_take_the_best_few_of_all_neighbours():
@@ -114,7 +117,7 @@ def test_pools_take_the_best_few_of_all_neighbours():
     scores = pictures @ table.vectors.float().numpy().T
     for least in (False, True):
         for row, pool in zip(
-            -scores if least else scores, labels.pools({"both": pictures}, [table], 25, least), strict=True
+            -scores if least else scores, ranking.pools({"both": pictures}, [table], 25, least), strict=True
         ):
             expected = [
                 start + int(i)
@@ -127,7 +130,7 @@ def test_pools_take_the_best_few_of_all_neighbours():
 def test_texts_are_compared_with_their_own_picture_in_one_call():
     engine = Numbered(unit(9), calls=1)
     pictures = unit(3, seed=1)
-    found = labels.similarities(engine, pictures, [["1", "2"], [], ["3"]])
+    found = ranking.similarities(engine, pictures, [["1", "2"], [], ["3"]])
     assert [len(row) for row in found] == [2, 0, 1]
     assert np.allclose(found[0], engine.vectors[[1, 2]] @ pictures[0])
     assert np.allclose(found[2], engine.vectors[[3]] @ pictures[2])
@@ -135,7 +138,7 @@ def test_texts_are_compared_with_their_own_picture_in_one_call():
 
 def test_packing_keeps_the_direction():
     rows = unit(200)
-    assert (vectors.unpack(vectors.pack(rows)) * rows).sum(1).min() > 0.999
+    assert (vector_cache.unpack(vector_cache.pack(rows)) * rows).sum(1).min() > 0.999
 
 
 def test_vectors_are_computed_once():
@@ -152,14 +155,14 @@ def test_vectors_are_kept_as_clip_interrogator_keeps_them(tmp_path):
     engine = TwoAxes(unit(3))
     kept = label_vectors(engine, "mediums", ["a", "b", "c"])
     assert kept.dtype == torch.float16
-    (file,) = vectors.cache_folder(engine.space).iterdir()
+    (file,) = vector_cache.cache_folder(engine.space).iterdir()
     arrays = load_file(file)
     assert np.array_equal(arrays["embeds"], engine.vectors.astype(np.float16))
     assert bytes(arrays["hash"]).decode() == hashlib.sha256(b"a,b,c").hexdigest()
 
 
 def test_a_stopped_run_goes_on_where_it_was(monkeypatch):
-    monkeypatch.setattr(vectors, "CHUNK", 10)
+    monkeypatch.setattr(vector_cache, "CHUNK", 10)
     names = [str(i) for i in range(45)]
     stopped = Numbered(unit(45), calls=3)
     with pytest.raises(KeyboardInterrupt):
@@ -169,13 +172,13 @@ def test_a_stopped_run_goes_on_where_it_was(monkeypatch):
     found = label_vectors(again, "mine", names)
     assert again.asked == names[30:]
     assert np.array_equal(found.numpy(), unit(45).astype(np.float16))
-    assert len(list(vectors.cache_folder(again.space).iterdir())) == 1  # nothing but the whole is left
+    assert len(list(vector_cache.cache_folder(again.space).iterdir())) == 1  # nothing but the whole is left
 
 
 def test_a_damaged_file_is_computed_again(tmp_path):
     engine = TwoAxes(unit(4))
     label_vectors(engine, "mediums", list("abcd"))
-    (file,) = vectors.cache_folder(engine.space).iterdir()
+    (file,) = vector_cache.cache_folder(engine.space).iterdir()
     file.write_bytes(file.read_bytes()[:-9])
     assert np.array_equal(label_vectors(engine, "mediums", list("abcd")).numpy(), unit(4).astype(np.float16))
     assert len(engine.asked) == 8
@@ -196,7 +199,7 @@ def test_other_peoples_vectors_are_taken_only_if_they_are_right(tmp_path, caplog
     save_file(theirs, tmp_path / "ViT-B-32_test_mine.safetensors")
     engine = Numbered(unit(40))
     found = label_vectors(engine, "mine", names, str(tmp_path))
-    assert np.array_equal(found.numpy(), theirs["embeds"]) and len(engine.asked) == vectors.CHECKED
+    assert np.array_equal(found.numpy(), theirs["embeds"]) and len(engine.asked) == vector_cache.CHECKED
     other = Numbered(unit(40, seed=1))
     other.space = "ViT-B-32/test@2"
     found = label_vectors(other, "mine", names, str(tmp_path))
@@ -211,9 +214,9 @@ def test_kept_vectors_are_mapped_not_read(tmp_path):
     rows = np.zeros((80_000, 384), np.float32)
     engine = TwoAxes(rows)
     names = [str(i) for i in range(len(rows))]
-    vectors._save(tmp_path / "x", names, torch.zeros(80_000, 384, dtype=torch.half), scratch=tmp_path)
+    vector_cache._save(tmp_path / "x", names, torch.zeros(80_000, 384, dtype=torch.half), scratch=tmp_path)
     before = psutil.Process().memory_info()
-    kept = vectors._read(tmp_path / "x", names)
+    kept = vector_cache._read(tmp_path / "x", names)
     after = psutil.Process().memory_info()
     assert kept is not None and kept.shape == (80_000, 384)
     assert (after.rss - after.shared) - (before.rss - before.shared) < 20 * 2**20
@@ -225,7 +228,7 @@ def test_own_labels(tmp_path):
         "\ufeffwatercolor\r\n\r\n film  noir\nwatercolor\n한국화\n", "utf-8"
     )
     (tmp_path / "places.txt").write_text("beach", "utf-8")
-    found = labels.read_own_labels([str(tmp_path / "my_styles.txt"), str(tmp_path / "places.txt")])
+    found = tables.read_own_labels([str(tmp_path / "my_styles.txt"), str(tmp_path / "places.txt")])
     assert found == {"my_styles": ["watercolor", "film noir", "한국화"], "places": ["beach"]}
 
 
@@ -248,7 +251,7 @@ def test_own_labels_that_cannot_be_used(tmp_path, name, data, said):
     if name != ".":
         file.write_bytes(data)
     with pytest.raises(DataError, match=said):
-        labels.read_own_labels([str(file)])
+        tables.read_own_labels([str(file)])
 
 
 def test_two_own_tables_need_two_names(tmp_path):
@@ -256,18 +259,18 @@ def test_two_own_tables_need_two_names(tmp_path):
         (tmp_path / folder).mkdir()
         (tmp_path / folder / "mine.txt").write_text("beach")
     with pytest.raises(DataError, match="another table called mine"):
-        labels.read_own_labels([str(tmp_path / "a" / "mine.txt"), str(tmp_path / "b" / "mine.txt")])
+        tables.read_own_labels([str(tmp_path / "a" / "mine.txt"), str(tmp_path / "b" / "mine.txt")])
     with pytest.raises(DataError, match="nowhere.txt"):
-        labels.read_own_labels([str(tmp_path / "nowhere.txt")])
+        tables.read_own_labels([str(tmp_path / "nowhere.txt")])
 
 
 def test_readable_flavors_are_plain_and_judge_no_one(vocabulary):
-    kept = labels.readable_labels("flavors", vocabulary)
+    kept = readable.readable_labels("flavors", vocabulary)
     assert 5_000 < len(kept) < 10_000
     assert {"golden hour", "sharp focus", "street scene"} <= set(kept)
     words = {word for flavor in kept for word in flavor.replace("-", " ").split()}
     assert words <= set(vocabulary)
-    assert not words & labels.PRIVATE_WORDS
+    assert not words & readable.PRIVATE_WORDS
     assert "greg rutkowski" not in kept and "gary baseman" not in kept
 
 
@@ -275,7 +278,7 @@ def test_the_bundled_engine_ships_the_vectors_of_its_common_tables(pipeline):
     with safe_open(pipeline.engine.label_file, "np") as stored:
         keys = set(stored.keys())
     common = [table for table in pipeline.tables if table.name != "artists"]
-    assert {f"{table.name}-{vectors.digest(table.labels)}" for table in common} <= keys
+    assert {f"{table.name}-{vector_cache.digest(table.labels)}" for table in common} <= keys
 
 
 def test_match_reads_as_label_and_score():

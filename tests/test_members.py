@@ -7,11 +7,12 @@ from train_pairs import QUICK
 
 from img2prompt import load_pipeline
 from img2prompt.batch import fingerprint
-from img2prompt.engines.vit_regressor import save_regressor
-from img2prompt.ensemble import Recipe, combine, save_recipe
+from img2prompt.engines.full.vit_regressor import save_regressor
+from img2prompt.ensemble.blend import combine
+from img2prompt.ensemble.knn import build_bank
+from img2prompt.ensemble.recipe import Recipe, save_recipe
 from img2prompt.errors import ConfigError, DataError
-from img2prompt.knn import build_bank
-from img2prompt.training.regressor import build
+from img2prompt.training.regressor.train import build
 
 PROMPTS = ["a dog on a beach", "a vase of flowers", "a temple by the water", "a red flower on a black ground"]
 

@@ -16,7 +16,8 @@ from fresh_models import save_blip, save_clip
 from hub import BLIP_TEXT, BLIP_VISION, Hub, serve
 from hub import CLIP as SMALL_CLIP
 
-from img2prompt import cli, weights
+from img2prompt import weights
+from img2prompt.cli.main import main
 
 CLIP = "ViT-B-16/laion2b_s34b_b88k"  # one that open_clip knows and the table does not, so nothing is pinned
 CLIP_REPOSITORY = "laion/CLIP-ViT-B-16-laion2B-s34B-b88K"
@@ -69,7 +70,7 @@ def run(hub, tmp_path, monkeypatch, capsys) -> Run:
 
     def run(*arguments: object) -> tuple[int, str, str]:
         with pytest.raises(SystemExit) as left:
-            cli.main(["models", *map(str, arguments)])
+            main(["models", *map(str, arguments)])
         captured = capsys.readouterr()
         assert "Traceback" not in captured.err and "reaches for" not in captured.err
         return left.value.code, captured.out, captured.err
@@ -189,7 +190,7 @@ def test_without_a_hub_the_command_to_run_is_told(run, monkeypatch):
 def test_hub_and_folder_come_from_the_environment(hub, tmp_path, clip):
     hub.add(CLIP_REPOSITORY, COMMIT, clip)
     settings = {"HF_ENDPOINT": hub.address, "IMG2PROMPT_MODELS": str(tmp_path / "models")}
-    command = [sys.executable, "-m", "img2prompt.cli", "models", "pull", CLIP]
+    command = [sys.executable, "-m", "img2prompt", "models", "pull", CLIP]
     subprocess.run(command, env=os.environ | settings, check=True, timeout=300)
     assert weights.locate(weights.part(CLIP), [tmp_path / "models"])
     settings["HF_ENDPOINT"] = "http://127.0.0.1:9"  # nobody answers there

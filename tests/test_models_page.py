@@ -14,8 +14,8 @@ from streamlit.testing.v1 import AppTest
 
 from img2prompt import weights
 from img2prompt.settings import Settings
-from img2prompt.web import model
-from img2prompt.web.translate import catalogue
+from img2prompt.web.shared import pipelines
+from img2prompt.web.shared.i18n import catalogue
 
 ROOT = Path(__file__).parents[1]
 SMALL = ["blip-base", "ViT-B-32/laion2b_s34b_b79k"]
@@ -40,12 +40,12 @@ def small(tmp_path_factory) -> Path:
     return root
 
 
-def open_page(page: str = "views/models.py", locale: str = "en-US", state: dict | None = None) -> AppTest:
-    opened = AppTest.from_file(str(ROOT / page), default_timeout=300)
+def open_page(page: str = "pages/models.py", locale: str = "en-US", state: dict | None = None) -> AppTest:
+    opened = AppTest.from_file(str(ROOT / "app.py"), default_timeout=300)
     opened.context["locale"] = locale
     for name, value in (state or {}).items():
         opened.session_state[name] = value
-    opened.run()
+    opened.run().switch_page(page).run()
     assert not opened.exception
     return opened
 
@@ -101,7 +101,7 @@ def test_installed_parts_are_chosen_for_this_visit_only(monkeypatch, small):
         "clip_model": SMALL[1],
         "regressor": "none",
     }
-    loaded = model.pipelines(Settings.load(**chosen)).result()
+    loaded = pipelines.pipelines(Settings.load(**chosen)).result()
     assert loaded.engine.name == "full"
     metrics = {metric.label: metric.value for metric in page.metric}
     assert metrics["Used by models"] != "0 MB"
@@ -115,7 +115,7 @@ def test_installed_parts_are_chosen_for_this_visit_only(monkeypatch, small):
 
 def test_page_of_photos_goes_on_with_lite_and_says_why(monkeypatch):
     monkeypatch.setenv("IMG2PROMPT_ENGINE", "full")
-    page = open_page("app.py")
+    page = open_page("pages/caption.py")
     for label in ("Flower", "Start Captioning"):
         next(button for button in page.button if button.label == label).click()
         page.run()
@@ -126,7 +126,7 @@ def test_page_of_photos_goes_on_with_lite_and_says_why(monkeypatch):
 
 
 def test_photos_are_looked_at_again_by_another_model(monkeypatch):
-    page = open_page("app.py")
+    page = open_page("pages/caption.py")
     for label in ("Flower", "Start Captioning"):
         next(button for button in page.button if button.label == label).click()
         page.run()
@@ -157,9 +157,9 @@ def test_page_speaks_korean():
 def test_only_so_many_pipelines_are_kept(monkeypatch):
     """The one used longest ago goes."""
     loads = []
-    monkeypatch.setattr(model, "_load", lambda wanted: loads.append(wanted.beams))
-    model.pipelines.clear()
+    monkeypatch.setattr(pipelines, "_load", lambda wanted: loads.append(wanted.beams))
+    pipelines.pipelines.clear()
     for beams in (1, 2, 1, 3, 1, 2):
-        model.pipelines(Settings(engine="lite", beams=beams)).result()
+        pipelines.pipelines(Settings(engine="lite", beams=beams)).result()
     assert loads == [1, 2, 3, 2]
-    model.pipelines.clear()
+    pipelines.pipelines.clear()

@@ -25,9 +25,10 @@ from clip_interrogator import clip_interrogator as reference
 from PIL import Image, ImageEnhance
 from transformers import AutoProcessor, BlipForConditionalGeneration
 
-from img2prompt import Pipeline, labels, load_pipeline, prompts
-from img2prompt.engines.full import FullEngine
-from img2prompt.labels import LabelTable
+from img2prompt import Pipeline, load_pipeline, prompts
+from img2prompt.engines.full.engine import FullEngine
+from img2prompt.labels import ranking, tables
+from img2prompt.labels.ranking import LabelTable
 
 BLIP, CLIP = "blip-base", "ViT-B-32/fresh"
 PICTURES = 24
@@ -112,7 +113,7 @@ def few_labels(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("tables")
     chance = random.Random(2)
     for name in ("artists", "flavors", "mediums", "movements", "negative"):
-        lines = [line for line in labels.read_labels(name) if line and not line.startswith("inspired by ")]
+        lines = [line for line in tables.read_labels(name) if line and not line.startswith("inspired by ")]
         kept = chance.sample(lines, min(60, len(lines)))
         text = "\n".join(line.removeprefix("by ") if name == "artists" else line for line in kept)
         (folder / f"{name}.txt").write_text(text, encoding="utf-8")
@@ -169,10 +170,10 @@ def test_all_labels_are_ranked_like_there(pictures, tmp_path, monkeypatch):
                 assert result.prompt.startswith(expected.removeprefix(", "))
     assert 0 < len(embedded) < 100  # a few of each table, to see whose vectors they are
     assert sum(len(table.labels) for table in tables) == 111_867
-    looks = labels.look(engine, engine.encode(pictures[:2]))
+    looks = ranking.picture_vectors(engine, engine.encode(pictures[:2]))
     joined = sorted(tables, key=lambda table: table.name)
     merged = reference._merge_tables([getattr(theirs, table.name) for table in joined], theirs)
-    for picture, pool in zip(pictures, labels.pools(looks, joined, 2048), strict=False):
+    for picture, pool in zip(pictures, ranking.pools(looks, joined, 2048), strict=False):
         expected = merged.rank(theirs.image_to_features(picture), 2048)
         assert len(expected) > 2000
         assert set(pool) == {label for label in expected if label}  # a blank is no flavor
@@ -184,13 +185,13 @@ def test_the_farthest_of_a_large_table(models, few_labels, tmp_path):
     So it gives the nearest of the farthest. That shows only where fewer are asked for than
     the first stage keeps, which its negative mode never does.
     """
-    engine, words = ours(tmp_path).engine, labels.read_labels("flavors")[:300]
+    engine, words = ours(tmp_path).engine, tables.read_labels("flavors")[:300]
     settings = {"chunk_size": 64, "data_path": str(few_labels)}
     theirs = reference.LabelTable(words, "words", interrogator(models, tmp_path, **settings))
     features = engine.embed_texts(["a dog"])
     table = LabelTable("words", words, engine)
     farthest = [words[i] for i in table.scores(features)[0].argsort()[:5]]
-    (pool,) = labels.pools({"both": features}, [table], 64, least=True)
+    (pool,) = ranking.pools({"both": features}, [table], 64, least=True)
     assert pool[:5] == farthest
     assert set(farthest).isdisjoint(theirs.rank(torch.from_numpy(features), 5, reverse=True))
 
@@ -201,12 +202,12 @@ def test_a_negative_prompt_is_longer_than_a_phrase(models, few_labels, tmp_path)
     Where all phrases are a little like the picture, as in CLIP spaces they often are, it
     therefore never gets beyond that one. No such thing happens here.
     """
-    engine, phrases = ours(tmp_path).engine, labels.read_labels("flavors")[:40]
+    engine, phrases = ours(tmp_path).engine, tables.read_labels("flavors")[:40]
     vectors = engine.embed_texts(phrases)
     picture = vectors.mean(0, keepdims=True) / np.linalg.norm(vectors.mean(0))
     assert (vectors @ picture[0]).min() > 0
     theirs = interrogator(models, tmp_path, data_path=str(few_labels))
     alone = theirs.chain(torch.from_numpy(picture), phrases, max_count=32, reverse=True)
-    (found,) = prompts.negative([phrases], partial(labels.similarities, engine, picture))
+    (found,) = prompts.negative([phrases], partial(ranking.similarities, engine, picture))
     assert alone in phrases and found.startswith(alone + ", ")
     assert len(found.split(", ")) > 1

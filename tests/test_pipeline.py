@@ -10,10 +10,10 @@ import pytest
 from PIL import Image
 
 from img2prompt import load_pipeline
-from img2prompt.engines.captioner import UNK
-from img2prompt.engines.lite import SUBJECTS
+from img2prompt.engines.lite.captioner import UNK
+from img2prompt.engines.lite.engine import SUBJECTS
 from img2prompt.errors import ImageError, WeightsError
-from img2prompt.labels import read_labels
+from img2prompt.labels.tables import read_labels
 from img2prompt.prompts import labels_needed
 
 

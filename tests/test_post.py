@@ -9,8 +9,8 @@ import sys
 import pytest
 from test_cli import CHINA, FLOWER, broken, records, run  # noqa: F401 - fixtures
 
-from img2prompt import cli
-from img2prompt.captions import tones
+from img2prompt.cli.main import main
+from img2prompt.posts import tones
 
 
 def test_json_lines_in_order_around_a_bad_file(run, broken):  # noqa: F811
@@ -79,16 +79,16 @@ def test_dash_reads_one_picture_from_stdin(run, monkeypatch):  # noqa: F811
     ],
 )
 def test_bad_choices_are_refused_before_the_model_is_loaded(options, message, monkeypatch, capsys):
-    monkeypatch.setattr(cli, "load", lambda *_, **__: pytest.fail("the model was loaded"))
+    monkeypatch.setattr(main, "load", lambda *_, **__: pytest.fail("the model was loaded"))
     with pytest.raises(SystemExit) as left:
-        cli.main(["post", str(CHINA), *options])
+        main(["post", str(CHINA), *options])
     assert left.value.code == 2
     assert message in capsys.readouterr().err
 
 
 def test_help_does_not_import_the_heavy_libraries():
     code = (
-        "import sys\nfrom img2prompt.cli import main\n"
+        "import sys\nfrom img2prompt.cli.main import main\n"
         "try:\n    main(['post', '--help'])\nexcept SystemExit as left:\n    assert left.code == 0\n"
         "print({'torch', 'timm', 'inflect', 'lemminflect', 'numpy'} & set(sys.modules))"
     )

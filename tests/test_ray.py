@@ -12,9 +12,10 @@ import pytest
 from test_batch import paint
 from threadpoolctl import threadpool_limits
 
-from img2prompt import batch, cli
+from img2prompt import batch
 from img2prompt.batch import Journal, discover
 from img2prompt.batch.ray_pool import Threads, Worker, import_ray
+from img2prompt.cli.main import main
 from img2prompt.errors import ConfigError, WeightsError
 from img2prompt.pipeline import Pipeline
 from img2prompt.settings import Settings
@@ -102,7 +103,7 @@ def test_two_processes_give_what_one_gives_and_go_on_where_they_were_stopped(
 def test_the_command_writes_the_same_file_from_a_store(
     cluster, one_core, fast, folder, tmp_path, monkeypatch, capsys
 ):
-    monkeypatch.setattr(cli, "load", lambda *_, **__: fast)
+    monkeypatch.setattr(main, "load", lambda *_, **__: fast)
     here, there = tmp_path / "here.csv", tmp_path / "there.csv"
     for source, output, pool in (
         (str(folder), here, []),
@@ -110,7 +111,7 @@ def test_the_command_writes_the_same_file_from_a_store(
     ):
         arguments = ["batch", source, "-o", str(output), "--format", "submission", "--batch-size", "4", *pool]
         with pytest.raises(SystemExit) as left:
-            cli.main(arguments)
+            main(arguments)
         assert left.value.code == 3
         assert f"{PICTURES - 1} of {PICTURES} pictures described" in capsys.readouterr().err
     assert there.read_bytes() == here.read_bytes()
@@ -151,7 +152,7 @@ def test_a_model_that_has_room_on_no_node_is_not_waited_for(cluster, one_core, f
 def test_without_ray_the_command_says_what_to_install(folder, tmp_path, monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(SystemExit) as left:
-        cli.main(["batch", str(folder), "-o", str(tmp_path / "out.csv"), "--engine-pool", "ray"])
+        main(["batch", str(folder), "-o", str(tmp_path / "out.csv"), "--engine-pool", "ray"])
     assert left.value.code == 2
     assert re.search(r'-m pip install "ray\[data\]\S+" "?fsspec', capsys.readouterr().err)
     assert [path.name for path in tmp_path.iterdir()] == ["photos"]

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from img2prompt.errors import WeightsError
-from img2prompt.sentences import ROUGH_ERROR, SentenceEncoder
+from img2prompt.minilm import ROUGH_ERROR, SentenceEncoder
 
 TEXTS = [
     "a dog runs on a beach",
@@ -44,7 +44,7 @@ def test_equals_sentence_transformers(encoder):
     sentence_transformers = pytest.importorskip(
         "sentence_transformers", reason="the reference is not installed"
     )
-    from img2prompt.sentences import _installed_folder
+    from img2prompt.minilm import _installed_folder
 
     reference = sentence_transformers.SentenceTransformer(
         str(_installed_folder()), device="cpu", local_files_only=True
@@ -114,7 +114,7 @@ def test_threads_share_one_model():
 def test_missing_and_damaged_weights(tmp_path):
     with pytest.raises(WeightsError, match=r"tokenizer\.json"):
         SentenceEncoder(tmp_path).encode(["text"])
-    from img2prompt.sentences import _installed_folder
+    from img2prompt.minilm import _installed_folder
 
     (tmp_path / "tokenizer.json").write_bytes((_installed_folder() / "tokenizer.json").read_bytes())
     with pytest.raises(WeightsError, match=r"model\.safetensors"):
@@ -126,7 +126,7 @@ def test_missing_and_damaged_weights(tmp_path):
 
 def test_needs_no_heavy_imports():
     code = (
-        "import json, sys; from img2prompt.sentences import SentenceEncoder; early = 'torch' in sys.modules;"
+        "import json, sys; from img2prompt.minilm import SentenceEncoder; early = 'torch' in sys.modules;"
         "SentenceEncoder().encode(['text']);"
         "print(json.dumps([early, 'transformers' in sys.modules, 'sentence_transformers' in sys.modules]))"
     )

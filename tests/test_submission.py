@@ -7,8 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from img2prompt.embeddings import WIDTH
 from img2prompt.errors import DataError
-from img2prompt.submission import WIDTH, Embeddings, read_submission, read_truth, score, write_submission
+from img2prompt.submission import Embeddings, read_submission, read_truth, score, write_submission
 
 STEMS = st.text(st.characters(exclude_categories=("Cs",), exclude_characters="\0"), min_size=1, max_size=12)
 VECTORS = hnp.arrays(np.float32, WIDTH, elements=st.floats(width=32, allow_nan=False, allow_infinity=False))

@@ -8,13 +8,14 @@ from PIL import Image
 from train_pairs import paint
 from typer.testing import CliRunner
 
-from img2prompt import knn
-from img2prompt.cli import app
+from img2prompt.cli.main import app
 from img2prompt.datasets.pairs import PairsFolder
-from img2prompt.ensemble import combine, load_recipe
+from img2prompt.ensemble import knn
+from img2prompt.ensemble.blend import combine
+from img2prompt.ensemble.knn import PromptBank, build_bank
+from img2prompt.ensemble.recipe import load_recipe
 from img2prompt.errors import ConfigError, DataError
-from img2prompt.knn import PromptBank, build_bank
-from img2prompt.training import members
+from img2prompt.evaluation import ensembles
 
 PROMPTS = [
     f"{many} {thing}" for thing in ("dog", "cat", "castle", "spaceship") for many in ("a", "two", "a red")
@@ -107,18 +108,18 @@ def test_prompts_from_files(tmp_path):
     (tmp_path / "prompts.txt").write_text("one\ntwo, three\n")
     (tmp_path / "prompts.csv").write_text('imgId,prompt\na,one\nb,"two, three"\n')
     for name in ("prompts.txt", "prompts.csv"):
-        assert members.read_prompts(tmp_path / name) == ["one", "two, three"]
+        assert ensembles.read_prompts(tmp_path / name) == ["one", "two, three"]
     (tmp_path / "other.csv").write_text("a,b\n1,2\n")
     for name in ("other.csv", "nowhere.txt"):
         with pytest.raises(DataError, match=name):
-            members.read_prompts(tmp_path / name)
+            ensembles.read_prompts(tmp_path / name)
 
 
 def test_a_bank_never_holds_the_texts_it_is_asked_for(tmp_path):
     folder = PairsFolder(paint(tmp_path / "pairs", 6))
-    assert len(members.own_prompts(folder, "train", folder.pairs[:2])) == 4
+    assert len(ensembles.own_prompts(folder, "train", folder.pairs[:2])) == 4
     with pytest.raises(DataError, match="leaves no texts"):
-        members.own_prompts(folder, "train", folder.pairs)
+        ensembles.own_prompts(folder, "train", folder.pairs)
 
 
 def test_weights_are_tuned_on_one_fold_and_reported_on_the_other():
@@ -128,7 +129,7 @@ def test_weights_are_tuned_on_one_fold_and_reported_on_the_other():
         name: combine([truth, random.normal(size=truth.shape)], [1, noise])
         for name, noise in (("good", 1.0), ("fair", 1.5), ("poor", 4.0))
     }
-    found = members.compare(noisy, truth, 200)
+    found = ensembles.compare(noisy, truth, 200)
     rows = {row.name: row for row in found.rows}
     assert list(rows)[:4] == ["good", "fair", "poor", "equal weights (0.33 0.33 0.33)"]
     assert found.weights["good"] > found.weights["fair"] > found.weights["poor"]
@@ -139,18 +140,18 @@ def test_weights_are_tuned_on_one_fold_and_reported_on_the_other():
     assert found.gain.high - found.gain.low < best.high - best.low, "both are asked about the same pictures"
     assert all(row.low < row.cosine < row.high for row in found.rows)
     spoilt = {name: np.concatenate([-rows[:200], rows[200:]]) for name, rows in noisy.items()}
-    assert members.compare(spoilt, truth, 200).weights != found.weights, "tuned on the first"
+    assert ensembles.compare(spoilt, truth, 200).weights != found.weights, "tuned on the first"
 
 
 def test_names_of_members():
-    assert members.named(["lite", "vit=runs/vit", "runs/bank"]) == {
+    assert ensembles.named(["lite", "vit=runs/vit", "runs/bank"]) == {
         "lite": "lite",
         "vit": "runs/vit",
         "bank": "runs/bank",
     }
     for wrong in (["lite"], ["a/x", "b/x"]):
         with pytest.raises(ConfigError, match="two members or more"):
-            members.named(wrong)
+            ensembles.named(wrong)
 
 
 def test_knn_and_ensemble_by_command(tmp_path, pipeline):
@@ -192,4 +193,4 @@ def test_knn_and_ensemble_by_command(tmp_path, pipeline):
     assert alone["lite"] == pytest.approx(alone["file"], abs=1e-5)
     assert (report["tuned_on"], report["reported_on"]) == (8, 8)
     result = runner.invoke(app, [*arguments, "-m", "lite", "-m", "nonsense"])
-    assert isinstance(result.exception, ConfigError) and "is no member" in str(result.exception)
+    assert isinstance(result.exception, ConfigError) and "there is no" in str(result.exception)

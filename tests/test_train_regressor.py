@@ -17,15 +17,15 @@ from safetensors.torch import load_file, save_file
 from train_pairs import QUICK, paint
 
 from img2prompt.datasets.pairs import PairsFolder
+from img2prompt.embeddings import cosines
 from img2prompt.engines.device import Place
-from img2prompt.engines.vit_regressor import VitRegressor
+from img2prompt.engines.full.vit_regressor import VitRegressor
 from img2prompt.errors import ConfigError, DataError, WeightsError
-from img2prompt.sentences import SentenceEncoder
-from img2prompt.submission import cosines
-from img2prompt.training import regressor
-from img2prompt.training.backbone import imagenet_backbone
-from img2prompt.training.pictures import Batches, Pictures, Share, divide, targets
-from img2prompt.training.regressor import TrainingConfig, build, regression_loss, train
+from img2prompt.minilm import SentenceEncoder
+from img2prompt.training.lite.backbone import imagenet_backbone
+from img2prompt.training.regressor import train as training
+from img2prompt.training.regressor.pictures import Batches, Pictures, Share, divide, targets
+from img2prompt.training.regressor.train import TrainingConfig, build, regression_loss, train
 
 
 @pytest.fixture(scope="module")
@@ -89,16 +89,16 @@ class Stopped(Exception):
 def test_a_stopped_run_ends_where_an_undisturbed_one_does(
     stop, undisturbed, folder, tmp_path, cache, sentences, monkeypatch
 ):
-    make_step = regressor._Learner.step
+    make_step = training._Learner.step
 
     def step(self, number, *arguments):
         if number == stop:
             raise Stopped
         return make_step(self, number, *arguments)
 
-    monkeypatch.setattr(regressor, "SAVE_EVERY", 1)
+    monkeypatch.setattr(training, "SAVE_EVERY", 1)
     with monkeypatch.context() as patch, pytest.raises(Stopped):
-        patch.setattr(regressor._Learner, "step", step)
+        patch.setattr(training._Learner, "step", step)
         run(folder, tmp_path, QUICK, cache, sentences)
     found = run(folder, tmp_path, QUICK, cache, sentences)
     assert found.epochs == undisturbed[1].epochs
@@ -108,7 +108,7 @@ def test_a_stopped_run_ends_where_an_undisturbed_one_does(
 def command(pairs, out, *options):
     config = ["--model", QUICK.model, "--input", "32", "--epochs", "3", "--batch", "8", "--rate", "2e-3"]
     config += ["--average", "0.9", "--validation", "train", "--device", "cpu"]
-    return ["img2prompt.cli", "train", "regressor", str(pairs), "-o", str(out), *config, *options]
+    return ["img2prompt", "train", "regressor", str(pairs), "-o", str(out), *config, *options]
 
 
 def test_a_killed_run_ends_where_an_undisturbed_one_does(undisturbed, folder, tmp_path, cache, sentences):
@@ -237,7 +237,7 @@ def test_losses():
     assert float(regression_loss(-texts, texts, own)) == pytest.approx(2)
     predicted = torch.randn(6, 8)
     wanted = torch.nn.functional.cross_entropy(
-        torch.nn.functional.normalize(predicted, dim=1) @ texts.T / regressor.TEMPERATURE, own
+        torch.nn.functional.normalize(predicted, dim=1) @ texts.T / training.TEMPERATURE, own
     )
     cosine = regression_loss(predicted, texts, own)
     assert float(regression_loss(predicted, texts, own, 0.5)) == pytest.approx(
@@ -253,14 +253,14 @@ def test_deeper_layers_learn_slower_and_the_rate_rises_and_falls(
     folder, tmp_path, cache, sentences, monkeypatch
 ):
     rates = []
-    make_step = regressor._Learner.step
+    make_step = training._Learner.step
 
     def step(self, *arguments):
         loss = make_step(self, *arguments)
         rates.append([group["lr"] for group in self.optimizer.param_groups])
         return loss
 
-    monkeypatch.setattr(regressor._Learner, "step", step)
+    monkeypatch.setattr(training._Learner, "step", step)
     config = replace(QUICK, layer_decay=0.5, epochs=2, warmup=0.5, patience=1)
     run(folder, tmp_path, config, cache, sentences)
     assert len(rates) == 8 and len(set(rates[3])) > 3
@@ -271,7 +271,7 @@ def test_deeper_layers_learn_slower_and_the_rate_rises_and_falls(
 
 def test_stops_early_without_progress(folder, tmp_path, cache, sentences, monkeypatch):
     answers = iter([0.5, 0.6, 0.55, 0.6, 0.7])
-    monkeypatch.setattr(regressor._Learner, "validate", lambda *_: next(answers))
+    monkeypatch.setattr(training._Learner, "validate", lambda *_: next(answers))
     found = run(folder, tmp_path, replace(QUICK, epochs=5, patience=2), cache, sentences)
     assert [epoch.cosine for epoch in found.epochs] == [0.5, 0.6, 0.55, 0.6]
     assert found.best.epoch == 2

@@ -9,12 +9,12 @@ import timm
 from train_pairs import QUICK, paint
 from typer.testing import CliRunner
 
-from img2prompt.cli import app
+from img2prompt.cli.main import app
 from img2prompt.datasets.pairs import PairsFolder
 from img2prompt.errors import ConfigError
-from img2prompt.sentences import SentenceEncoder
-from img2prompt.training import search as searching
-from img2prompt.training.search import Space, ranked, save_plots, search
+from img2prompt.minilm import SentenceEncoder
+from img2prompt.training.regressor import search as searching
+from img2prompt.training.regressor.search import Space, ranked, save_plots, search
 
 # timm's test models are numbered, which serves as a patch size
 SMALL = Space(batch=(4, 8), patch=(2, 3), rate=(1e-4, 3e-3), model="test_convnext{patch}")

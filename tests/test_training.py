@@ -4,15 +4,15 @@ import numpy as np
 import pytest
 import torch
 
-from img2prompt.engines.captioner import BOS, EOS, PAD, Captioner, CaptionerConfig
-from img2prompt.engines.heads import Locator
-from img2prompt.engines.imagenet import class_forms
-from img2prompt.engines.tower import GRID, GRID_WIDTH, TRUNK_WIDTH, to_tensor
-from img2prompt.training import joint, selfcritical, style, words
-from img2prompt.training.backbone import imagenet_backbone
-from img2prompt.training.cider import CiderD
-from img2prompt.training.dataset import Corpus
-from img2prompt.training.loop import Shuffle
+from img2prompt.engines.lite.captioner import BOS, EOS, PAD, Captioner, CaptionerConfig
+from img2prompt.engines.lite.heads import Locator
+from img2prompt.engines.lite.imagenet import class_forms
+from img2prompt.engines.lite.tower import GRID, GRID_WIDTH, TRUNK_WIDTH, to_tensor
+from img2prompt.training.lite import joint, selfcritical, style, vocabulary
+from img2prompt.training.lite.backbone import imagenet_backbone
+from img2prompt.training.lite.cider import CiderD
+from img2prompt.training.lite.corpus import Corpus
+from img2prompt.training.schedule import Shuffle
 
 CAPTIONS = [
     ["A dog runs on the beach.", "A brown dog is running on the sand."],
@@ -33,11 +33,11 @@ class Noise:
 @pytest.fixture(scope="module")
 def corpus() -> Corpus:
     from img2prompt.datasets.pairs import Pair
-    from img2prompt.sentences import SentenceEncoder
+    from img2prompt.minilm import SentenceEncoder
 
-    tokenizer = words.build_tokenizer([t for texts in CAPTIONS for t in texts], minimum=1)
+    tokenizer = vocabulary.build_tokenizer([t for texts in CAPTIONS for t in texts], minimum=1)
     pairs = [Pair(str(i), tuple(texts), "train") for i, texts in enumerate(CAPTIONS)]
-    tokens = [torch.tensor([words.encode(tokenizer, t, 10) for t in texts]) for texts in CAPTIONS]
+    tokens = [torch.tensor([vocabulary.encode(tokenizer, t, 10) for t in texts]) for texts in CAPTIONS]
     vectors = [torch.from_numpy(SentenceEncoder().encode(texts)) for texts in CAPTIONS]
     return Corpus(pairs, [Noise()], tokens, vectors)
 
@@ -71,21 +71,21 @@ def test_backbone_still_knows_imagenet(sample_photos):
     ],
 )
 def test_cleaning(text, cleaned):
-    assert words.clean(text).replace(" s ", " ") == cleaned
+    assert vocabulary.clean(text).replace(" s ", " ") == cleaned
 
 
 def test_tokens_come_back_as_words():
-    tokenizer = words.build_tokenizer([t for texts in CAPTIONS for t in texts], minimum=1)
-    ids = words.encode(tokenizer, "A dog runs on the beach.", 8)
+    tokenizer = vocabulary.build_tokenizer([t for texts in CAPTIONS for t in texts], minimum=1)
+    ids = vocabulary.encode(tokenizer, "A dog runs on the beach.", 8)
     assert (ids[0], ids[7], ids[8:]) == (BOS, EOS, [PAD, PAD])
     assert [tokenizer.id_to_token(i) for i in ids[1:7]] == ["a", "dog", "runs", "on", "the", "beach"]
-    assert EOS not in words.encode(tokenizer, "A dog runs on the beach.", 3)
+    assert EOS not in vocabulary.encode(tokenizer, "A dog runs on the beach.", 3)
 
 
 def test_reward_equals_the_reference_scorer():
     cider = pytest.importorskip("pycocoevalcap.cider.cider")
-    tokenizer = words.build_tokenizer([t for texts in CAPTIONS for t in texts], minimum=1)
-    references = [[words.encode(tokenizer, t, 12)[1:] for t in texts] for texts in CAPTIONS]
+    tokenizer = vocabulary.build_tokenizer([t for texts in CAPTIONS for t in texts], minimum=1)
+    references = [[vocabulary.encode(tokenizer, t, 12)[1:] for t in texts] for texts in CAPTIONS]
     answers = [
         "a dog runs on a table",
         "men play football",
@@ -93,8 +93,8 @@ def test_reward_equals_the_reference_scorer():
         "a woman is riding a brown horse",
     ]
     ours = CiderD(references)
-    got = [ours(i, words.encode(tokenizer, answer, 12)[1:]) for i, answer in enumerate(answers)]
-    as_text = {i: [words.clean(t) + " <eos>" for t in texts] for i, texts in enumerate(CAPTIONS)}
+    got = [ours(i, vocabulary.encode(tokenizer, answer, 12)[1:]) for i, answer in enumerate(answers)]
+    as_text = {i: [vocabulary.clean(t) + " <eos>" for t in texts] for i, texts in enumerate(CAPTIONS)}
     _, wanted = cider.Cider().compute_score(as_text, {i: [a + " <eos>"] for i, a in enumerate(answers)})
     assert np.allclose(got, wanted, atol=1e-6)
 

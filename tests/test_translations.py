@@ -8,13 +8,14 @@ from string import Formatter
 import pytest
 
 import img2prompt.web
-from img2prompt.captions import tones
-from img2prompt.captions.post import EMOJI, GOALS, LENGTHS
+from img2prompt.batch.formats import FORMATS
+from img2prompt.posts import tones
+from img2prompt.posts.post import EMOJI, GOALS, LENGTHS
 from img2prompt.prompts import SHOWN
-from img2prompt.web.batch_results import FORMATS
-from img2prompt.web.history_page import PERIODS
-from img2prompt.web.photos import SAMPLES
-from img2prompt.web.translate import LANGUAGES, catalogue
+from img2prompt.web.caption.photos import SAMPLES
+from img2prompt.web.history.page import PERIODS
+from img2prompt.web.shared.i18n import LANGUAGES, catalogue
+from img2prompt.web.shared.navigation import PAGES
 from img2prompt.weights import presets
 
 WEB = Path(img2prompt.web.__file__).parent
@@ -36,8 +37,9 @@ FAMILIES = {
     "batch.explain.{}": BATCH_EXPLAINED,
     "batch.explain.{}.meaning": BATCH_EXPLAINED,
     "batch.show.{}": ("all", "described", "failed"),
-    "batch.format.{}": FORMATS,
-    "batch.format.{}.help": FORMATS,
+    "batch.format.{}": (*FORMATS, "errors"),
+    "batch.format.{}.help": (*FORMATS, "errors"),
+    "nav.{}": PAGES,
     "dashboard.{}": (
         *("posts", "copied", "starred", "failures"),
         *("tones", "goals", "objects", "styles", "hashtags"),
@@ -55,7 +57,7 @@ def keys_asked_for() -> set[str]:
     """Every key that app.py, the pages and the web package hand to `t`."""
     keys = {*CHOICES}
     root = WEB.parents[1]
-    for path in [root / "app.py", *(root / "views").glob("*.py"), *WEB.rglob("*.py")]:
+    for path in [root / "app.py", *(root / "pages").glob("*.py"), *WEB.rglob("*.py")]:
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "t":
                 keys |= _keys(node.args[0])

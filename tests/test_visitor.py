@@ -2,7 +2,7 @@
 
 import pytest
 
-from img2prompt.web.visitor import is_local
+from img2prompt.web.shared.visitor import is_local
 
 HERE = [("Host", "localhost:8501"), ("Origin", "http://localhost:8501")]
 

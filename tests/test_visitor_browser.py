@@ -14,8 +14,8 @@ from history_database import make_post
 from playwright.sync_api import Page, expect, sync_playwright
 from test_browser import CHROMIUM, MEGABYTE, PATIENCE, pytestmark, serve, small_photos  # noqa: F401
 
+from img2prompt.batch.runs import Runs
 from img2prompt.history import History, open_database
-from img2prompt.web.batch_run import Runs
 
 ELSEWHERE = "captions.example.org"
 PLACES = ("Files or ZIP", "A folder", "On this machine")

@@ -16,11 +16,14 @@ from hub import CLIP as SMALL_CLIP
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from img2prompt import fetch, weights
-from img2prompt.engines import find_parts
-from img2prompt.engines.full import FullEngine
+from img2prompt import weights
+from img2prompt.engines.full.engine import FullEngine
+from img2prompt.engines.full.parts import find_parts
 from img2prompt.errors import ConfigError, DataError, WeightsError
+from img2prompt.files import sha256
 from img2prompt.settings import Settings
+from img2prompt.weights import fetch
+from img2prompt.weights.verify import SHA256
 
 BLIP, CLIP = weights.part("blip-large"), weights.part("ViT-B-32/laion2b_s34b_b79k")
 
@@ -61,7 +64,7 @@ def in_hub_cache(cache: Path, part: weights.Part, source: Path, commit: str) -> 
     snapshot.mkdir(parents=True)
     (repository / "blobs").mkdir()
     for file in source.iterdir():
-        blob = repository / "blobs" / weights.sha256(file)
+        blob = repository / "blobs" / sha256(file)
         shutil.copy(file, blob)
         (snapshot / file.name).symlink_to(Path("../../blobs") / blob.name)
     return snapshot
@@ -74,7 +77,7 @@ def test_table_agrees_with_clip_interrogator_and_open_clip():
         if part.kind == "clip":
             assert open_clip.get_pretrained_cfg(*name.split("/"))["hf_hub"] == f"{part.repository}/"
         for digest in part.sha256.values():
-            assert weights.SHA256.fullmatch(digest)
+            assert SHA256.fullmatch(digest)
     for names in weights.presets().values():
         assert [part.kind for part in weights.expand(names)] == ["caption", "clip"]
     defaults = Settings()

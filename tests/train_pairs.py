@@ -3,7 +3,7 @@
 import numpy as np
 from PIL import Image
 
-from img2prompt.training.regressor import TrainingConfig
+from img2prompt.training.regressor.train import TrainingConfig
 
 THINGS = "dog cat horse car boat house tree flower".split()
 PLACES = ("on a beach", "in the snow", "at night", "under a red sky")

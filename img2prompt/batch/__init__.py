@@ -8,22 +8,18 @@ goes on from it, and an output is always written from it.
 
 from __future__ import annotations
 
-from img2prompt.batch.journal import Journal, Line, Row
-from img2prompt.batch.outputs import (
+from img2prompt.batch.formats import (
     FORMATS,
-    TextFiles,
     check_output,
     export,
     export_errors,
-    export_text,
-    export_text_archive,
-    foreign_texts,
     guess_format,
-    text_exists,
 )
+from img2prompt.batch.journal import Journal, Line, Row
 from img2prompt.batch.ray_pool import work_on_ray
 from img2prompt.batch.sources import Item, discover, in_archive, is_wanted, on_disk
-from img2prompt.batch.stream import batch_size_for, fingerprint, work
+from img2prompt.batch.texts import TextFiles, export_text, foreign_texts, text_exists
+from img2prompt.batch.work import batch_size_for, fingerprint, work
 
 __all__ = [
     "FORMATS",
@@ -38,7 +34,6 @@ __all__ = [
     "export",
     "export_errors",
     "export_text",
-    "export_text_archive",
     "fingerprint",
     "foreign_texts",
     "guess_format",

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from img2prompt.batch.journal import Journal, Row
 from img2prompt.batch.sources import Item
-from img2prompt.batch.stream import cores, cut, describe, fingerprint, open_ahead
+from img2prompt.batch.work import cores, cut, describe, fingerprint, open_ahead
 from img2prompt.errors import ConfigError, DataError, Img2PromptError
 from img2prompt.libraries import install
 from img2prompt.settings import Settings

@@ -68,7 +68,7 @@ def write_rows(path: Path, columns: Sequence[str], rows: Iterable[Sequence[objec
     DataError
         When there is no space or no permission.
     """
-    from img2prompt.batch.outputs import replacing
+    from img2prompt.files import replacing
 
     with replacing(path) as file:
         text = io.TextIOWrapper(file, encoding="utf-8", newline="")

@@ -6,8 +6,9 @@ import json
 from collections.abc import Iterable
 from typing import IO, Any
 
-from img2prompt.batch.outputs import write_table
 from img2prompt.history.record import Post
+from img2prompt.results import labels_line, words_record
+from img2prompt.spreadsheet import write_table
 
 COLUMNS = (
     "id created_at caption prompt labels objects hashtags variants starred copied tone goal length language "
@@ -38,12 +39,7 @@ def as_object(post: Post) -> dict[str, Any]:
     return {
         "id": post.id,
         "created_at": post.created_at.isoformat(),
-        "caption": post.seen.caption,
-        "prompt": post.prompt,
-        "labels": {
-            table: [{"label": match.label, "score": round(match.score, 4)} for match in found]
-            for table, found in post.seen.labels.items()
-        },
+        **words_record(post.seen.caption, post.prompt, post.seen.labels),
         "objects": list(post.objects),
         "hashtags": list(post.hashtags),
         "variants": [
@@ -74,9 +70,7 @@ def as_object(post: Post) -> dict[str, Any]:
 def _cells(post: Post) -> list[object]:
     """A line of the spreadsheet."""
     cells = as_object(post)
-    cells["labels"] = "; ".join(
-        f"{table}: {', '.join(match.label for match in found)}" for table, found in post.seen.labels.items()
-    )
+    cells["labels"] = labels_line(post.seen.labels)
     cells["objects"] = ", ".join(post.objects)
     cells["hashtags"] = " ".join(post.hashtags)
     for mark in ("starred", "copied"):

@@ -7,10 +7,10 @@ import threading
 import numpy as np
 from sqlalchemy import Connection, Engine, func, select
 
+from img2prompt.embeddings import WIDTH
 from img2prompt.history.database import reading
-from img2prompt.history.models import EmbeddingRow
+from img2prompt.history.tables import EmbeddingRow
 
-WIDTH = 384
 PAGE = 10_000  # vectors read at a time
 
 

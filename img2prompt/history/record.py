@@ -11,17 +11,17 @@ from io import BytesIO
 from typing import TYPE_CHECKING
 
 from img2prompt import __version__
-from img2prompt.captions import Choices, Seen
-from img2prompt.captions import Variant as Written
-from img2prompt.captions.facts import see
-from img2prompt.captions.topic import topic
-from img2prompt.labels import Match
+from img2prompt.posts import Choices, Seen
+from img2prompt.posts import Variant as Written
+from img2prompt.posts.facts import see
+from img2prompt.posts.topic import topic
+from img2prompt.results import Match
 
 if TYPE_CHECKING:
     import numpy as np
     from PIL import Image
 
-    from img2prompt.pipeline import Result
+    from img2prompt.results import Result
 
 THUMBNAIL_BYTES = 20_000
 THUMBNAIL_SIDES = (320, 240, 160)  # pixels; smaller only where the lowest quality does not fit

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 import regex
 from sqlalchemy import ColumnElement, TableClause, column, func, select, table, text
 
-from img2prompt.history.models import PostRow, SearchRow
+from img2prompt.history.tables import PostRow, SearchRow
 
 WORD = regex.compile(r"[\p{L}\p{M}\p{N}]+")
 ACCENTS = regex.compile("[\u0300-\u036f]")

@@ -11,11 +11,13 @@ from sqlalchemy import ColumnElement, CursorResult, Engine, delete, func, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, selectinload
 
-from img2prompt.captions import Choices, Seen
+from img2prompt.embeddings import WIDTH
 from img2prompt.errors import HistoryError
 from img2prompt.history import search
 from img2prompt.history.database import reading, writing
-from img2prompt.history.models import (
+from img2prompt.history.neighbours import Neighbours
+from img2prompt.history.record import OBJECTS, Post, Variant, labels_of
+from img2prompt.history.tables import (
     EmbeddingRow,
     FailureRow,
     HashtagRow,
@@ -26,8 +28,7 @@ from img2prompt.history.models import (
     TimingRow,
     VariantRow,
 )
-from img2prompt.history.neighbours import WIDTH, Neighbours
-from img2prompt.history.record import OBJECTS, Post, Variant, labels_of
+from img2prompt.posts import Choices, Seen
 
 PAGE = 500  # posts read, or ids deleted, at a time
 

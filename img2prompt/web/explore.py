@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import streamlit as st
 
-from img2prompt.datasets import explore as exploring
+from img2prompt.datasets import report
+from img2prompt.datasets import survey as exploring
 from img2prompt.errors import Img2PromptError
-from img2prompt.sentences import SentenceEncoder
-from img2prompt.web.frame import show_error
-from img2prompt.web.translate import t
+from img2prompt.minilm import SentenceEncoder
+from img2prompt.web.shared import session
+from img2prompt.web.shared.frame import show_error
+from img2prompt.web.shared.i18n import t
 
 FILE_TYPES = ("csv", "txt")
 MOST_PROMPTS = 50_000  # of a file; more are sampled, so that a visitor does not wait for minutes
-FOUND = "explored"  # where the session keeps (ids of the files, survey)
 
 
 def ask() -> tuple[list[exploring.PromptSet], tuple[str, ...]]:
@@ -44,14 +45,14 @@ def show(groups: list[exploring.PromptSet], choice: tuple[str, ...]) -> None:
             bar.progress(done / max(1, total), what)
 
         found = exploring.survey(groups, _encoder(), progress)
-        st.session_state[FOUND] = (choice, found)
+        st.session_state[session.EXPLORED] = (choice, found)
         bar.empty()
-    kept, found = st.session_state.get(FOUND, ((), None))
+    kept, found = st.session_state.get(session.EXPLORED, ((), None))
     if found is None or kept != choice:
         return
-    page = exploring.report(found, groups[0].name)
+    page = report.report(found, groups[0].name)
     st.download_button(t("explore.download"), page, "report.html", "text/html", on_click="ignore")
-    for name, plot in exploring.figures(found).items():
+    for name, plot in report.figures(found).items():
         st.subheader(name, anchor=False)
         st.plotly_chart(plot, key=f"explore-{name}")
 

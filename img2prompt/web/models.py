@@ -11,18 +11,17 @@ import streamlit as st
 
 from img2prompt import weights
 from img2prompt.errors import ConfigError
-from img2prompt.settings import NONE, Settings
-from img2prompt.web import model
-from img2prompt.web.frame import show_error
-from img2prompt.web.translate import language, t
+from img2prompt.settings import ENGINES, NONE, Settings
+from img2prompt.web.shared import pipelines
+from img2prompt.web.shared.frame import show_error
+from img2prompt.web.shared.i18n import language, t
 
 COMMAND = "img2prompt models pull"
-ENGINES = ("lite", "full")
 
 
 def choose() -> None:
     """Let the visitor choose the engine and its parts. Until all of them are installed, nothing changes."""
-    server, now = Settings.load(), model.settings()
+    server, now = Settings.load(), pipelines.settings()
     st.header(t("models.engine"), anchor=False)
     engine = st.segmented_control(
         t("models.engine"),
@@ -47,13 +46,13 @@ def choose() -> None:
         except ConfigError as error:
             show_error(error)
             return
-    if lacking := model.missing(wanted):
+    if lacking := pipelines.missing(wanted):
         _tell_missing(wanted, lacking)
         return
     same = wanted == _resolved(server)
     fields = ("engine", "caption_model", "clip_model", "regressor")
-    model.choose(**{} if same else {field: getattr(wanted, field) for field in fields})
-    model.start_loading()
+    pipelines.choose(**{} if same else {field: getattr(wanted, field) for field in fields})
+    pipelines.start_loading()
     st.success(t("models.chosen", engine=t(f"models.{engine}")), icon=":material/check:")
 
 
@@ -136,7 +135,7 @@ def _tell_missing(wanted: Settings, error: Exception) -> None:
 def _resolved(settings: Settings) -> Settings:
     """With the engine that these settings come to here: `auto` is full on a GPU with all its parts."""
     full = replace(settings, engine="full")
-    usable = not model.missing(full) and (settings.engine == "full" or _graphics() is not None)
+    usable = not pipelines.missing(full) and (settings.engine == "full" or _graphics() is not None)
     return full if usable and settings.engine != "lite" else replace(settings, engine="lite")
 
 

@@ -2,7 +2,7 @@
 
 from alembic import context
 
-from img2prompt.history.models import Base
+from img2prompt.history.tables import Base
 
 context.configure(connection=context.config.attributes["connection"], target_metadata=Base.metadata)
 with context.begin_transaction():

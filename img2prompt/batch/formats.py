@@ -1,0 +1,235 @@
+"""From the journal to the file that was asked for: one entry in `FORMATS` for each format.
+
+An output appears at once and whole: it is written beside its place and then moved there.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+import zipfile
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path, PurePosixPath
+from typing import IO, Any
+
+import numpy as np
+
+from img2prompt.batch.journal import Journal, Row
+from img2prompt.batch.sources import Item
+from img2prompt.batch.texts import output_of, text_files
+from img2prompt.embeddings import WIDTH
+from img2prompt.errors import ConfigError, DataError
+from img2prompt.files import cannot_write, check_folder_of, replacing
+from img2prompt.results import labels_line, words_record
+from img2prompt.spreadsheet import write_table
+from img2prompt.submission import write_submission
+
+COLUMNS = ("path", "caption", "prompt", "labels", "alt_text", "hashtags", "width", "height", "error")
+CHUNK = 1000  # rows of a parquet row group
+JOURNAL_BYTES = 6000  # a picture, about
+
+
+@dataclass(frozen=True)
+class Format:
+    """A kind of file that the results can be written to.
+
+    Its words are in the locales, as ``batch.format.NAME`` and ``batch.format.NAME.help``.
+    """
+
+    file: str  # what a download is called
+    mime: str
+    write: Callable[
+        [IO[bytes], Iterable[Row], np.ndarray | None], None
+    ]  # the mean stands for failed pictures
+    suffixes: tuple[str, ...] = ()  # outputs that mean this format where none is named
+    picture_bytes: int = 0  # that a picture takes, about
+    by_id: bool = False  # pictures are known by their stems, and sorted by them
+
+
+def guess_format(output: Path | None) -> str:
+    """The format that the output's suffix stands for.
+
+    Raises
+    ------
+    ConfigError
+        When it stands for none.
+    """
+    suffix = output.suffix.lower() if output else ""
+    for name, format in FORMATS.items():
+        if suffix in format.suffixes:
+            return name
+    raise ConfigError(
+        f"Cannot tell the format from {output or 'no --output'}. Add --format {'|'.join(FORMATS)}."
+    )
+
+
+def check_output(kind: str, output: Path | None, items: Sequence[Item], source: str | Path) -> None:
+    """Find out before the work starts what would spoil the output at its end.
+
+    Parameters
+    ----------
+    kind : one of `FORMATS`
+    output : the file to write, or for ``txt`` a folder, or None for beside the pictures
+
+    Raises
+    ------
+    ConfigError, DataError
+        For an unknown format, a place that cannot be written, too little space, an output
+        that would replace a picture or the source, or pictures that would share an id or a file.
+    """
+    if kind not in FORMATS:
+        raise ConfigError(f"format is {kind!r}; choose one of {', '.join(FORMATS)}.")
+    if kind == "txt":
+        _check_distinct(items, {item.name: str(file) for item, file in text_files(items, output)})
+    if FORMATS[kind].by_id:
+        _check_distinct(items, {item.name: item.stem for item in items})
+    if output is None:
+        return
+    check_folder_of(output)
+    if kind == "txt" and output.exists() and not output.is_dir():
+        raise DataError(f"{output} is a file; txt writes many. Name a folder.")
+    if kind != "txt" and output.is_dir():
+        raise DataError(f"{output} is a folder. Name a file in it: {output / 'out'}")
+    if kind != "txt" and output.exists():
+        taken = [Path(source), *(item.file for item in items if item.file)]
+        if not output.is_file() or any(file.exists() and output.samefile(file) for file in taken):
+            raise DataError(
+                f"{output} must not be replaced: it is part of the input. Choose another --output."
+            )
+    _check_space(FORMATS[kind], output.parent, items)
+
+
+def export(kind: str, output: Path, items: Sequence[Item], journal: Journal, mean: np.ndarray | None) -> None:
+    """Write what is known of the items to one file, in their order (a submission: sorted by id).
+
+    Parameters
+    ----------
+    kind : one of `FORMATS`; ``txt`` is a ZIP archive here, and files of their own in `export_text`
+    mean : (384,) the embedding that stands for a failed picture in a submission
+
+    Raises
+    ------
+    DataError
+        When the output cannot be written, or a picture failed and there is no mean.
+    """
+    format = FORMATS[kind]
+    if format.by_id:
+        items = sorted(items, key=lambda item: item.stem)
+    with replacing(output) as file:
+        format.write(file, journal.rows(items), mean)
+
+
+def export_errors(output: Path, items: Sequence[Item], journal: Journal) -> None:
+    """Write a CSV of the pictures that failed (``path,reason``); only its header where none did."""
+    with replacing(output) as file:
+        write_table(file, ("path", "reason"), ((row.name, row.error) for row in journal.failed(items)))
+
+
+def _write_submission(file: IO[bytes], rows: Iterable[Row], mean: np.ndarray | None) -> None:
+    def embeddings() -> Iterator[tuple[str, np.ndarray]]:
+        for row in rows:
+            vector = mean if row.embedding is None else row.embedding
+            if vector is None:
+                raise DataError(
+                    f"{row.name} failed ({row.error}) and this engine has no mean embedding to put in its "
+                    "place. Repair or remove the picture."
+                )
+            yield PurePosixPath(row.name).stem, vector
+
+    write_submission(file, embeddings())
+
+
+def _write_csv(file: IO[bytes], rows: Iterable[Row], _: np.ndarray | None) -> None:
+    write_table(file, COLUMNS, map(_cells, rows))
+
+
+def _write_jsonl(file: IO[bytes], rows: Iterable[Row], _: np.ndarray | None) -> None:
+    file.writelines(json.dumps(_record(row), ensure_ascii=False).encode() + b"\n" for row in rows)
+
+
+def _write_texts(file: IO[bytes], rows: Iterable[Row], _: np.ndarray | None) -> None:
+    """A ZIP archive with a text file for each picture that did not fail, as trainers read them."""
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        for row in rows:
+            if not row.error:
+                archive.writestr(output_of(row.name, None).as_posix(), f"{row.caption}\n")
+
+
+def _record(row: Row) -> dict[str, Any]:
+    """A line of jsonl."""
+    return {
+        "path": row.name,
+        **words_record(row.caption, row.prompt, row.labels),
+        "alt_text": row.alt_text,
+        "hashtags": list(row.hashtags),
+        "width": row.width,
+        "height": row.height,
+        "error": row.error or None,
+    }
+
+
+def _cells(row: Row) -> list[object]:
+    """A line of the spreadsheet."""
+    labels = labels_line(row.labels)
+    size = [row.width, row.height]
+    return [row.name, row.caption, row.prompt, labels, row.alt_text, " ".join(row.hashtags), *size, row.error]
+
+
+def _write_parquet(file: IO[bytes], rows: Iterable[Row], _: np.ndarray | None) -> None:
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    label = pa.struct([("table", pa.string()), ("label", pa.string()), ("score", pa.float32())])
+    types = [pa.string()] * 3 + [pa.list_(label), pa.string(), pa.list_(pa.string())]
+    types += [pa.int32(), pa.int32(), pa.string()]
+    schema = pa.schema(list(zip(COLUMNS, types, strict=True)))
+    rows = iter(rows)
+    with parquet.ParquetWriter(file, schema) as writer:
+        while chunk := [_record(row) for row in islice(rows, CHUNK)]:
+            for record in chunk:
+                record["labels"] = [
+                    {"table": table, **match} for table, found in record["labels"].items() for match in found
+                ]
+            writer.write_table(pa.Table.from_pylist(chunk, schema))
+
+
+def _check_distinct(items: Sequence[Item], places: dict[str, str]) -> None:
+    first: dict[str, str] = {}
+    for item in items:
+        place = places[item.name]
+        other = first.setdefault(place, item.name)
+        if other != item.name:
+            raise DataError(f"{other} and {item.name} would both be {place!r} in the output; rename one.")
+
+
+def _check_space(format: Format, folder: Path, items: Sequence[Item]) -> None:
+    """The folder takes files, and enough of them."""
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise cannot_write(folder, error) from error
+    size = len(items) * format.picture_bytes
+    if format.by_id:  # its rows are as long as the ids
+        size += sum(WIDTH * (len(item.stem.encode()) + 20) for item in items)
+    needed = size + len(items) * JOURNAL_BYTES
+    free = shutil.disk_usage(folder).free
+    if free < needed:
+        raise DataError(
+            f"{folder} has {free / 1e6:.0f} MB of free space, and the run needs about {needed / 1e6:.0f} MB. "
+            "Free some, or choose another --output."
+        )
+
+
+FORMATS = {  # people's files first, programs' after
+    "csv": Format("captions.csv", "text/csv", _write_csv, (".csv",), 1500),
+    "txt": Format("captions.zip", "application/zip", _write_texts, picture_bytes=4096),
+    "jsonl": Format("captions.jsonl", "application/x-ndjson", _write_jsonl, (".jsonl", ".ndjson"), 2500),
+    "parquet": Format(
+        "captions.parquet", "application/vnd.apache.parquet", _write_parquet, (".parquet", ".pq"), 1500
+    ),
+    "submission": Format("submission.csv", "text/csv", _write_submission, by_id=True),
+}

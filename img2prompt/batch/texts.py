@@ -1,0 +1,104 @@
+"""Captions as text files for trainers such as kohya: ``photo.txt`` for ``photo.jpg``."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from img2prompt.batch.journal import Journal
+from img2prompt.batch.sources import Item
+from img2prompt.errors import ConfigError, DataError
+from img2prompt.files import cannot_write, replacing, sha256_of
+
+
+@dataclass(frozen=True)
+class TextFiles:
+    """How captions are written for trainers such as kohya: ``photo.txt`` for ``photo.jpg``."""
+
+    prepend: str = ""
+    append: str = ""
+    overwrite: bool = False  # also files that this program did not write
+    skip_existing: bool = False  # leave pictures alone that have such a file
+
+
+def text_files(items: Sequence[Item], output: Path | None) -> list[tuple[Item, Path]]:
+    """Each item with its text file: beside the picture, or at the same place under `output`.
+
+    Raises
+    ------
+    ConfigError
+        When the pictures lie in an archive and there is no `output`.
+    """
+    if output is None and any(item.file is None for item in items):
+        raise ConfigError(
+            "Nothing can be written into an archive or a store. Name a folder for the texts with --output."
+        )
+    return [
+        (
+            item,
+            item.file.with_suffix(".txt") if output is None and item.file else output_of(item.name, output),
+        )
+        for item in items
+    ]
+
+
+def output_of(name: str, folder: Path | None) -> Path:
+    """The text file of a picture of this name under a folder; a listed path may lead anywhere, this does not."""
+    parts = [part for part in PurePosixPath(name).parts if part not in ("/", "..")]
+    return (folder or Path()).joinpath(*parts).with_suffix(".txt")
+
+
+def foreign_texts(items: Sequence[Item], output: Path | None, journal: Journal) -> list[tuple[Item, Path]]:
+    """The items whose text file is there already and is not, or no longer, as this program wrote it."""
+    found = []
+    for item, file in text_files(items, output):
+        if os.path.lexists(file):
+            try:
+                digest = sha256_of(file.read_bytes())
+            except OSError:
+                digest = ""
+            if not journal.wrote(str(file.absolute()), digest):
+                found.append((item, file))
+    return found
+
+
+def export_text(items: Sequence[Item], output: Path | None, journal: Journal, options: TextFiles) -> int:
+    """Write one text file for each picture that did not fail; returns how many.
+
+    Whose files may be replaced is the caller's to check (`foreign_texts`): before the work,
+    and because it takes long, here again.
+
+    Raises
+    ------
+    DataError
+        When a file cannot be written, or is somebody else's and `options` do not allow to replace it.
+    """
+    files = {item.name: file for item, file in text_files(items, output)}
+    keep = set() if options.overwrite else {item.name for item, _ in foreign_texts(items, output, journal)}
+    if keep and not options.skip_existing:
+        raise text_exists([files[name] for name in keep])
+    count = 0
+    for row in journal.rows([item for item in items if item.name not in keep]):
+        if row.error:
+            continue
+        file = files[row.name]
+        text = f"{options.prepend}{row.caption}{options.append}\n".encode()
+        journal.will_write([str(file.absolute())], sha256_of(text))
+        try:
+            file.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise cannot_write(file, error) from error
+        with replacing(file, durable=False) as handle:
+            handle.write(text)
+        count += 1
+    return count
+
+
+def text_exists(files: Sequence[Path]) -> DataError:
+    """What to tell somebody whose text files are in the way."""
+    return DataError(
+        f"Text files that this program did not write are in the way: {min(files)} ({len(files)} in all). "
+        "Keep them with --skip-existing, or replace them with --overwrite."
+    )

@@ -1,0 +1,171 @@
+"""Pictures through the pipeline: opened in threads ahead of the model, journalled in groups."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import json
+import os
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from itertools import islice
+from typing import TYPE_CHECKING
+
+from PIL import ExifTags, Image
+
+from img2prompt import __version__
+from img2prompt.batch.journal import Journal, Row
+from img2prompt.batch.sources import Item
+from img2prompt.errors import ImageError
+from img2prompt.posts import Choices, alt_text, hashtags, see
+from img2prompt.vector_cache import digest
+
+if TYPE_CHECKING:
+    from img2prompt.pipeline import Pipeline
+
+MOST_WORKERS = 8
+ON_CPU, ON_GPU = 16, 64  # pictures a group
+# Settings that change no words, or whose effect is named apart.
+ELSEWHERE = (
+    *("engine", "device", "ensemble", "max_megabytes", "max_megapixels"),
+    *("labels", "label_cache", "low_vram"),
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Opened:
+    """A picture ready for the model, or why there is none."""
+
+    item: Item
+    picture: Image.Image | None = None
+    size: tuple[int, int] | None = None  # (width, height) of the upright original
+    error: str = ""
+
+
+def work(
+    pipeline: Pipeline, items: Sequence[Item], journal: Journal, batch_size: int, workers: int | None = None
+) -> Iterator[list[Row]]:
+    """Describe the items that the journal lacks; yields the rows of each group once they are kept.
+
+    Stop by not asking for more. Groups are cut from the missing items in order and kept
+    whole or not at all, so a run that was stopped, however rudely, continues with the same
+    groups, and gives the same vectors to the last bit.
+
+    Parameters
+    ----------
+    batch_size : pictures a group
+    workers : threads that open pictures; by default one a core, at most 8
+
+    Raises
+    ------
+    DataError
+        When the journal cannot be written.
+    """
+    missing = journal.missing(items)
+    workers = workers or cores()
+    # While the model has one group, the threads open the next.
+    opened = open_ahead(pipeline, missing, workers, ahead=batch_size + 1)
+    for group in cut(missing, batch_size):
+        rows = describe(pipeline, list(islice(opened, len(group))))
+        journal.add(group, rows)
+        yield rows
+
+
+def cut(items: Sequence[Item], size: int) -> list[Sequence[Item]]:
+    """Groups of `size` items in order; the last may be shorter.
+
+    Whichever groups are done, the items of the others are cut into the same groups again.
+    """
+    return [items[start : start + size] for start in range(0, len(items), size)]
+
+
+def describe(pipeline: Pipeline, group: Sequence[Opened]) -> list[Row]:
+    """The rows of one group: one call of the model for all pictures that could be opened."""
+    pictures = [opened.picture for opened in group if opened.picture is not None]
+    results = iter(pipeline.describe(pictures))
+    rows = []
+    for opened in group:
+        if opened.picture is None or opened.size is None:
+            rows.append(Row(opened.item.name, error=opened.error))
+            continue
+        result = next(results)
+        seen = see(result, opened.picture)
+        rows.append(
+            Row(
+                name=opened.item.name,
+                caption=result.caption,
+                prompt=result.prompt,
+                labels={
+                    table: [(match.label, match.score) for match in found]
+                    for table, found in result.labels.items()
+                },
+                alt_text=alt_text(seen),
+                hashtags=hashtags(seen, Choices()),
+                width=opened.size[0],
+                height=opened.size[1],
+                embedding=result.embedding,
+            )
+        )
+    return rows
+
+
+def open_ahead(pipeline: Pipeline, items: Iterable[Item], workers: int, ahead: int) -> Iterator[Opened]:
+    """Open pictures in threads, at most `ahead` of them before they are asked for, in order."""
+    waiting: deque[Future[Opened]] = deque()
+    pool = ThreadPoolExecutor(workers, thread_name_prefix="open")
+    try:
+        for item in items:
+            waiting.append(pool.submit(open_item, pipeline, item))
+            if len(waiting) >= ahead:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+
+
+def open_item(pipeline: Pipeline, item: Item) -> Opened:
+    """Read and decode one picture; whatever is wrong with it becomes its error."""
+    try:
+        data = item.read(int(pipeline.settings.max_megabytes * 2**20) + 1)
+        picture = pipeline.open(data)
+    except ImageError as error:
+        return Opened(item, error=str(error))
+    return Opened(item, picture, _upright_size(data))
+
+
+def _upright_size(data: bytes) -> tuple[int, int]:
+    """(width, height) of a picture that could be opened; `Pipeline.open` may have reduced it."""
+    with Image.open(io.BytesIO(data)) as image:
+        width, height = image.size
+        orientation = 1
+        with contextlib.suppress(Exception):  # a picture with broken EXIF data is still a picture
+            orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
+        return (height, width) if orientation in (5, 6, 7, 8) else (width, height)
+
+
+def fingerprint(pipeline: Pipeline) -> str:
+    """Names everything but the picture that results depend on: version, weights, ensemble, labels, settings."""
+    engine = pipeline.engine
+    tables = {table.name: digest(table.labels) for table in pipeline.tables}
+    values = {name: value for name, value in asdict(pipeline.settings).items() if name not in ELSEWHERE}
+    members = pipeline.members.digest if pipeline.members else ""
+    text = json.dumps([__version__, engine.name, engine.weights_id, members, tables, values], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def cores() -> int:
+    """Threads that open pictures where nobody says how many."""
+    return min(os.cpu_count() or 1, MOST_WORKERS)
+
+
+def batch_size_for(device: str) -> int:
+    """Pictures a group on this device (a setting's value: auto, cpu, cuda…)."""
+    if device == "auto":
+        import torch
+
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    return ON_CPU if device == "cpu" else ON_GPU

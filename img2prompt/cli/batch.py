@@ -1,0 +1,250 @@
+"""The command for many pictures at once: batch."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterable
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.text import Text
+
+from img2prompt.cli.console import complain, load
+from img2prompt.cli.options import Device, EngineName, Labels, More, Style
+from img2prompt.errors import ConfigError
+
+if TYPE_CHECKING:
+    from img2prompt.batch import Item, Journal, Row, TextFiles
+
+SHOWN = 10  # failures told on stderr
+POOLS = ("local", "ray")
+
+commands = typer.Typer()
+
+
+@commands.command()
+def batch(
+    source: Annotated[
+        str,
+        typer.Argument(
+            metavar="DIR|ZIP|LIST|URL",
+            help="A folder, a ZIP archive, a text file of paths (- for stdin), or a folder in a store: s3://…",
+        ),
+    ],
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="OUT",
+            help="The file to write; for txt a folder, or nothing: beside it.",
+        ),
+    ] = None,
+    kind: Annotated[
+        str | None,
+        typer.Option("--format", help="submission, csv, jsonl, txt or parquet; else by the suffix of OUT."),
+    ] = None,
+    recursive: Annotated[bool, typer.Option("--recursive", "-r", help="Sub-folders of DIR too.")] = False,
+    batch_size: Annotated[
+        str, typer.Option(metavar="auto|N", help="Pictures that go through the model together.")
+    ] = "auto",
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Threads that open pictures; by default one a core, at most 8.")
+    ] = None,
+    resume: Annotated[
+        bool,
+        typer.Option("--resume/--restart", help="Go on from the journal, or forget it and do everything."),
+    ] = True,
+    journal: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Where results are kept while they come: OUT.journal. Two outputs with one journal share work.",
+        ),
+    ] = None,
+    errors: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="A CSV of the pictures that failed, with reasons.")
+    ] = None,
+    prepend: Annotated[str, typer.Option(help="txt: words before each caption.")] = "",
+    append: Annotated[str, typer.Option(help="txt: words after each caption.")] = "",
+    skip_existing: Annotated[
+        bool, typer.Option("--skip-existing", help="txt: leave pictures alone that have a text file.")
+    ] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="txt: replace text files that this program did not write.")
+    ] = False,
+    engine: EngineName = None,
+    style: Style = None,
+    labels: Labels = None,
+    device: Device = None,
+    more: More = None,
+    engine_pool: Annotated[
+        str, typer.Option(help="local, or ray: several models, on the cluster that RAY_ADDRESS names.")
+    ] = "local",
+    actors: Annotated[
+        int | None, typer.Option(min=1, help="ray: models at work; by default as many as there is room for.")
+    ] = None,
+) -> None:
+    """Describe a folder of pictures and write one file: a submission, a table, or texts for a trainer.
+
+    Stop it whenever you like: the same command goes on where it was. Run it again after adding
+    pictures and only those are done; pictures that failed are tried again.
+
+    Formats. submission: imgId_eId,val, the competition's; a failed picture gets the mean of the
+    training embeddings. csv: for spreadsheets; a cell that could be a formula, or begins with ',
+    gets a ' before it. jsonl, parquet: the same columns, untouched. txt: photo.txt for photo.jpg,
+    as trainers such as kohya read it; text files that this program did not write, or that were
+    edited since, are never replaced unless you say --overwrite.
+    """
+    from img2prompt import batch as batches
+    from img2prompt.batch.ray_pool import import_ray
+
+    size = _batch_size(batch_size)
+    if engine_pool not in POOLS:
+        raise ConfigError(f"engine-pool is {engine_pool!r}; choose one of {', '.join(POOLS)}.")
+    if actors and engine_pool != "ray":
+        raise ConfigError("--actors is for --engine-pool ray.")
+    if engine_pool == "ray":
+        import_ray()  # or say at once that it is not there
+    texts = batches.TextFiles(prepend, append, overwrite, skip_existing)
+    kind = kind or batches.guess_format(output)
+    if kind != "txt" and output is None:
+        raise ConfigError("Name the file to write with --output.")
+    if kind != "txt" and texts != batches.TextFiles():
+        raise ConfigError("--prepend, --append, --skip-existing and --overwrite are for --format txt.")
+    if journal is None and output is None and source == "-":
+        raise ConfigError("Name a file for the results so far with --journal, or an --output.")
+    items = batches.discover(source, recursive)
+    batches.check_output(kind, output, items, source)
+    if errors is not None:
+        batches.check_output("csv", errors, items, source)
+    pipeline = load(more, engine=engine, style=style, labels=labels or None, device=device)
+    place = journal or _journal_beside(output or Path(source))
+    with closing(batches.Journal(place, batches.fingerprint(pipeline))) as kept:
+        if not resume:
+            kept.clear()
+        if kind == "txt":
+            items = _without_foreign_texts(items, output, kept, texts)
+        size = size or batches.batch_size_for(pipeline.settings.device)
+        if engine_pool == "ray":
+            settled = replace(pipeline.settings, engine=pipeline.engine.name)  # auto may mean another there
+            groups = batches.work_on_ray(settled, items, kept, size, actors, workers)
+        else:
+            groups = batches.work(pipeline, items, kept, size, workers)
+        start = time.monotonic()
+        done = _watch(groups, len(items), len(kept.missing(items)))
+        seconds = time.monotonic() - start
+        failed = list(kept.failed(items))
+        for row in failed[:SHOWN]:
+            complain(f"{row.name}: {row.error}")
+        if len(failed) > SHOWN:
+            complain(f"… and {len(failed) - SHOWN} more; --errors FILE lists all of them.")
+        if errors is not None:
+            batches.export_errors(errors, items, kept)
+        everything = bool(items) and len(failed) == len(items)
+        if not everything:
+            if kind == "txt":
+                batches.export_text(items, output, kept, texts)
+            elif output is not None:
+                batches.export(kind, output, items, kept, pipeline.engine.mean_embedding)
+        kept.forget_errors()
+    _summary(len(items), done, len(failed), seconds, kind, output)
+    if everything:
+        raise typer.Exit(2)
+    if failed:
+        raise typer.Exit(3)
+
+
+def _watch(groups: Iterable[list[Row]], total: int, missing: int) -> int:
+    """Work through the groups with a progress bar; returns how many pictures were done now."""
+    done = 0
+    columns = [
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        _Rate(),
+        TimeRemainingColumn(),
+    ]
+    console = Console(stderr=True, highlight=False)
+    try:
+        with Progress(
+            *columns, console=console, disable=not console.is_terminal, speed_estimate_period=120
+        ) as progress:
+            bar = progress.add_task("Describing", total=total, completed=total - missing)
+            for rows in groups:
+                done += len(rows)
+                progress.advance(bar, len(rows))
+    except KeyboardInterrupt:
+        print(
+            f"img2prompt: stopped. {total - missing + done} of {total} pictures are done and kept; "
+            "the same command goes on.",
+            file=sys.stderr,
+        )
+        raise typer.Exit(1) from None
+    return done
+
+
+class _Rate(ProgressColumn):
+    """Pictures a second."""
+
+    def render(self, task: Task) -> Text:
+        speed = task.finished_speed or task.speed
+        return Text(f"{speed:.1f}/s" if speed else "–/s", style="progress.data.speed")
+
+
+def _summary(total: int, done: int, failed: int, seconds: float, kind: str, output: Path | None) -> None:
+
+    parts = [f"{total - failed} of {total} pictures described"]
+    if done:
+        parts[0] += f", {done} of them now, in {seconds:.0f} s ({done / seconds:.1f} a second)"
+    if failed:
+        parts.append(f"{failed} failed")
+    if total and failed == total:
+        parts.append("nothing was written")
+    else:
+        if failed and kind == "submission":
+            parts.append("failed pictures have the training mean as their embedding")
+        parts.append(f"written to {output or 'text files beside the pictures'}")
+    complain(f"{'; '.join(parts)}.")
+
+
+def _without_foreign_texts(
+    items: list[Item], output: Path | None, journal: Journal, texts: TextFiles
+) -> list[Item]:
+    """The items to work on; refuses before the work starts what would be refused at its end."""
+    from img2prompt.batch import foreign_texts, text_exists
+
+    if texts.overwrite:
+        return items
+    foreign = foreign_texts(items, output, journal)
+    if foreign and not texts.skip_existing:
+        raise text_exists([file for _, file in foreign])
+    names = {item.name for item, _ in foreign}
+    return [item for item in items if item.name not in names]
+
+
+def _journal_beside(path: Path) -> Path:
+    path = path.resolve()
+    return path.with_name(f"{path.name}.journal")
+
+
+def _batch_size(text: str) -> int | None:
+    if text == "auto":
+        return None
+    if not text.isdecimal() or int(text) < 1:
+        raise ConfigError(f"batch-size is {text!r}; give a number from 1, or auto.")
+    return int(text)

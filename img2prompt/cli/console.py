@@ -1,0 +1,60 @@
+"""What commands share besides their options: the settings and the pipeline, and lines for people."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import fields
+from typing import TYPE_CHECKING, Any
+
+import typer
+from rich.console import Console
+from rich.text import Text
+
+from img2prompt.errors import ConfigError
+from img2prompt.settings import PREFIX, Settings
+
+if TYPE_CHECKING:
+    from img2prompt.pipeline import Pipeline
+
+
+def load(more: Sequence[str] | None = None, **overrides: Any) -> Pipeline:
+    """The pipeline; a setting that cannot be used is reported before torch is imported."""
+    settings = settings_from(more, **overrides)
+    from img2prompt.pipeline import load_pipeline
+
+    return load_pipeline(settings)
+
+
+def settings_from(more: Sequence[str] | None = None, **overrides: Any) -> Settings:
+    """The settings; `more` are the values of --set, stronger than variables, weaker than other options."""
+    names = [field.name for field in fields(Settings)]
+    environment = dict(os.environ)
+    for text in more or ():
+        name, equals, value = text.partition("=")
+        if not equals or name not in names:
+            raise ConfigError(f"--set {text}: write NAME=VALUE, NAME one of {', '.join(names)}.")
+        environment[PREFIX + name.upper()] = value
+    return Settings.load(environment, **overrides)
+
+
+def write(text: str, style: str = "") -> None:
+    """A line on stdout; plain where stdout is no terminal, and never wrapped or read as markup."""
+    Console(soft_wrap=True, highlight=False).print(Text(printable(text), style))
+
+
+def complain(message: object) -> None:
+    """A line on stderr."""
+    print(f"img2prompt: {printable(str(message))}", file=sys.stderr)
+
+
+def printable(text: str) -> str:
+    """Text whose file names may hold bytes that are not UTF-8."""
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+
+
+def finish(failed: int, total: int) -> None:
+    """Leave with the exit code for so many failures."""
+    if failed:
+        raise typer.Exit(2 if total == 1 else 3)

@@ -1,0 +1,94 @@
+"""The commands that compare with what people wrote: evaluate captions, embeddings, styles."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from img2prompt.cli.console import load
+from img2prompt.cli.options import AsJson, Device, EngineName, Limit, More, Pairs, Split
+
+commands = typer.Typer(
+    help="Compare with what people wrote. PAIRS is a folder with a CSV (image, caption) and its pictures.",
+    no_args_is_help=True,
+)
+
+
+@commands.command()
+def captions(
+    pairs: Pairs,
+    split: Split = "test",
+    limit: Limit = None,
+    engine: EngineName = None,
+    device: Device = None,
+    more: More = None,
+    as_json: AsJson = False,
+) -> None:
+    """BLEU-4, METEOR and CIDEr of the captions (needs Java and pycocoevalcap)."""
+    from img2prompt.evaluation.captions import evaluate_captions
+
+    report_scores(evaluate_captions, pairs, split, limit, as_json, more, engine=engine, device=device)
+
+
+@commands.command()
+def embeddings(
+    pairs: Pairs,
+    split: Split = "test",
+    limit: Limit = None,
+    engine: EngineName = None,
+    device: Device = None,
+    more: More = None,
+    as_json: AsJson = False,
+) -> None:
+    """Cosine of the regressed embeddings, and how often a caption finds its photo."""
+    from img2prompt.evaluation.embeddings import evaluate_embeddings
+
+    report_scores(evaluate_embeddings, pairs, split, limit, as_json, more, engine=engine, device=device)
+
+
+@commands.command()
+def styles(
+    pairs: Pairs,
+    split: Split = "test",
+    limit: Limit = None,
+    engine: EngineName = None,
+    device: Device = None,
+    more: More = None,
+    as_json: AsJson = False,
+) -> None:
+    """How often a picture's style text is among its five nearest."""
+    from img2prompt.evaluation.styles import evaluate_styles
+
+    report_scores(evaluate_styles, pairs, split, limit, as_json, more, engine=engine, device=device)
+
+
+def report_scores(
+    measure: Callable[..., dict[str, Any]],
+    pairs: Path,
+    split: str,
+    limit: int | None,
+    as_json: bool,
+    more: Sequence[str] | None,
+    **overrides: Any,
+) -> None:
+    """Run an evaluation and print its numbers."""
+    from img2prompt.datasets.pairs import PairsFolder
+
+    folder = PairsFolder(pairs)
+    pipeline = load(more, **overrides)
+    scores = measure(pipeline, folder, split, limit, progress=sys.stderr.isatty())
+    scores["engine"] = pipeline.engine.name
+    if as_json:
+        print(json.dumps(scores))
+    else:
+        table = Table("measure", "value", title=f"{pairs}, {split}")
+        for name, value in scores.items():
+            table.add_row(name, str(value))
+        Console().print(table)

@@ -1,0 +1,158 @@
+"""The commands for the weights of the full engine: models list, pull, verify, path."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Column, Table
+
+from img2prompt import weights
+from img2prompt.cli.console import complain
+from img2prompt.cli.options import AsJson
+from img2prompt.errors import ConfigError, DataError, WeightsError
+from img2prompt.settings import MODELS
+
+commands = typer.Typer(
+    help="Weights of the full engine: what there is, what is installed, fetch it, check it. "
+    f"They are kept in the folder that {MODELS} names, else among your data.",
+    no_args_is_help=True,
+)
+
+Names = Annotated[list[str], typer.Argument(metavar="PRESET|PART...", help="See: img2prompt models list")]
+
+
+@commands.command("list")
+def list_models(
+    as_json: AsJson = False,
+) -> None:
+    """Show presets and parts: how large they are, their licence, and whether and where they are installed."""
+    rows = [as_record(part) for part in weights.parts().values()]
+    if as_json:
+        presets = {name: list(names) for name, names in weights.presets().items()}
+        print(json.dumps({"home": str(weights.home()), "presets": presets, "parts": rows}))
+        return
+    folders = {row["name"]: row["folder"] for row in rows if row["folder"]}
+    table = Table("preset", "parts", "size", "installed")
+    for preset, names in weights.presets().items():
+        total = weights.readable(sum(weights.part(name).bytes or 0 for name in names))
+        table.add_row(preset, " + ".join(names), total, "yes" if set(names) <= set(folders) else "no")
+    Console().print(table)
+    table = Table(Column("part", no_wrap=True), "size", "licence", "pinned", "installed")
+    for row in rows:
+        installed = "yes" if row["folder"] else "no"
+        table.add_row(row["name"], weights.readable(row["bytes"]), row["license"], row["pinned"], installed)
+    Console().print(table)
+    for name, folder in folders.items():
+        print(f"{name} is in {folder}")
+    print("Get a preset or a part with: img2prompt models pull NAME")
+
+
+@commands.command()
+def pull(
+    names: Names,
+    source: Annotated[
+        Path | None,
+        typer.Option(
+            "--from",
+            metavar="DIR",
+            help="Take a local copy, offline: the folder of one part, or of several as these commands or "
+            "the Hugging Face cache keep them.",
+        ),
+    ] = None,
+) -> None:
+    """Get presets or parts from the Hugging Face hub, or from a local copy.
+
+    Only safetensors, configurations and vocabularies are taken, never pickles, and their hashes
+    are checked. Stopped half-way, the same command goes on where it was. Parts that are
+    installed and intact are left alone.
+    """
+    from img2prompt.weights import fetch
+
+    wanted = weights.expand(names)
+    if source is None:
+        wanted = [part for part in wanted if not is_there(part)]
+    elif not source.is_dir():
+        raise DataError(f"{source} is no folder. Name the one that holds the weights with --from.")
+    for part, folder in fetch.pull(wanted) if source is None else fetch.copy(wanted, source):
+        print(f"{part.name} is now in {folder}")
+
+
+@commands.command()
+def verify(
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[PRESET|PART...]", help="By default, all that are installed."),
+    ] = None,
+) -> None:
+    """Read all files of installed parts: do sizes, hashes and headers agree?"""
+    found = {part: weights.whereabouts(part) for part in weights.expand(names or weights.parts())}
+    if not names:
+        found = {part: folder for part, folder in found.items() if folder}
+        if not found:
+            print("No part is installed. Get some with: img2prompt models pull small")
+    wrong = 0
+    for part, folder in found.items():
+        try:
+            against = weights.verify(part, folder or weights.find(part.kind, part.name))
+            print(f"{part.name}: intact, compared with {against}")
+        except WeightsError as error:
+            wrong += 1
+            complain(error)
+    if wrong:
+        raise typer.Exit(1)
+
+
+@commands.command()
+def path(
+    name: Annotated[str | None, typer.Argument(metavar="[PART]", help="By default, of all parts.")] = None,
+) -> None:
+    """Print the folder that parts are put in, or the folder of one that is installed."""
+    if name is None:
+        print(weights.home())
+    elif name in weights.presets():
+        raise ConfigError(f"{name} is a preset; name one of its parts: {', '.join(weights.presets()[name])}.")
+    else:
+        part = weights.part(name)
+        print(weights.locate(part) or weights.find(part.kind, part.name))
+
+
+def as_record(part: weights.Part) -> dict[str, Any]:
+    """A part for --json."""
+    folder = weights.locate(part)
+    return {
+        "name": part.name,
+        "kind": part.kind,
+        "repository": part.repository,
+        "revision": part.revision,
+        "pinned": part.pinned,
+        "license": part.license,
+        "bytes": part.bytes,
+        "folder": folder and str(folder),
+    }
+
+
+def is_there(part: weights.Part) -> bool:
+    """Whether a part is installed and intact, and need not be fetched.
+
+    Raises
+    ------
+    WeightsError
+        When a damaged one is where `pull` cannot replace it and it would be found first.
+    """
+    folder = weights.locate(part)
+    if folder is None:
+        return False
+    try:
+        weights.verify(part, folder)
+    except WeightsError as error:
+        if weights.roots()[0] != weights.home() and not folder.is_relative_to(weights.home()):
+            raise WeightsError(
+                f"{error} Delete {folder} first: it was put there by another program."
+            ) from None
+        return False
+    print(f"{part.name} is installed in {folder}")
+    return True

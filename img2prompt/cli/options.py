@@ -1,0 +1,33 @@
+"""Every command-line option that several commands share, written once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from img2prompt.settings import AUTO, ENGINES, STYLES
+
+Paths = Annotated[list[str], typer.Argument(metavar="PATH...", help="Pictures; - reads one from stdin.")]
+EngineName = Annotated[str | None, typer.Option("--engine", help=f"One of {', '.join((AUTO, *ENGINES))}.")]
+Style = Annotated[str | None, typer.Option("--style", help=f"Form of the prompt: {', '.join(STYLES)}.")]
+Labels = Annotated[
+    list[str] | None,
+    typer.Option("--labels", metavar="FILE", help="A table of your own, one label a line; may be repeated."),
+]
+Device = Annotated[str | None, typer.Option("--device", help="auto, cpu, cuda, cuda:1 or mps.")]
+More = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="NAME=VALUE",
+        help="Any other setting, such as caption_model=blip-base or low_vram=yes; may be repeated.",
+    ),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Write JSON, for programs.")]
+Pairs = Annotated[Path, typer.Argument(metavar="PAIRS", help="Folder with a CSV and its pictures.")]
+Split = Annotated[
+    str, typer.Option("--split", help="Split to use; all pictures where the CSV has no splits.")
+]
+Limit = Annotated[int | None, typer.Option("--limit", min=1, help="Use only the first N pictures.")]

@@ -1,0 +1,232 @@
+"""The commands for a picture or a few: caption, post, embed."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import track
+
+from img2prompt.cli.console import complain, finish, load, write
+from img2prompt.cli.options import AsJson, Device, EngineName, Labels, More, Paths, Style
+from img2prompt.errors import ConfigError, DataError, ImageError
+from img2prompt.files import check_folder_of, replacing
+from img2prompt.posts import Choices, alt_text, as_sentence, compose, see, tones
+from img2prompt.posts.post import EMOJI, GOALS, LENGTHS, MAX_HASHTAGS, MAX_VARIANTS, Variant
+from img2prompt.posts.templates import load_tone
+
+if TYPE_CHECKING:
+    import numpy as np
+    from PIL import Image
+
+    from img2prompt.pipeline import Pipeline
+    from img2prompt.results import Result
+
+commands = typer.Typer()
+
+
+BATCH = 16  # pictures that go through the model together
+STDIN = "-"
+
+
+@commands.command()
+def caption(
+    paths: Paths,
+    engine: EngineName = None,
+    style: Style = None,
+    labels: Labels = None,
+    device: Device = None,
+    more: More = None,
+    as_json: AsJson = False,
+) -> None:
+    """Write the caption, prompt and labels of each picture."""
+    check_stdin(paths)
+    pipeline = load(more, engine=engine, style=style, labels=labels or None, device=device)
+    failed = 0
+    for path, answer in answers(pipeline, paths):
+        if isinstance(answer, ImageError):
+            failed += 1
+            complain(answer)
+        if as_json:
+            print(json.dumps(as_record(path, answer)), flush=True)
+        elif not isinstance(answer, ImageError):
+            show(path, answer, several=len(paths) > 1)
+    finish(failed, len(paths))
+
+
+@commands.command()
+def post(
+    paths: Paths,
+    tone: Annotated[str, typer.Option("--tone", help=f"One of {', '.join(tones())}.")] = Choices.tone,
+    goal: Annotated[str, typer.Option("--goal", help=f"One of {', '.join(GOALS)}.")] = Choices.goal,
+    emoji: Annotated[str, typer.Option("--emoji", help=f"One of {', '.join(EMOJI)}.")] = Choices.emoji,
+    length: Annotated[str, typer.Option("--length", help=f"One of {', '.join(LENGTHS)}.")] = Choices.length,
+    hashtags: Annotated[
+        int, typer.Option("--hashtags", help=f"At most so many, 0 to {MAX_HASHTAGS}.")
+    ] = Choices.hashtags,
+    variants: Annotated[
+        int, typer.Option("--variants", help=f"How many, 1 to {MAX_VARIANTS}.")
+    ] = Choices.variants,
+    note: Annotated[
+        str, typer.Option("--note", help="Your own words: place, names, occasion.")
+    ] = Choices.note,
+    seed: Annotated[int, typer.Option("--seed", help="Another seed, other variants.")] = Choices.seed,
+    engine: EngineName = None,
+    device: Device = None,
+    more: More = None,
+    as_json: AsJson = False,
+) -> None:
+    """Write Instagram posts and the alt text for each picture."""
+    check_stdin(paths)
+    choices = Choices(tone, goal, emoji, length, hashtags, variants, note, seed)
+    load_tone(tone)  # an unknown one is reported before the model is loaded
+    pipeline = load(more, engine=engine, device=device)
+    failed = 0
+    for path, found in described(pipeline, paths):
+        if isinstance(found, ImageError):
+            failed += 1
+            complain(found)
+            if as_json:
+                print(json.dumps(as_record(path, found)), flush=True)
+            continue
+        picture, result = found
+        seen = see(result, picture)
+        written = compose(seen, choices)
+        if as_json:
+            record = {"path": path, "alt_text": alt_text(seen), "variants": [asdict(one) for one in written]}
+            print(json.dumps(record), flush=True)
+        else:
+            show_posts(path, alt_text(seen), written, several=len(paths) > 1)
+    finish(failed, len(paths))
+
+
+@commands.command()
+def embed(
+    paths: Paths,
+    output: Annotated[Path, typer.Option("--output", "-o", help="The .npz file to write.")],
+    engine: EngineName = None,
+    style: Style = None,
+    device: Device = None,
+    more: More = None,
+) -> None:
+    """Write prompt embeddings: arrays ids (file names without suffix) and embeddings (N × 384)."""
+    check_stdin(paths)
+    check_stems(paths)
+    check_folder_of(output)
+    if output.is_dir():
+        raise DataError(f"{output} is a folder. Name a file in it: {output / 'embeddings.npz'}")
+    pipeline = load(more, engine=engine, style=style, device=device)
+    found: dict[str, np.ndarray] = {}
+    console = Console(stderr=True, highlight=False)
+    for path, answer in track(
+        answers(pipeline, paths), "Embedding", len(paths), console=console, disable=not console.is_terminal
+    ):
+        if isinstance(answer, ImageError):
+            complain(answer)
+        else:
+            found[Path(path).stem] = answer.embedding
+    if found:
+        save_embeddings(output, found)
+    finish(len(paths) - len(found), len(paths))
+
+
+def answers(pipeline: Pipeline, paths: Sequence[str]) -> Iterator[tuple[str, Result | ImageError]]:
+    """What the pipeline says about each path, in order, as each batch finishes."""
+    for path, found in described(pipeline, paths):
+        yield path, found if isinstance(found, ImageError) else found[1]
+
+
+def described(
+    pipeline: Pipeline, paths: Sequence[str]
+) -> Iterator[tuple[str, tuple[Image.Image, Result] | ImageError]]:
+    """Each path's picture and what the pipeline says about it, in order, as each batch finishes.
+
+    A path that holds no picture is answered with its error and never reaches the model.
+    """
+    for start in range(0, len(paths), BATCH):
+        batch = paths[start : start + BATCH]
+        opened = [open_timed(pipeline, path) for path in batch]
+        results = iter(pipeline.describe([image for image, _ in opened if not isinstance(image, ImageError)]))
+        for path, (image, seconds) in zip(batch, opened, strict=True):
+            if isinstance(image, ImageError):
+                yield path, image
+            else:
+                result = next(results)
+                yield path, (image, replace(result, seconds=seconds + result.seconds))
+
+
+def open_timed(pipeline: Pipeline, path: str) -> tuple[Image.Image | ImageError, float]:
+    """The picture at a path, or why there is none, and the seconds it took to open."""
+    start = time.perf_counter()
+    try:
+        if path != STDIN and Path(path).is_dir():
+            raise ImageError(f"{path} is a folder. Name the pictures in it: {Path(path) / '*.jpg'}")
+        image = pipeline.open(sys.stdin.buffer.read() if path == STDIN else Path(path))
+        return image, time.perf_counter() - start
+    except ImageError as error:
+        return error, time.perf_counter() - start
+
+
+def as_record(path: str, answer: Result | ImageError) -> dict[str, Any]:
+    """One line of --json."""
+    if isinstance(answer, ImageError):
+        return {"path": path, "error": str(answer)}
+    return {"path": path, **answer.record(), "seconds": round(answer.seconds, 3)}
+
+
+def show(path: str, result: Result, several: bool) -> None:
+    """The same for people; several pictures are told apart by their paths."""
+    if several:
+        write(path, "bold cyan")
+    write(as_sentence(result.caption), "bold")
+    write(f"{'prompt':<10}{result.prompt}")
+    for table, matches in result.labels.items():
+        write(f"{table:<9} {', '.join(f'{match.label} {match.score:.2f}' for match in matches)}")
+    write(f"{result.seconds:.2f} s, {result.engine} engine", "dim")
+    if several:
+        write("")
+
+
+def show_posts(path: str, alt: str, variants: Sequence[Variant], several: bool) -> None:
+    """Posts for people: a number above each, the alt text below them all."""
+    if several:
+        write(path, "bold cyan")
+    for number, variant in enumerate(variants, 1):
+        write(f"[{number}]", "dim")
+        hook, *rest = variant.text.split("\n")
+        write(hook, "bold")
+        for line in rest:
+            write(line)
+        write("")
+    write(f"alt text  {alt}")
+    if several:
+        write("")
+
+
+def check_stdin(paths: Sequence[str]) -> None:
+    if paths.count(STDIN) > 1:
+        raise ConfigError("- is given twice, but standard input holds one picture.")
+
+
+def check_stems(paths: Sequence[str]) -> None:
+    """Ids are stems, so two paths may not share one."""
+    seen: dict[str, str] = {}
+    for path in paths:
+        other = seen.setdefault(Path(path).stem, path)
+        if other is not path:
+            raise DataError(f"{other} and {path} would both get the id {Path(path).stem!r}; rename one.")
+
+
+def save_embeddings(output: Path, embeddings: dict[str, np.ndarray]) -> None:
+    """Write ids (N stems) and embeddings (N, 384)."""
+    import numpy as np
+
+    with replacing(output) as file:
+        np.savez(file, ids=np.array(list(embeddings)), embeddings=np.stack(list(embeddings.values())))

@@ -1,0 +1,167 @@
+"""The commands for the competition's files: score, ensemble."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from img2prompt.cli.console import complain, printable, write
+from img2prompt.cli.options import AsJson
+from img2prompt.errors import ConfigError
+from img2prompt.files import check_folder_of
+
+commands = typer.Typer()
+
+
+TUNE = "tune"
+
+
+@commands.command()
+def score(
+    submission: Annotated[Path, typer.Argument(help="A CSV with the columns imgId_eId,val.")],
+    truth: Annotated[Path, typer.Argument(help="The same, or a CSV with the columns imgId,prompt.")],
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="A CSV of every picture's cosine.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """The mean cosine of a submission, as the competition computes it, and the pictures farthest off.
+
+    The interval holds 95 % of the means of 2,000 resamples of the pictures. Exit code 3 when
+    the submission lacks pictures: the competition would refuse it; the rest is scored.
+    """
+    from img2prompt import submission as competition
+    from img2prompt.files import replacing
+    from img2prompt.minilm import SentenceEncoder
+    from img2prompt.spreadsheet import write_table
+
+    if output is not None:
+        check_folder_of(output)
+    answers = competition.read_submission(submission)
+    found = competition.score(answers, competition.read_truth(truth, SentenceEncoder()))
+    cosines = [round(float(cosine), 6) for cosine in found.cosines]
+    if output is not None:
+        with replacing(output) as file:
+            write_table(file, ("imgId", "cosine"), zip(found.ids, cosines, strict=True))
+    if as_json:
+        report = {
+            "score": found.mean,
+            "interval": found.interval,
+            "pictures": len(found.ids),
+            "worst": [{"id": name, "cosine": round(cosine, 6)} for name, cosine in found.worst()],
+            "missing": found.missing,
+            "extra": found.extra,
+            "cosines": dict(zip(found.ids, cosines, strict=True)),
+        }
+        print(json.dumps(report))
+    else:
+        low, high = found.interval
+        write(f"{found.mean:.5f}  mean cosine of {len(found.ids)} pictures", "bold")
+        write(f"95 % interval {low:.5f} … {high:.5f}")
+        table = Table("picture", "cosine", title="Farthest off", title_justify="left")
+        for name, cosine in found.worst():
+            table.add_row(Text(printable(name)), f"{cosine:.5f}")
+        Console().print(table)
+    for what, names in (("lacks", found.missing), ("has, and the truth has not,", found.extra)):
+        if names:
+            shown = ", ".join(names[:5]) + (", …" if len(names) > 5 else "")
+            complain(f"{submission} {what} {len(names)} pictures: {shown}")
+    if found.missing:
+        raise typer.Exit(3)
+
+
+@commands.command()
+def ensemble(
+    arguments: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="A.csv B.csv … | tune A.csv B.csv … TRUTH", help="Submissions of the same pictures."
+        ),
+    ],
+    ratio: Annotated[
+        list[float] | None,
+        typer.Option("--ratio", metavar="R R …", help="One weight for each file; only their ratio matters."),
+    ] = None,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="The submission to write.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Blend submissions by weight, or tune the weights.
+
+    img2prompt ensemble A.csv B.csv --ratio 0.45 0.55 -o OUT.csv
+
+    img2prompt ensemble tune A.csv B.csv … TRUTH   (a CSV of embeddings or of prompts) searches the
+    weights on one half of the pictures and judges them on the other, both ways.
+    """
+    files = [argument for argument in arguments if not _is_number(argument)]
+    # An option takes one value; the further numbers after --ratio arrive as arguments.
+    weights = [*(ratio or []), *(float(argument) for argument in arguments if _is_number(argument))]
+    if files[:1] == [TUNE]:
+        if len(files) < 4 or weights or output:
+            raise ConfigError("Usage: img2prompt ensemble tune A.csv B.csv … TRUTH [--json]")
+        _tune([Path(file) for file in files[1:-1]], Path(files[-1]), as_json)
+    elif as_json or output is None or len(files) < 2:
+        raise ConfigError("Usage: img2prompt ensemble A.csv B.csv … --ratio 0.45 0.55 -o OUT.csv")
+    else:
+        _blend([Path(file) for file in files], weights, output)
+
+
+def _blend(files: list[Path], weights: list[float], output: Path) -> None:
+    from img2prompt import submission as competition
+    from img2prompt.ensemble.blend import combine
+    from img2prompt.files import replacing
+
+    if len(weights) != len(files):
+        raise ConfigError(f"{len(weights)} weights for {len(files)} files; give --ratio one number each.")
+    check_folder_of(output)
+    first, *others = [competition.read_submission(file) for file in files]
+    aligned = [other.aligned(first.ids, str(file)) for other, file in zip(others, files[1:], strict=True)]
+    for other, file in zip(others, files[1:], strict=True):
+        first.aligned(other.ids, str(files[0]) + f", compared with {file},")
+    blended = combine([first.vectors, *aligned], weights)
+    with replacing(output) as out:
+        competition.write_submission(out, zip(first.ids, blended, strict=True))
+
+
+def _tune(files: list[Path], truth: Path, as_json: bool) -> None:
+    from img2prompt import submission as competition
+    from img2prompt.ensemble.blend import tune
+    from img2prompt.minilm import SentenceEncoder
+
+    asked = competition.read_truth(truth, SentenceEncoder())
+    members = [competition.read_submission(file).aligned(asked.ids, str(file)) for file in files]
+    found = tune(members, asked.vectors)
+    if as_json:
+        report = {
+            "ratio": [round(weight, 4) for weight in found.weights],
+            "held_out": found.held_out,
+            "halves": [[round(weight, 4) for weight in half] for half in found.halves],
+            "alone": found.alone,
+            "pictures": len(asked.ids),
+        }
+        print(json.dumps(report))
+        return
+    write(f"--ratio {_weights(found.weights)}", "bold")
+    write(f"{found.held_out:.5f}  mean cosine on pictures that the weights were not searched on")
+    for file, cosine in zip(files, found.alone, strict=True):
+        write(f"{cosine:.5f}  {file} alone")
+    one, other = found.halves
+    write(f"The two halves of the {len(asked.ids)} pictures chose {_weights(one)} and {_weights(other)}.")
+
+
+def _weights(weights: Sequence[float]) -> str:
+    return " ".join(f"{weight:.2f}" for weight in weights)
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,354 @@
+"""Near-duplicates: of each group of prompts that say the same, the first stays.
+
+Rows are taken in order. A row goes when its similarity (cosine of the MiniLM embeddings) with an
+earlier row that *stayed* reaches the threshold; that row, the earliest such, is its twin. So no two
+rows that stay are as similar as the threshold, and every row that goes has its twin among those
+that stay. A chain a ~ b ~ c, with a and c unlike, loses b alone.
+
+faiss finds candidates in single precision with a margin below the threshold; the decision is taken
+on cosines in double precision. How many rows are compared at a time therefore changes nothing.
+
+Most texts are like no other, and a glance shows it: where the processor has a fast bfloat16, all are
+embedded so first, and only those that may have a twin once more in single precision.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from img2prompt.embeddings import WIDTH
+from img2prompt.errors import ConfigError
+from img2prompt.minilm import ROUGH_ERROR, SentenceEncoder
+
+THRESHOLD = 0.95
+INDICES = ("auto", "exact", "approximate")
+EXACT_UP_TO = 200_000  # texts; a few minutes on two cores, and it grows with the square
+BATCH = 4096  # rows compared at a time
+MARGIN = 1e-4  # far more than single precision loses on 384 products
+PAIRS = 16_384  # cosines in double precision at a time
+SQUARE = 2048  # rows and columns of rough cosines at a time
+
+# The approximate index looks only into the cells nearest to a row. How many is tuned on pairs
+# planted at the threshold, and what came of it is measured on rows searched exactly.
+PROBED_PAIRS = 4096
+PROBED_RECALL = 0.998
+MOST_CELLS = 256
+MEASURED_ROWS = 4096
+
+EMBEDDED = 8192  # texts embedded between two reports of progress
+
+Progress = Callable[[str, int, int], None]  # what is done, how many, of how many
+
+
+@dataclass(frozen=True, eq=False)
+class Twins:
+    """For each of N rows the row that made it superfluous."""
+
+    rows: np.ndarray  # (N,) int64: the twin's number; -1 for rows that stay
+    similarities: np.ndarray  # (N,) float64 cosines with the twin, 0 for rows that stay
+    index: str  # exact or approximate
+    recall: float | None = None  # measured share of the rows to remove that were found; None: none was met
+
+
+def find_twins(
+    texts: Sequence[str],
+    encoder: SentenceEncoder,
+    threshold: float = THRESHOLD,
+    against: Sequence[str] = (),
+    batch_size: int = BATCH,
+    index: str = "auto",
+    progress: Progress | None = None,
+) -> Twins:
+    """Find the near-duplicates among texts, and the texts that are in another set already.
+
+    Parameters
+    ----------
+    texts : N prompts
+    encoder : embeds them
+    threshold : a cosine, above 0 and at most 1; at 1 only texts that embed the same are twins
+    against : M prompts of another set, which all stay
+    batch_size : rows compared at a time; more is faster and takes more memory
+    index : ``exact``, ``approximate`` (for millions), or ``auto`` for what suits the number of rows
+    progress : called now and then
+
+    Returns
+    -------
+    The twins of the N texts. A twin numbered below M is that row of `against`, another is row
+    ``number - M`` of `texts`. Equal texts have the similarity 1.
+    """
+    check_options(threshold, batch_size, index)
+    everything = [*against, *texts]
+    first: dict[str, int] = {}
+    numbers = np.array([first.setdefault(text, len(first)) for text in everything], np.int64)
+    origins = np.unique(numbers, return_index=True)[1]  # (U,) the first row of each distinct text
+    distinct = list(first)
+    known = len(set(against))  # distinct texts are numbered in order, so these come first
+    kind = _kind(index, len(distinct))
+    suspects = _suspects(distinct, encoder, threshold, known, kind, progress)
+    vectors = embed_texts([distinct[i] for i in suspects], encoder, progress)
+    known = int(np.searchsorted(suspects, known))
+    found = near_duplicates(vectors, threshold, known, batch_size, kind, progress)
+    twins, similarities = np.full(len(distinct), -1, np.int64), np.zeros(len(distinct))
+    twins[suspects] = np.where(found.rows < 0, -1, suspects[found.rows])
+    similarities[suspects] = found.similarities
+
+    twins, similarities = twins[numbers], similarities[numbers]
+    stays = twins < 0
+    rows = np.where(stays, origins[numbers], origins[twins])
+    similarities[stays] = 1.0  # so far; the first of each text stays and has no twin
+    first_rows = np.zeros(len(everything), bool)
+    first_rows[origins] = True
+    alone = stays & first_rows
+    rows[alone], similarities[alone] = -1, 0.0
+    begin = len(against)
+    return Twins(rows[begin:], similarities[begin:], found.index, found.recall)
+
+
+def near_duplicates(
+    vectors: np.ndarray,
+    threshold: float,
+    known: int = 0,
+    batch_size: int = BATCH,
+    index: str = "auto",
+    progress: Progress | None = None,
+) -> Twins:
+    """The same for vectors.
+
+    Parameters
+    ----------
+    vectors : (N, D) float32 unit vectors
+    known : so many of the first rows stay whatever they are like
+    """
+    check_options(threshold, batch_size, index)
+    kind = _kind(index, len(vectors))
+    search = _Exact(vectors) if kind == "exact" else _Approximate(vectors, threshold, progress)
+    squares = np.concatenate([np.zeros(0), *(_dots(part, part) for part in _parts(vectors))])
+    rows = np.full(len(vectors), -1, np.int64)
+    similarities = np.zeros(len(vectors))
+
+    def verify(later: np.ndarray, earlier: np.ndarray) -> None:
+        """Give rows their twins: `later` and `earlier` (P,) are candidates, best choice first."""
+        for start in range(0, len(later), PAIRS):
+            a, b = later[start : start + PAIRS], earlier[start : start + PAIRS]
+            cosines = np.minimum(_dots(vectors[a], vectors[b]) / np.sqrt(squares[a] * squares[b]), 1.0)
+            enough = (cosines >= threshold) & (rows[a] < 0)
+            gone, places = np.unique(a[enough], return_index=True)
+            rows[gone], similarities[gone] = b[enough][places], cosines[enough][places]
+
+    for start in range(0, known, batch_size):
+        search.add(np.arange(start, min(start + batch_size, known)))
+    for start in range(known, len(vectors), batch_size):
+        block = np.arange(start, min(start + batch_size, len(vectors)))
+        verify(*search.near(block, threshold - MARGIN))
+        block = block[rows[block] < 0]
+        close = np.tril(vectors[block] @ vectors[block].T >= threshold - MARGIN, -1)
+        for i in np.flatnonzero(close.any(axis=1)):
+            candidates = block[close[i]]
+            candidates = candidates[(rows[candidates] < 0) & search.sees(block[i], candidates)]
+            verify(np.full(len(candidates), block[i]), candidates)
+        search.add(block[rows[block] < 0])
+        if progress:
+            progress("Comparing", min(start + batch_size, len(vectors)) - known, len(vectors) - known)
+    recall = None
+    if kind == "approximate":
+        recall = measure_recall(vectors, rows, threshold, known)
+    return Twins(rows, similarities, kind, recall)
+
+
+def measure_recall(vectors: np.ndarray, twins: np.ndarray, threshold: float, known: int = 0) -> float | None:
+    """The share of removals found, among rows drawn at random and searched exactly.
+
+    Parameters
+    ----------
+    vectors : (N, D) float32
+    twins : (N,) -1 for rows that stayed
+    known : so many of the first rows are not drawn
+
+    Returns
+    -------
+    Between 0 and 1; None where no drawn row has a twin.
+    """
+    drawn = np.random.default_rng(0).permutation(np.arange(known, len(vectors)))[:MEASURED_ROWS]
+    kept = np.flatnonzero(twins < 0)
+    suspects = drawn[twins[drawn] < 0]
+    missed = np.zeros(len(suspects), bool)
+    for part in _parts(kept):
+        close = vectors[suspects] @ vectors[part].T >= threshold
+        missed |= (close & (part < suspects[:, None])).any(axis=1)
+    found = len(drawn) - len(suspects)
+    return found / (found + int(missed.sum())) if found or missed.any() else None
+
+
+def embed_texts(
+    texts: Sequence[str],
+    encoder: SentenceEncoder,
+    progress: Progress | None = None,
+    what: str = "Embedding",
+) -> np.ndarray:
+    """(N, 384) vectors of N texts, embedded a part at a time: a million tokenized texts take gigabytes."""
+    vectors = np.zeros((len(texts), WIDTH), np.float32)
+    order = np.argsort([-len(text) for text in texts], kind="stable")  # equal lengths share batches
+    for start in range(0, len(order), EMBEDDED):
+        chosen = order[start : start + EMBEDDED]
+        vectors[chosen] = encoder.encode([texts[i] for i in chosen])
+        if progress:
+            progress(what, start + len(chosen), len(texts))
+    return vectors
+
+
+def check_options(threshold: float, batch_size: int, index: str) -> None:
+    """Find out before the work starts what cannot be used.
+
+    Raises
+    ------
+    ConfigError
+    """
+    if not 0.0 < threshold <= 1.0:
+        raise ConfigError(f"threshold is {threshold}; it must lie above 0 and be at most 1.")
+    if batch_size < 1:
+        raise ConfigError(f"batch-size is {batch_size}; it must be at least 1.")
+    if index not in INDICES:
+        raise ConfigError(f"index is {index!r}; choose one of {', '.join(INDICES)}.")
+
+
+def _kind(index: str, count: int) -> str:
+    return index if index != "auto" else "exact" if count <= EXACT_UP_TO else "approximate"
+
+
+def _suspects(
+    texts: list[str],
+    encoder: SentenceEncoder,
+    threshold: float,
+    known: int,
+    kind: str,
+    progress: Progress | None,
+) -> np.ndarray:
+    """(S,) the numbers of all texts that may have a twin or be one, in order; the first `known` stay."""
+    rough = encoder.rough() if kind == "exact" else None
+    if rough is None:
+        return np.arange(len(texts))
+    vectors = embed_texts(texts, rough, progress, "Embedding roughly")
+    suspected = np.zeros(len(texts), bool)
+    parts = _parts(np.arange(len(texts)), SQUARE)
+    for i, later in enumerate(parts):
+        if later[-1] < known:
+            continue  # whatever they are like
+        for earlier in parts[: i + 1]:
+            close = vectors[later] @ vectors[earlier].T >= threshold - ROUGH_ERROR
+            if earlier is later:
+                np.fill_diagonal(close, False)
+            suspected[later] |= close.any(axis=1)
+            suspected[earlier] |= close.any(axis=0)
+        if progress:
+            progress("Looking for suspects", int(later[-1]) + 1, len(texts))
+    return np.flatnonzero(suspected)
+
+
+class _Exact:
+    """Every row is compared with every row added."""
+
+    def __init__(self, vectors: np.ndarray):
+        import faiss
+
+        self.vectors = vectors
+        self.index = faiss.IndexIDMap(faiss.IndexFlatIP(vectors.shape[1]))
+
+    def add(self, rows: np.ndarray) -> None:
+        if len(rows):
+            self.index.add_with_ids(self.vectors[rows], rows)
+
+    def near(self, rows: np.ndarray, radius: float) -> tuple[np.ndarray, np.ndarray]:
+        """Pairs of (row, row added before) with a cosine above `radius`, in the order of both."""
+        if not self.index.ntotal:
+            return rows[:0], rows[:0]
+        limits, _, ids = self.index.range_search(self.vectors[rows], radius)
+        return _in_order(rows, limits, ids)
+
+    def sees(self, row: int, others: np.ndarray) -> np.ndarray:
+        """Which of the others `near` would compare with the row, had they been added."""
+        return np.ones(len(others), bool)
+
+
+class _Approximate:
+    """Every row is compared with those added whose cells are near (an inverted file, IVF).
+
+    All cells are looked up once and in parts of fixed size, so that they do not depend on how many
+    rows are asked for at a time.
+    """
+
+    def __init__(self, vectors: np.ndarray, threshold: float, progress: Progress | None):
+        import faiss
+
+        self.vectors = vectors
+        count = max(1, min(round(8 * len(vectors) ** 0.5), len(vectors) // 8))
+        quantizer = faiss.IndexFlatIP(vectors.shape[1])
+        index = faiss.IndexIVFFlat(quantizer, vectors.shape[1], count, faiss.METRIC_INNER_PRODUCT)
+        # faiss would take 25 rounds over 256 rows a cell; the cells need to be small, not perfect.
+        index.cp.niter, index.cp.max_points_per_centroid, index.cp.min_points_per_centroid = 5, 32, 1
+        index.cp.spherical = True
+        rng = np.random.default_rng(0)
+        if progress:
+            progress("Training the index", 0, 1)
+        index.train(vectors[np.sort(rng.permutation(len(vectors))[: 32 * count])])
+        probes = _probes(quantizer, vectors, threshold, rng)
+        self.index = index
+        self.cells = np.zeros((len(vectors), probes), np.int32)
+        for part in _parts(np.arange(len(vectors))):
+            self.cells[part] = quantizer.search(vectors[part], probes)[1]
+            if progress:
+                progress("Training the index", int(part[-1]) + 1, len(vectors))
+
+    def add(self, rows: np.ndarray) -> None:
+        from faiss.contrib.ivf_tools import add_preassigned
+
+        if len(rows):
+            add_preassigned(self.index, self.vectors[rows], self.cells[rows, 0].astype(np.int64), rows)
+
+    def near(self, rows: np.ndarray, radius: float) -> tuple[np.ndarray, np.ndarray]:
+        """Pairs of (row, row added before) with a cosine above `radius`, in the order of both."""
+        from faiss.contrib.ivf_tools import range_search_preassigned
+
+        cells = self.cells[rows].astype(np.int64)
+        self.index.nprobe = cells.shape[1]
+        limits, _, ids = range_search_preassigned(self.index, self.vectors[rows], radius, cells)
+        return _in_order(rows, limits, ids)
+
+    def sees(self, row: int, others: np.ndarray) -> np.ndarray:
+        """Which of the others `near` would compare with the row, had they been added."""
+        return np.isin(self.cells[others, 0], self.cells[row])
+
+
+def _probes(quantizer: Any, vectors: np.ndarray, threshold: float, rng: np.random.Generator) -> int:
+    """How many cells to look into.
+
+    Rows are moved toward other rows until their cosine with what they were is the threshold; so many
+    cells are needed that nearly all of them are found again.
+    """
+    rows, others = vectors[rng.integers(len(vectors), size=(2, PROBED_PAIRS))]
+    away = others - (rows * others).sum(axis=1, keepdims=True) * rows
+    away /= np.maximum(np.linalg.norm(away, axis=1, keepdims=True), 1e-6)
+    moved = threshold * rows + np.sqrt(1 - threshold**2) * away
+    own = quantizer.search(rows, 1)[1]
+    nearest = quantizer.search(moved.astype(np.float32), min(MOST_CELLS, quantizer.ntotal))[1]
+    hits = nearest == own
+    ranks = np.where(hits.any(axis=1), hits.argmax(axis=1) + 1, nearest.shape[1])
+    return int(np.ceil(np.quantile(ranks, PROBED_RECALL)))
+
+
+def _in_order(rows: np.ndarray, limits: np.ndarray, ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    later = np.repeat(rows, (limits[1:] - limits[:-1]).astype(np.int64))
+    order = np.lexsort((ids, later))
+    return later[order], ids[order]
+
+
+def _dots(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """(P,) products of rows, summed row by row in double precision."""
+    return (a.astype(np.float64) * b).sum(axis=1)
+
+
+def _parts(array: np.ndarray, size: int = 16_384) -> list[np.ndarray]:
+    return [array[start : start + size] for start in range(0, len(array), size)]

@@ -1,0 +1,274 @@
+"""What there is to see in a data set: counts, near-duplicates, a map, and how another one differs.
+
+    PromptSet(s) ──▶ survey ──▶ figures ──▶ report
+
+The last two are in `img2prompt.datasets.report`.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import regex
+
+from img2prompt.datasets.deduplicate import THRESHOLD, Progress, embed_texts, near_duplicates
+from img2prompt.datasets.pairs import PairsFolder
+from img2prompt.datasets.table import read_table
+from img2prompt.errors import DataError, Img2PromptError
+
+if TYPE_CHECKING:
+    from img2prompt.minilm import SentenceEncoder
+
+EMBEDDED = 5000  # rows of a group that are embedded, drawn at random
+MAPPED = 1000  # rows on the map, and pictures that are opened
+TOP = 25  # words, phrases and styles shown
+THUMBNAIL = 72  # pixels
+STYLE_TABLES = ("mediums", "movements", "artists")
+STYLE_WORDS = 5  # the longest name of a style that is looked for
+
+_WORD = regex.compile(r"[\p{L}\p{N}][\p{L}\p{M}\p{N}'’-]*")
+
+
+@dataclass(frozen=True)
+class PromptSet:
+    """Texts, and where there are any their pictures."""
+
+    name: str
+    ids: Sequence[str]
+    texts: Sequence[str]
+    read: Callable[[str], bytes] | None = None  # id → an encoded picture
+
+    def draw(self, most: int) -> PromptSet:
+        """At most so many rows, always the same ones, in order."""
+        if len(self.texts) <= most:
+            return self
+        rows = np.sort(np.random.default_rng(0).permutation(len(self.texts))[:most])
+        return PromptSet(self.name, [self.ids[i] for i in rows], [self.texts[i] for i in rows], self.read)
+
+
+@dataclass(frozen=True)
+class Picture:
+    """What is shown of a picture."""
+
+    width: int
+    height: int
+    brightness: float  # mean luma, 0 black to 1 white
+    thumbnail: str  # a data: address
+
+
+@dataclass(frozen=True)
+class Drift:
+    """How another group differs from the first."""
+
+    group: str
+    separability: float  # AUC of telling the groups apart by embeddings: 0.5 alike, 1 apart
+    nearest: np.ndarray  # (n,) each row's greatest similarity with a row of the first group
+    words: list[tuple[str, float]]  # how many times as frequent as in the first group
+
+
+@dataclass
+class Survey:
+    """What there is to see in one or several groups of prompts."""
+
+    groups: list[PromptSet]
+    lengths: dict[str, list[int]] = field(default_factory=dict)  # group → words of each prompt
+    words: list[tuple[str, int]] = field(default_factory=list)
+    phrases: list[tuple[str, int]] = field(default_factory=list)  # between commas
+    styles: list[tuple[str, int]] = field(default_factory=list)
+    equal: int = 0  # rows whose text is that of an earlier row
+    compared: int = 0  # rows among which near-duplicates were looked for
+    twins: list[tuple[str, str, float]] = field(default_factory=list)  # most similar first
+    places: np.ndarray = field(default_factory=lambda: np.zeros((0, 2)))  # (n, 2) on the map
+    mapped: list[tuple[str, str, str]] = field(default_factory=list)  # (group, id, text) of each place
+    pictures: list[Picture | None] = field(default_factory=list)  # of each place
+    unreadable: list[str] = field(default_factory=list)
+    drifts: list[Drift] = field(default_factory=list)
+
+
+def load_sets(path: str | Path, content: bytes | None = None) -> list[PromptSet]:
+    """The groups in a pairs folder (its splits), a CSV or a .txt; with `content`, a file of that name.
+
+    Raises
+    ------
+    DataError
+        When it cannot be read or is empty.
+    """
+    path = Path(path)
+    if content is not None or not path.is_dir():
+        table = read_table(path, content)
+        if not table.rows:
+            raise DataError(f"{path} has no rows.")
+        return [PromptSet(path.name, table.ids, table.texts)]
+    folder = PairsFolder(path)
+    if not len(folder):
+        raise DataError(f"{path} has no pairs.")
+    groups: dict[str, list[tuple[str, str]]] = {}
+    for pair in folder.pairs:
+        groups.setdefault(pair.split, []).extend((pair.name, text) for text in pair.texts)
+    return [
+        PromptSet(
+            f"{path.name} {split}".strip(),
+            [name for name, _ in rows],
+            [text for _, text in rows],
+            folder.read,
+        )
+        for split, rows in groups.items()
+    ]
+
+
+def survey(groups: Sequence[PromptSet], encoder: SentenceEncoder, progress: Progress | None = None) -> Survey:
+    """Count, embed and compare.
+
+    Parameters
+    ----------
+    groups : the first is what the others are compared with; names are made distinct
+    encoder : embeds at most `EMBEDDED` rows of each group
+    """
+    names = Counter(group.name for group in groups)
+    groups = [
+        group
+        if names[group.name] == 1
+        else PromptSet(f"{group.name} ({i})", group.ids, group.texts, group.read)
+        for i, group in enumerate(groups, 1)
+    ]
+    texts = [text for group in groups for text in group.texts]
+    counts = {group.name: _count_words(group.texts) for group in groups}
+    found = Survey(list(groups))
+    found.lengths = {group.name: [len(_WORD.findall(text)) for text in group.texts] for group in groups}
+    found.words = sum(counts.values(), Counter()).most_common(TOP)
+    phrases = Counter(part.strip().lower() for text in texts if "," in text for part in text.split(","))
+    phrases.pop("", None)
+    found.phrases = [(phrase, count) for phrase, count in phrases.most_common(TOP) if count > 1]
+    found.styles = _count_styles(texts).most_common(TOP)
+    found.equal = len(texts) - len(set(texts))
+
+    drawn = [group.draw(EMBEDDED) for group in groups]
+    sample = [text for group in drawn for text in group.texts]
+    found.compared = len(sample)
+    vectors = embed_texts(sample, encoder, progress)
+    twins = near_duplicates(vectors, THRESHOLD)
+    order = np.argsort(-twins.similarities, kind="stable")[: (twins.rows >= 0).sum()]
+    pairs = ((sample[row], sample[twins.rows[row]], float(twins.similarities[row])) for row in order)
+    found.twins = [pair for pair in pairs if pair[0] != pair[1]][:TOP]
+
+    ends = np.cumsum([len(group.texts) for group in drawn])
+    parts = np.split(vectors, ends[:-1])
+    for group, part in zip(groups[1:], parts[1:], strict=True):
+        ratios = _rarer(counts[groups[0].name], counts[group.name])
+        found.drifts.append(Drift(group.name, *_compare(parts[0], part), ratios))
+    rows = np.sort(np.random.default_rng(1).permutation(len(sample))[:MAPPED])
+    labels = [(group, row) for group in drawn for row in range(len(group.texts))]
+    found.places = _project(vectors[rows])
+    for done, (group, row) in enumerate((labels[row] for row in rows), 1):
+        found.mapped.append((group.name, group.ids[row], group.texts[row]))
+        found.pictures.append(_look_at(group, group.ids[row], found.unreadable))
+        if progress and group.read:
+            progress("Opening pictures", done, len(rows))
+    return found
+
+
+def _count_words(texts: Iterable[str]) -> Counter[str]:
+    """In how many texts each word is, but for those that are in all."""
+    from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
+
+    counts = Counter(word for text in texts for word in dict.fromkeys(_WORD.findall(text.lower())))
+    return Counter(
+        {word: n for word, n in counts.items() if word not in ENGLISH_STOP_WORDS and len(word) > 1}
+    )
+
+
+def _count_styles(texts: Iterable[str]) -> Counter[str]:
+    """In how many texts the name of each medium, movement and artist is."""
+    from img2prompt.labels.tables import read_labels
+
+    names: dict[tuple[str, ...], str] = {}
+    for table in STYLE_TABLES:
+        for label in read_labels(table):
+            words = _WORD.findall(label.lower().removeprefix("a ").removeprefix("an "))
+            if 0 < len(words) <= STYLE_WORDS:
+                names.setdefault(tuple(words), label)
+    counts: Counter[str] = Counter()
+    for text in texts:
+        words = _WORD.findall(text.lower())
+        spans = (tuple(words[i : i + n]) for i in range(len(words)) for n in range(1, STYLE_WORDS + 1))
+        counts.update(dict.fromkeys(names[span] for span in spans if span in names).keys())
+    return counts
+
+
+def _rarer(first: Counter[str], other: Counter[str]) -> list[tuple[str, float]]:
+    """The words that the other group uses most above the first: (word, times as frequent)."""
+    total_first, total_other = max(1, first.total()), max(1, other.total())
+    ratios = {
+        word: (count + 0.5) / total_other / ((first[word] + 0.5) / total_first)
+        for word, count in other.items()
+        if count >= 5
+    }
+    ranked = sorted(ratios.items(), key=lambda item: -item[1])[:TOP]
+    return [(word, round(ratio, 2)) for word, ratio in ranked if ratio > 1]
+
+
+def _compare(first: np.ndarray, other: np.ndarray) -> tuple[float, np.ndarray]:
+    """How well the groups' vectors can be told apart, and each other row's similarity with its nearest."""
+    import faiss
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.model_selection import StratifiedKFold, cross_val_score
+
+    index = faiss.IndexFlatIP(first.shape[1])
+    index.add(first)
+    nearest = index.search(other, 1)[0][:, 0]
+    folds = min(5, len(first), len(other))
+    if folds < 2:
+        return 0.5, nearest
+    labels = np.repeat([0, 1], [len(first), len(other)])
+    classifier = LogisticRegression(class_weight="balanced", max_iter=500)
+    scores = cross_val_score(
+        classifier,
+        np.concatenate([first, other]),
+        labels,
+        scoring="roc_auc",
+        cv=StratifiedKFold(folds, shuffle=True, random_state=0),
+    )
+    return float(scores.mean()), nearest
+
+
+def _project(vectors: np.ndarray) -> np.ndarray:
+    """(n, 2) places in which neighbours stay neighbours."""
+    from sklearn.decomposition import PCA
+    from sklearn.manifold import TSNE
+
+    if len(vectors) < 10:  # too few for neighbourhoods
+        places = np.zeros((len(vectors), 2))
+        if len(vectors) > 1:
+            places[:] = PCA(2).fit_transform(vectors)
+        return places
+    perplexity = min(30, (len(vectors) - 1) // 3)
+    return TSNE(init="pca", metric="cosine", perplexity=perplexity, random_state=0).fit_transform(vectors)
+
+
+def _look_at(group: PromptSet, name: str, unreadable: list[str]) -> Picture | None:
+    from PIL import Image
+
+    from img2prompt.images import open_image
+
+    if group.read is None:
+        return None
+    try:
+        data = group.read(name)
+        image = open_image(data)
+        with Image.open(io.BytesIO(data)) as original:
+            width, height = original.size
+    except (Img2PromptError, OSError) as error:
+        unreadable.append(f"{name}: {error}")
+        return None
+    image.thumbnail((THUMBNAIL, THUMBNAIL))
+    out = io.BytesIO()
+    image.save(out, "WEBP", quality=60)
+    address = "data:image/webp;base64," + base64.b64encode(out.getvalue()).decode()
+    return Picture(width, height, float(np.asarray(image.convert("L")).mean() / 255), address)

@@ -1,0 +1,126 @@
+"""Published caption models (BLIP, BLIP-2, GIT) through transformers, many pictures at a time.
+
+Li et al., *BLIP*, ICML 2022; *BLIP-2*, ICML 2023; Wang et al., *GIT*, TMLR 2022. The words
+are those of clip-interrogator 0.6: the same processor, the model's own way to search, at
+most 32 new tokens.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch.nn.functional as F
+from PIL import Image
+from safetensors import SafetensorError
+from torch import Tensor, nn
+
+from img2prompt.engines.device import DTYPES, Batches, Place, resolve_precision
+from img2prompt.engines.full import blip_decoder
+from img2prompt.errors import WeightsError
+
+MAX_NEW_TOKENS = 32
+FAMILIES = ("blip", "blip-2", "git")
+VOCABULARIES = ("tokenizer.json", "vocab.txt", "vocab.json", "spiece.model")
+
+
+class CaptionModel:
+    """A caption model from its folder as Hugging Face publishes it.
+
+    Parameters
+    ----------
+    folder : ``config.json``, the processor's files and the weights as safetensors
+    place : where it runs
+    precision : ``auto``, ``fp32``, ``fp16`` or ``bf16``
+    batch_size : pictures at a time, at most
+
+    Raises
+    ------
+    WeightsError
+        When a file is missing or damaged, or the folder holds another kind of model.
+    """
+
+    def __init__(self, folder: Path, place: Place, precision: str, batch_size: int):
+        from transformers import AutoModelForImageTextToText, AutoProcessor
+
+        try:
+            family = json.loads((folder / "config.json").read_text(encoding="utf-8")).get("model_type")
+            if family not in FAMILIES:
+                raise ValueError(f"a {family!r} model where one of {', '.join(FAMILIES)} is expected")
+            if not any((folder / file).is_file() for file in VOCABULARIES):  # else captions would be empty
+                raise ValueError(f"the vocabulary is missing, one of {', '.join(VOCABULARIES)}")
+            # clip-interrogator runs GIT in single precision everywhere
+            precision = "fp32" if (family, precision) == ("git", "auto") else precision
+            self._dtype = DTYPES[resolve_precision(precision, place.device)]
+            local = {"local_files_only": True, "trust_remote_code": False}
+            with _quiet():
+                self._processor: Any = AutoProcessor.from_pretrained(folder, **local)
+                net = AutoModelForImageTextToText.from_pretrained(
+                    folder, dtype=self._dtype, use_safetensors=True, **local
+                )
+        except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
+            raise WeightsError(
+                f"{folder} holds no caption model that can be used: {error}. Run: img2prompt models verify"
+            ) from error
+        fuse_attention(net)
+        self._net: Any = place.settle(net)
+        self._place = place
+        self._batches = Batches(place, net, batch_size)
+
+    def prepare(self, image: Image.Image) -> Tensor:
+        """RGB picture → pixels (3, H, W) as the model wants them, on the CPU."""
+        return self._processor(images=image, return_tensors="pt")["pixel_values"][0]
+
+    def describe(self, pixels: Sequence[Tensor], beams: int = 0) -> list[str]:
+        """N captions of prepared pictures.
+
+        Parameters
+        ----------
+        pixels : N × (3, H, W), see `prepare`
+        beams : width of the search; 0 for the model's own, which for all of these is greedy
+        """
+        return self._batches(partial(self._generate, beams=beams), pixels)
+
+    def _generate(self, pixels: Sequence[Tensor], beams: int) -> list[str]:
+        batch = self._place.send(pixels, self._dtype)
+        if not beams and blip_decoder.is_greedy(self._net):
+            tokens = blip_decoder.write(self._net, batch, MAX_NEW_TOKENS)
+        else:
+            search = {"num_beams": beams} if beams else {}
+            tokens = self._net.generate(pixel_values=batch, max_new_tokens=MAX_NEW_TOKENS, **search)
+        return [text.strip() for text in self._processor.batch_decode(tokens, skip_special_tokens=True)]
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """No progress bar of transformers while weights load, which takes a second or two."""
+    from transformers.utils import logging
+
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()
+
+
+def fuse_attention(net: nn.Module) -> None:
+    """Let BLIP's image tower, which transformers runs with plain matrix products, use fused attention."""
+    from transformers.models.blip.modeling_blip import BlipAttention
+
+    for module in net.modules():
+        if isinstance(module, BlipAttention):
+            module.forward = partial(_fused_attention, module)  # type: ignore[assignment]
+
+
+def _fused_attention(module: Any, hidden_states: Tensor, **_: Any) -> tuple[Tensor, None]:
+    """What `BlipAttention.forward` computes, (N, T, width) → the same, without its (N, heads, T, T) scores."""
+    qkv = module.qkv(hidden_states).unflatten(-1, (3, module.num_heads, -1))
+    query, key, value = qkv.permute(2, 0, 3, 1, 4)
+    mixed = F.scaled_dot_product_attention(query, key, value, scale=module.scale)
+    return module.projection(mixed.transpose(1, 2).flatten(2)), None

@@ -1,0 +1,19 @@
+"""For any laptop, offline, at once: the bundled model."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from img2prompt import weights
+from img2prompt.settings import Settings
+
+if TYPE_CHECKING:
+    from img2prompt.engines.lite.engine import LiteEngine
+    from img2prompt.minilm import SentenceEncoder
+
+
+def load(settings: Settings, sentences: SentenceEncoder, device: str) -> LiteEngine:
+    """The engine, from the bundled weights; WeightsError where they are missing."""
+    from img2prompt.engines.lite.engine import LiteEngine
+
+    return LiteEngine(weights.bundled("lite"), sentences, device)

@@ -1,0 +1,276 @@
+"""A small transformer that writes captions from the image grid.
+
+One encoder layer lets the 49 grid cells and a summary cell look at each other; three
+decoder layers write the caption a word at a time, with cached keys and values and beam
+search. Vaswani et al., *Attention Is All You Need*, 2017; pre-norm blocks.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from itertools import pairwise
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from img2prompt.engines.lite.half_precision import HalfLinear, halve
+from img2prompt.engines.lite.tower import GRID, GRID_WIDTH
+
+PAD, BOS, EOS, UNK = range(4)
+SPECIALS = ("<pad>", "<bos>", "<eos>", "<unk>")
+
+
+@dataclass(frozen=True)
+class CaptionerConfig:
+    """Shape of the captioner."""
+
+    vocabulary: int
+    width: int = 384
+    heads: int = 6
+    feedforward: int = 1024
+    encoder_layers: int = 1
+    decoder_layers: int = 3
+    max_words: int = 22
+    dropout: float = 0.1
+    hint: int = 0  # width of the vector that may come with a grid; 0 for none
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+class Attention(nn.Module):
+    """Multi-head attention whose keys and values can be prepared once and reused."""
+
+    def __init__(self, config: CaptionerConfig):
+        super().__init__()
+        self.heads = config.heads
+        self.query = nn.Linear(config.width, config.width)
+        self.key_value = nn.Linear(config.width, 2 * config.width)
+        self.out = nn.Linear(config.width, config.width)
+
+    def split(self, x: Tensor) -> Tensor:
+        """(N, T, width) → (N, heads, T, width / heads)"""
+        return x.unflatten(-1, (self.heads, -1)).transpose(1, 2)
+
+    def prepare(self, source: Tensor) -> tuple[Tensor, Tensor]:
+        """Keys and values of a source (N, S, width)."""
+        key, value = self.key_value(source).chunk(2, dim=-1)
+        return self.split(key), self.split(value)
+
+    def forward(self, x: Tensor, key: Tensor, value: Tensor, causal: bool = False) -> Tensor:
+        mixed = F.scaled_dot_product_attention(self.split(self.query(x)), key, value, is_causal=causal)
+        return self.out(mixed.transpose(1, 2).flatten(2))
+
+
+def feedforward(config: CaptionerConfig) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Linear(config.width, config.feedforward), nn.GELU(), nn.Linear(config.feedforward, config.width)
+    )
+
+
+class EncoderLayer(nn.Module):
+    """Cells look at each other, then each thinks for itself."""
+
+    def __init__(self, config: CaptionerConfig):
+        super().__init__()
+        self.norm1, self.norm2 = nn.LayerNorm(config.width), nn.LayerNorm(config.width)
+        self.attention = Attention(config)
+        self.feedforward = feedforward(config)
+        self.dropout = nn.Dropout(config.dropout)
+
+    def forward(self, x: Tensor) -> Tensor:
+        normed = self.norm1(x)
+        x = x + self.dropout(self.attention(normed, *self.attention.prepare(normed)))
+        return x + self.dropout(self.feedforward(self.norm2(x)))
+
+
+Cache = tuple[Tensor, Tensor]
+
+
+class DecoderLayer(nn.Module):
+    """Words look back at earlier words, then at the picture, then think."""
+
+    def __init__(self, config: CaptionerConfig):
+        super().__init__()
+        self.norm1, self.norm2, self.norm3 = (nn.LayerNorm(config.width) for _ in range(3))
+        self.own = Attention(config)
+        self.picture = Attention(config)
+        self.feedforward = feedforward(config)
+        self.dropout = nn.Dropout(config.dropout)
+
+    def forward(self, x: Tensor, picture: Cache, past: Cache | None) -> tuple[Tensor, Cache]:
+        normed = self.norm1(x)
+        key, value = self.own.prepare(normed)
+        if past is not None:
+            key, value = torch.cat([past[0], key], dim=2), torch.cat([past[1], value], dim=2)
+        x = x + self.dropout(self.own(normed, key, value, causal=past is None))
+        x = x + self.dropout(self.picture(self.norm2(x), *picture))
+        return x + self.dropout(self.feedforward(self.norm3(x))), (key, value)
+
+
+class Captioner(nn.Module):
+    """Grid (N, 1280, 7, 7) → captions as token ids."""
+
+    def __init__(self, config: CaptionerConfig):
+        super().__init__()
+        self.config = config
+        self.project = nn.Linear(GRID_WIDTH, config.width)
+        self.cells = nn.Parameter(torch.zeros(1, GRID * GRID, config.width))
+        self.summary = nn.Parameter(torch.zeros(1, 1, config.width))
+        if config.hint:
+            self.hint = nn.Linear(config.hint, config.width, bias=False)
+            nn.init.zeros_(self.hint.weight)
+        self.encoder = nn.ModuleList(EncoderLayer(config) for _ in range(config.encoder_layers))
+        self.memory_norm = nn.LayerNorm(config.width)
+        self.words = nn.Embedding(config.vocabulary, config.width)
+        self.positions = nn.Embedding(config.max_words + 2, config.width)
+        self.dropout = nn.Dropout(config.dropout)
+        self.decoder = nn.ModuleList(DecoderLayer(config) for _ in range(config.decoder_layers))
+        self.norm = nn.LayerNorm(config.width)
+        for parameter in (self.cells, self.summary, self.words.weight, self.positions.weight):
+            nn.init.normal_(parameter, std=0.02)
+        self.readout: nn.Module | None = None  # what `halve` makes of the words' weights
+
+    def halve(self) -> None:
+        """Search faster on a processor, with the same weights; see `img2prompt.engines.lite.half_precision`."""
+        halve(self)
+        self.readout = HalfLinear(self.words.weight)
+
+    def memory(self, grid: Tensor, hint: Tensor | None = None) -> Tensor:
+        """Grid (N, 1280, 7, 7) → memory (N, 50, width); cell 0 sums up the picture.
+
+        The hint (N, config.hint), of length 1 at most, is told to cell 0.
+        """
+        x = self.project(grid.flatten(2).transpose(1, 2)) + self.cells
+        summary = self.summary.expand(len(x), -1, -1)
+        if hint is not None:
+            summary = summary + self.hint(hint * self.config.hint**0.5)[:, None]
+        x = self.dropout(torch.cat([summary, x], dim=1))
+        for layer in self.encoder:
+            x = layer(x)
+        return self.memory_norm(x)
+
+    def prepare(self, memory: Tensor) -> list[Cache]:
+        """Each decoder layer's keys and values of the picture."""
+        return [layer.picture.prepare(memory) for layer in self.decoder]  # type: ignore[operator, union-attr]
+
+    def decode(
+        self, tokens: Tensor, pictures: list[Cache], past: list[Cache] | None = None
+    ) -> tuple[Tensor, list[Cache]]:
+        """Tokens (N, T) → logits (N, T, vocabulary) and the cache for the next call."""
+        offset = 0 if past is None else past[0][0].shape[2]
+        positions = torch.arange(offset, offset + tokens.shape[1], device=tokens.device)
+        x = self.dropout(self.words(tokens) + self.positions(positions))
+        caches = []
+        for i, layer in enumerate(self.decoder):
+            x, cache = layer(x, pictures[i], None if past is None else past[i])
+            caches.append(cache)
+        return self.logits(self.norm(x)), caches
+
+    def logits(self, x: Tensor) -> Tensor:
+        """(…, width) → (…, vocabulary), with the weights that the words come in by."""
+        return F.linear(x, self.words.weight) if self.readout is None else self.readout(x)
+
+    def forward(self, memory: Tensor, tokens: Tensor) -> Tensor:
+        """Teacher forcing: logits (N, T, vocabulary) for the word after each token."""
+        return self.decode(tokens, self.prepare(memory))[0]
+
+    @torch.no_grad()
+    def sample(self, memory: Tensor, count: int, length: int) -> Tensor:
+        """`count` random captions a picture: tokens (N · count, at most `length`), without BOS."""
+        pictures = _repeat(self.prepare(memory), count)
+        tokens = torch.full((len(memory) * count, 1), BOS, device=memory.device)
+        finished = torch.zeros(len(tokens), dtype=torch.bool, device=memory.device)
+        written, past = [], None
+        for _ in range(length):
+            logits, past = self.decode(tokens, pictures, past)
+            logits = self.allowed(logits[:, -1].float())
+            gumbel = -torch.rand_like(logits).clamp_(min=1e-20).log_().neg_().log_()
+            tokens = (logits + gumbel).argmax(-1, keepdim=True)  # as likely as softmax says, but cheaper
+            tokens = tokens.masked_fill(finished[:, None], PAD)
+            written.append(tokens)
+            finished |= tokens[:, 0] == EOS
+            if finished.all():
+                break
+        return torch.cat(written, dim=1)
+
+    @staticmethod
+    def allowed(logits: Tensor) -> Tensor:
+        """Rule out padding, a second beginning and the unknown word."""
+        logits[:, [PAD, BOS, UNK]] = -torch.inf
+        return logits
+
+    @torch.no_grad()
+    def search(
+        self,
+        memory: Tensor,
+        beams: int = 3,
+        prefix: list[list[int]] | None = None,
+        length_penalty: float = 1.0,
+    ) -> list[list[tuple[list[int], float]]]:
+        """Beam search: for each picture its candidates (tokens, score), best first.
+
+        The score is the log probability divided by length ** length_penalty. `prefix`
+        gives the first words of each picture's captions, which cost nothing. No two equal
+        pairs of words follow each other in one caption.
+        """
+        count, words, device = len(memory), self.config.max_words, memory.device
+        pictures = _repeat(self.prepare(memory), beams)
+        tokens = torch.full((count * beams, 1), BOS, device=device)
+        scores = torch.full((count, beams), -torch.inf, device=device)
+        scores[:, 0] = 0.0  # the beams start equal: let one of them branch
+        done: list[list[tuple[list[int], float]]] = [[] for _ in range(count)]
+        step, past = tokens, None
+        base = torch.arange(count, device=device)[:, None] * beams
+        for length in range(1, words + 1):
+            logits, past = self.decode(step, pictures, past)
+            logp = self.allowed(logits[:, -1].float()).log_softmax(-1)
+            if length == words:  # no room left: only an end will do
+                logp[:, torch.arange(logp.shape[1], device=device) != EOS] = -torch.inf
+            _block_repeats(logp, tokens)
+            if prefix:
+                _begin_with(prefix, logp.view(count, beams, -1), length)
+            total = scores[:, :, None] + logp.view(count, beams, -1)
+            scores, flat = total.flatten(1).topk(2 * beams, dim=1)
+            parents, chosen = flat // logp.shape[1], flat % logp.shape[1]
+            ended = (chosen == EOS) & scores.isfinite()
+            for i, j in ended.nonzero().tolist():
+                if j < beams and len(done[i]) < beams:  # or neighbours in the batch would matter
+                    row = tokens[i * beams + int(parents[i, j]), 1:].tolist()
+                    done[i].append((row, float(scores[i, j]) / (len(row) + 1) ** length_penalty))
+            scores = scores.masked_fill(ended, -torch.inf)
+            scores, order = scores.topk(beams, dim=1)
+            parents, chosen = parents.gather(1, order), chosen.gather(1, order)
+            rows = (base + parents).flatten()
+            tokens = torch.cat([tokens[rows], chosen.flatten()[:, None]], dim=1)
+            past = [(key[rows], value[rows]) for key, value in past]
+            step = tokens[:, -1:]
+            if all(len(found) >= beams for found in done):
+                break
+        return [sorted(found, key=lambda item: -item[1])[:beams] for found in done]
+
+
+def _repeat(pictures: list[Cache], count: int) -> list[Cache]:
+    return [(key.repeat_interleave(count, 0), value.repeat_interleave(count, 0)) for key, value in pictures]
+
+
+def _begin_with(prefix: list[list[int]], logp: Tensor, length: int) -> None:
+    """Leave a caption that is still in its prefix the next word of that, for nothing."""
+    for row, words in zip(logp, prefix, strict=True):
+        if length <= len(words):
+            row.fill_(-torch.inf)
+            row[:, words[length - 1]] = 0.0
+
+
+def _block_repeats(logp: Tensor, tokens: Tensor) -> None:
+    """Forbid the same word twice in a row, and any pair of words that was already used."""
+    history = tokens.tolist()
+    for row, words in enumerate(history):
+        last = words[-1]
+        banned = [after for before, after in pairwise(words) if before == last]
+        if len(words) > 1:
+            banned.append(last)
+        if banned:
+            logp[row, banned] = -torch.inf

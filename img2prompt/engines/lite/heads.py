@@ -1,0 +1,64 @@
+"""Small heads on top of the image tower."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from img2prompt.embeddings import WIDTH
+
+
+class Locator(nn.Module):
+    """Grid and summary cell → where captions find the picture in MiniLM space.
+
+    Trained with contrast, so that each picture stands apart from the others.
+    """
+
+    def __init__(self, features: int, hidden: int = 512, dropout: float = 0.2):
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.LayerNorm(features),
+            nn.Dropout(dropout),
+            nn.Linear(features, hidden),
+            nn.GELU(),
+            nn.Dropout(dropout),
+            nn.Linear(hidden, WIDTH),
+        )
+
+    def forward(self, pooled: Tensor) -> Tensor:
+        """Pooled features (N, F) → (N, 384) unit vectors."""
+        return F.normalize(self.layers(pooled), dim=-1)
+
+
+class Regressor(nn.Module):
+    """Grid and summary cell → the mean MiniLM embedding that captions of the picture have."""
+
+    mean: Tensor
+    deviation: Tensor
+
+    def __init__(self, features: int, hidden: int = 512, dropout: float = 0.4):
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(features))
+        self.register_buffer("deviation", torch.ones(features))
+        self.layers = nn.Sequential(
+            nn.Dropout(dropout),
+            nn.Linear(features, hidden),
+            nn.GELU(),
+            nn.Dropout(dropout),
+            nn.Linear(hidden, WIDTH),
+        )
+
+    def standardise(self, pooled: Tensor) -> None:
+        """Remember mean and deviation of the training features (N, F)."""
+        self.mean, self.deviation = pooled.mean(0), pooled.std(0) + 1e-3
+
+    def forward(self, pooled: Tensor) -> Tensor:
+        """Pooled features (N, F) → (N, 384) unit vectors."""
+        standard = ((pooled - self.mean) / self.deviation).clamp(-6, 6)
+        return F.normalize(self.layers(standard).float(), dim=-1)
+
+
+def pool(grid: Tensor, memory: Tensor) -> Tensor:
+    """Grid (N, 1280, 7, 7) and the captioner's memory (N, 50, width) → (N, 1280 + width) float32."""
+    return torch.cat([grid.mean((2, 3)), memory[:, 0]], dim=1).float()

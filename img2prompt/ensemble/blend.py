@@ -1,0 +1,130 @@
+"""Weighted sum of embeddings from several predictors, and the search for the best weights."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from img2prompt.embeddings import unit
+from img2prompt.errors import ConfigError, DataError
+
+DEFAULT = (0.45, 0.55)  # of the prompt's embedding and the regressor's
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """The best weights of several predictors, each ≥ 0, together 1."""
+
+    weights: tuple[float, ...]  # searched on all pictures
+    held_out: float  # mean cosine of each half at the weights searched on the other
+    halves: tuple[tuple[float, ...], tuple[float, ...]]  # of each half; far apart: too few pictures to tell
+    alone: tuple[float, ...]  # mean cosine of each predictor without the others
+
+
+def combine(vectors: Sequence[np.ndarray], weights: Sequence[float]) -> np.ndarray:
+    """Weighted sum of the predictors' unit vectors, scaled to unit length again.
+
+    Parameters
+    ----------
+    vectors : one (N, D) array per predictor; rows of any length, a zero row counts as no opinion
+    weights : one weight ≥ 0 per predictor; only their ratio matters
+
+    Returns
+    -------
+    (N, D) float32 unit rows; a row is zero where the weighted sum is.
+
+    Raises
+    ------
+    ConfigError
+        When the numbers of weights and predictors differ, the arrays' shapes differ, or
+        the weights are negative, not finite or all zero.
+    """
+    if not vectors or len(vectors) != len(weights):
+        raise ConfigError(f"{len(weights)} weights for {len(vectors)} predictors; give one weight each.")
+    if not np.isfinite(weights).all() or min(weights) < 0 or max(weights) == 0:
+        raise ConfigError(f"Weights are {list(weights)}; they must be 0 or more, and one of them above 0.")
+    shapes = {np.shape(member) for member in vectors}
+    if len(shapes) > 1:
+        raise ConfigError(f"Predictors disagree about the shape of their embeddings: {sorted(shapes)}.")
+    return unit(
+        np.sum([weight * unit(member) for member, weight in zip(vectors, weights, strict=True)], axis=0)
+    )
+
+
+def tune(members: Sequence[np.ndarray], truth: np.ndarray, seed: int = 0) -> Tuning:
+    """Search the weights whose `combine` comes nearest to the truth.
+
+    They are searched on one half of the pictures and judged on the other, both ways, so
+    that `Tuning.held_out` promises no more than new pictures will give.
+
+    Parameters
+    ----------
+    members : M arrays (N, D), row by row the same N ≥ 2 pictures
+    truth : (N, D)
+    seed : of the split into halves
+
+    Raises
+    ------
+    DataError
+        With fewer than two pictures.
+    """
+    if len(truth) < 2:
+        raise DataError("Weights cannot be tuned on fewer than two pictures.")
+    rows = np.stack([unit(np.asarray(member, np.float64)) for member in members], axis=1)
+    # The cosine of a weighted sum needs no more of the vectors than their inner products.
+    dots = np.einsum("nmd,nd->nm", rows, unit(np.asarray(truth, np.float64))).astype(np.float64)
+    grams = np.einsum("nmd,nkd->nmk", rows, rows).astype(np.float64)
+    one, other = halves(len(truth), seed)
+    best = [_search(dots[half], grams[half]) for half in (one, other)]
+    judged = (_cosine(best[1], dots[one], grams[one])[0] + _cosine(best[0], dots[other], grams[other])[0]) / 2
+    return Tuning(
+        weights=tuple(_search(dots, grams).tolist()),
+        held_out=judged,
+        halves=(tuple(best[0].tolist()), tuple(best[1].tolist())),
+        alone=tuple(dots.mean(0).tolist()),
+    )
+
+
+def halves(count: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Two halves of the numbers below `count`, drawn at random."""
+    order = np.random.default_rng(seed).permutation(count)
+    return order[0::2], order[1::2]
+
+
+def _search(dots: np.ndarray, grams: np.ndarray) -> np.ndarray:
+    """The weights (M,) of the largest mean cosine, by SLSQP (Kraft, 1988) from the middle and from each member."""
+    from scipy.optimize import minimize
+
+    count = dots.shape[1]
+    middle = np.full(count, 1 / count)
+    found = [
+        minimize(
+            lambda weights: tuple(-part for part in _cosine(weights, dots, grams)),
+            start,
+            jac=True,
+            method="SLSQP",
+            bounds=[(0, 1)] * count,
+            constraints={"type": "eq", "fun": lambda w: w.sum() - 1, "jac": lambda w: np.ones(count)},
+            options={"ftol": 1e-10},
+        ).x.clip(0, 1)
+        for start in [middle, *(0.1 * middle + 0.9 * np.eye(count))]
+    ]
+    best = max([middle, *np.eye(count), *found], key=lambda weights: _cosine(weights, dots, grams)[0])
+    return best / best.sum()
+
+
+def _cosine(weights: np.ndarray, dots: np.ndarray, grams: np.ndarray) -> tuple[float, np.ndarray]:
+    """Mean cosine of the weighted sums with the truth, and its gradient (M,).
+
+    Parameters
+    ----------
+    dots : (N, M) of the members' unit vectors with the truth
+    grams : (N, M, M) among themselves
+    """
+    upper, pulled = dots @ weights, grams @ weights
+    lengths = np.sqrt(np.maximum(pulled @ weights, 0))[:, None]
+    inverse = np.divide(1.0, lengths, out=np.zeros_like(lengths), where=lengths > 1e-6)
+    gradient = dots * inverse - upper[:, None] * pulled * inverse**3
+    return float((upper * inverse[:, 0]).mean()), gradient.mean(0)

@@ -1,0 +1,195 @@
+"""Answer a picture with its nearest prompts: zero-shot regression through a joint space.
+
+A bank holds prompts, each embedded by the engine's text tower (to be found by a picture) and by
+MiniLM (to be answered with). The answer is the mean of the k nearest prompts' MiniLM vectors,
+weighted by a softmax of their similarities. A bank is a folder::
+
+    bank.json             engine's joint space, number of prompts, k and temperature
+    index.faiss           (M, D) float16 vectors in the joint space
+    sentences.npy         (M, 384) float16 vectors in MiniLM space
+    prompts.txt           one a line
+
+The index and the vectors are memory-mapped, so that a bank may be larger than memory.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from img2prompt.embeddings import WIDTH, cosines, unit
+from img2prompt.ensemble.blend import halves
+from img2prompt.ensemble.recipe import BANK
+from img2prompt.errors import ConfigError, DataError
+from img2prompt.files import replacing
+
+if TYPE_CHECKING:
+    from img2prompt.engines.base import Engine
+    from img2prompt.minilm import SentenceEncoder
+
+CONFIG, INDEX, SENTENCES, PROMPTS = BANK, "index.faiss", "sentences.npy", "prompts.txt"
+BATCH = 1024  # prompts embedded at a time
+PICTURES = 32  # pictures whose neighbours' vectors are held at a time
+NEIGHBOURS = tuple(2**i for i in range(13))  # tried by `tune`
+TEMPERATURES = (0.005, 0.01, 0.02, 0.03, 0.05, 0.08, 0.12, 0.2, 0.5)
+
+
+@dataclass(frozen=True)
+class BankConfig:
+    """What a bank was built with and how it answers."""
+
+    engine: str  # its name
+    space: str  # its joint space
+    prompts: int
+    neighbours: int = 64
+    temperature: float = 0.05
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """The best number of neighbours and temperature."""
+
+    neighbours: int
+    temperature: float
+    held_out: float  # mean cosine of each half of the pictures at the choice made on the other
+
+
+class PromptBank:
+    """A bank on disk.
+
+    Raises
+    ------
+    DataError
+        When a file is missing or damaged, or they don't fit each other.
+    """
+
+    def __init__(self, folder: str | Path):
+        import faiss
+
+        self.folder = Path(folder)
+        try:
+            self.config = BankConfig(**json.loads((self.folder / CONFIG).read_text(encoding="utf-8")))
+            self.index = faiss.read_index(str(self.folder / INDEX), faiss.IO_FLAG_MMAP_IFC)
+            self.sentences = np.load(self.folder / SENTENCES, mmap_mode="r")
+        except (OSError, ValueError, TypeError, RuntimeError) as error:
+            raise DataError(
+                f"{folder} holds no prompt bank: {error}. Make it with img2prompt train knn."
+            ) from error
+        if not self.index.ntotal == len(self.sentences) == self.config.prompts:
+            raise DataError(f"{folder}: its files are of different banks. Make it again.")
+
+    def check(self, engine: Engine) -> None:
+        """Raise ConfigError unless the bank was built in this engine's joint space."""
+        if engine.space != self.config.space:
+            raise ConfigError(
+                f"{self.folder} was built in the space of {self.config.space}, and the {engine.name} engine "
+                f"works in {engine.space}. Build a bank with this engine."
+            )
+
+    def predict(self, images: np.ndarray) -> np.ndarray:
+        """Pictures' unit vectors in the joint space (N, D) → (N, 384) float32 unit vectors in MiniLM space."""
+        near, rows = self._search(images, self.config.neighbours)
+        answers = []
+        for start in range(0, len(images), PICTURES):
+            some = slice(start, start + PICTURES)
+            weights = _weights(near[some], self.config.temperature)
+            answers.append(np.einsum("nk,nkd->nd", weights, self._vectors(rows[some])))
+        return unit(np.concatenate(answers))
+
+    def tune(self, images: np.ndarray, truth: np.ndarray) -> Tuning:
+        """Try all of `NEIGHBOURS` and `TEMPERATURES` on labelled pictures, and keep the best.
+
+        Parameters
+        ----------
+        images : (N, D) unit vectors in the joint space, N ≥ 2
+        truth : (N, 384) unit vectors in MiniLM space
+        """
+        if len(truth) < 2:
+            raise DataError("A bank cannot be tuned on fewer than two pictures.")
+        counts = [count for count in NEIGHBOURS if count <= self.config.prompts]
+        options = [(count, temperature) for temperature in TEMPERATURES for count in counts]
+        near, rows = self._search(images, counts[-1])
+        scores = np.empty((len(images), len(options)))
+        for start in range(0, len(images), PICTURES):
+            some = slice(start, start + PICTURES)
+            vectors = self._vectors(rows[some])
+            for number, temperature in enumerate(TEMPERATURES):
+                weights = _weights(near[some], temperature)
+                total = np.zeros_like(truth[some])  # of the nearest 1, 2, 4, …
+                for place, (before, count) in enumerate(zip([0, *counts], counts, strict=False)):
+                    total = total + np.einsum(
+                        "nk,nkd->nd", weights[:, before:count], vectors[:, before:count]
+                    )
+                    scores[some, number * len(counts) + place] = cosines(total, truth[some])
+        one, other = halves(len(truth))
+        held_out = (
+            scores[one, scores[other].mean(0).argmax()].mean()
+            + scores[other, scores[one].mean(0).argmax()].mean()
+        ) / 2
+        neighbours, temperature = options[int(scores.mean(0).argmax())]
+        self.config = replace(self.config, neighbours=neighbours, temperature=temperature)
+        _write_config(self.folder, self.config)
+        return Tuning(neighbours, temperature, float(held_out))
+
+    def _search(self, images: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+        """(N, k) similarities and row numbers of the nearest prompts, nearest first."""
+        return self.index.search(np.ascontiguousarray(images, np.float32), min(count, self.config.prompts))
+
+    def _vectors(self, rows: np.ndarray) -> np.ndarray:
+        return self.sentences[rows].astype(np.float32)
+
+
+def build_bank(
+    folder: Path, prompts: Sequence[str], engine: Engine, sentences: SentenceEncoder, progress: bool = False
+) -> PromptBank:
+    """Embed prompts, a batch at a time, and write them as a bank; repeated ones count once.
+
+    Raises
+    ------
+    DataError
+        Without prompts.
+    WeightsError
+        When the engine has no joint space.
+    """
+    import faiss
+    from tqdm import tqdm
+
+    prompts = list(dict.fromkeys(" ".join(prompt.split()) for prompt in prompts if prompt.strip()))
+    if not prompts:
+        raise DataError(f"There are no prompts to build {folder} from.")
+    probe = prompts[:2]
+    found = engine.embed_texts(probe)
+    same = np.array_equal(found, sentences.encode(probe))  # the joint space is MiniLM's: embed once
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / CONFIG).unlink(missing_ok=True)  # written last: with it a bank is complete
+    index = faiss.IndexScalarQuantizer(
+        found.shape[1], faiss.ScalarQuantizer.QT_fp16, faiss.METRIC_INNER_PRODUCT
+    )
+    with replacing(folder / SENTENCES) as file:
+        header = {"descr": "<f2", "fortran_order": False, "shape": (len(prompts), WIDTH)}
+        np.lib.format.write_array_header_1_0(file, header)
+        for start in tqdm(range(0, len(prompts), BATCH), desc="prompts", disable=not progress):
+            some = prompts[start : start + BATCH]
+            joint = engine.embed_texts(some)
+            index.add(joint)
+            file.write((joint if same else sentences.encode(some)).astype("<f2").tobytes())
+    faiss.write_index(index, str(folder / INDEX))
+    (folder / PROMPTS).write_text("\n".join(prompts) + "\n", encoding="utf-8")
+    _write_config(folder, BankConfig(engine.name, str(engine.space), len(prompts)))
+    return PromptBank(folder)
+
+
+def _weights(similarities: np.ndarray, temperature: float) -> np.ndarray:
+    """(N, k) softmax of each row."""
+    powers = np.exp((similarities - similarities.max(1, keepdims=True)) / temperature)
+    return powers / powers.sum(1, keepdims=True)
+
+
+def _write_config(folder: Path, config: BankConfig) -> None:
+    with replacing(folder / CONFIG) as file:
+        file.write(json.dumps(asdict(config), indent=1).encode() + b"\n")

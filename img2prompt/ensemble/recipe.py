@@ -1,0 +1,110 @@
+"""The file that says whom an ensemble asks and what each answer weighs; and how a member is named.
+
+A member's source is an engine (``lite``, ``full``: its regressor), an engine's prompts (``lite:prompt``),
+a submission (``.csv``), embeddings (``.npz`` with ids and embeddings), or the folder of a prompt bank or of
+a regressor.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from img2prompt.errors import ConfigError
+from img2prompt.settings import ENGINES
+
+PROMPT = ":prompt"  # after an engine's name: the embedding of the prompt that it writes
+BANK, REGRESSOR = "bank.json", "config.json"  # what tells their folders apart
+
+
+class Source(NamedTuple):
+    """What a member's source stands for."""
+
+    kind: str  # regression, prompt, submission, arrays, bank, regressor
+    engine: str  # of the first two
+    path: Path  # of the others
+
+
+def parse_source(source: str) -> Source:
+    """Read a member's source.
+
+    Raises
+    ------
+    ConfigError
+        When it is none of those above, or there is no such folder.
+    """
+    engine, path = source.removesuffix(PROMPT), Path(source)
+    if engine in ENGINES:
+        return Source("prompt" if source.endswith(PROMPT) else "regression", engine, Path())
+    kinds = {".csv": "submission", ".npz": "arrays"}
+    kind = kinds.get(path.suffix) or next(
+        (kind for kind, file in (("bank", BANK), ("regressor", REGRESSOR)) if (path / file).is_file()), None
+    )
+    if kind is None:
+        raise ConfigError(
+            f"there is no {source!r}. A member is lite, full, lite:prompt, full:prompt, a .csv, an .npz, or a "
+            "folder that img2prompt train regressor or knn wrote."
+        )
+    return Source(kind, "", path)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Whom an ensemble asks, and what each answer weighs."""
+
+    weights: dict[str, float]  # by the members' names; ≥ 0, together 1
+    sources: dict[str, str]  # likewise: what `train ensemble` was given, with paths as seen from here
+    mirror: bool = False  # regressors from folders answer for a picture and its mirror image
+
+
+def save_recipe(path: Path, recipe: Recipe, **notes: Any) -> None:
+    """Write the members as JSON, with notes on where their weights come from.
+
+    Paths are kept as seen from the file, so that it may move together with what it names.
+    """
+    sources = {
+        name: f"./{os.path.relpath(source, path.parent)}" if _exists(source) else source
+        for name, source in recipe.sources.items()
+    }
+    text = json.dumps(
+        {"weights": recipe.weights, "sources": sources, "mirror": recipe.mirror, **notes}, indent=1
+    )
+    path.write_text(text + "\n", encoding="utf-8")
+
+
+def load_recipe(path: str | Path) -> Recipe:
+    """What `save_recipe` wrote; a member without a source is its own.
+
+    Raises
+    ------
+    ConfigError
+        When there is no such file, or its weights are not numbers ≥ 0 that sum to 1.
+    """
+    path = Path(path)
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        weights = {str(name): float(weight) for name, weight in found["weights"].items()}
+        named = {name: str(found.get("sources", {}).get(name, name)) for name in weights}
+        mirror = bool(found.get("mirror", False))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ConfigError(
+            f"{path} holds no ensemble's weights: {error}. Make it with img2prompt train ensemble."
+        ) from error
+    if not all(weight >= 0 for weight in weights.values()) or not math.isclose(
+        sum(weights.values()), 1, abs_tol=1e-3
+    ):
+        raise ConfigError(f"{path}: the weights are {weights}; they must be 0 or more and sum to 1.")
+    sources = {
+        name: str(path.parent / source) if _exists(source, path.parent) else source
+        for name, source in named.items()
+    }
+    return Recipe(weights, sources, mirror)
+
+
+def _exists(source: str, folder: Path = Path()) -> bool:
+    """Whether a member's source is a file or folder, as seen from a folder, and no engine."""
+    return source.removesuffix(PROMPT) not in ENGINES and (folder / source).exists()

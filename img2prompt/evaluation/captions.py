@@ -1,0 +1,135 @@
+"""How good the words are, measured against what people wrote.
+
+BLEU: Papineni et al., 2002; METEOR: Denkowski and Lavie, 2014; CIDEr: Vedantam et al.,
+2015; all three from pycocoevalcap, the scorers of the COCO caption challenge.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
+
+from img2prompt.datasets.pairs import PairsFolder
+from img2prompt.errors import ConfigError
+from img2prompt.evaluation.pictures import choose, encode_pairs, rounded
+from img2prompt.libraries import install
+
+if TYPE_CHECKING:
+    from img2prompt.pipeline import Pipeline
+
+
+def evaluate_captions(
+    pipeline: Pipeline,
+    folder: PairsFolder,
+    split: str = "test",
+    limit: int | None = None,
+    progress: bool = False,
+) -> dict[str, Any]:
+    """Score the captions against all references of each picture.
+
+    Returns
+    -------
+    dict with ``bleu4`` and ``meteor`` (0–1), ``cider`` (0–10), ``n`` pictures and the
+    ``seconds`` it took to caption them (without scoring)
+
+    Raises
+    ------
+    ConfigError
+        Without Java or pycocoevalcap.
+    DataError
+        For an unknown split or a picture that cannot be read.
+    """
+    check_scorers()
+    pairs = choose(folder, split, limit)
+    start = time.perf_counter()
+    captions: list[str] = []
+    for features in encode_pairs(pipeline, folder, pairs, progress):
+        captions += pipeline.engine.describe(features, beams=pipeline.settings.beams)
+    seconds = time.perf_counter() - start
+    scores = score_captions([pair.texts for pair in pairs], captions)
+    return {**rounded(scores), "n": len(pairs), "seconds": round(seconds, 1)}
+
+
+def check_scorers() -> None:
+    """Raise ConfigError unless pycocoevalcap and Java are there."""
+    if find_spec("pycocoevalcap") is None:
+        raise ConfigError(f"Scoring captions needs pycocoevalcap. {install('pycocoevalcap')}")
+    if shutil.which("java") is None:
+        raise ConfigError(
+            "Scoring captions needs Java (METEOR and the PTB tokenizer run on it), and no `java` was found. "
+            "On Debian or Ubuntu: sudo apt-get install default-jre-headless"
+        )
+
+
+def score_captions(references: Sequence[Sequence[str]], captions: Sequence[str]) -> dict[str, float]:
+    """Corpus scores of N captions, each against the references of its picture.
+
+    Both are lower-cased and tokenized by the Penn Treebank tokenizer, without punctuation.
+
+    Returns
+    -------
+    dict with ``bleu4`` and ``meteor`` (0–1) and ``cider`` (0–10; needs many pictures,
+    since it weighs words by how few pictures' references hold them)
+
+    Raises
+    ------
+    ConfigError
+        When Java does not run.
+    """
+    from pycocoevalcap.bleu.bleu import Bleu
+    from pycocoevalcap.cider.cider import Cider
+
+    tokens = tokenize([*references, *([caption] for caption in captions)])
+    wanted = dict(enumerate(tokens[: len(references)]))
+    written = dict(enumerate(tokens[len(references) :]))
+    bleu, _ = Bleu(4).compute_score(wanted, written, verbose=0)
+    cider, _ = Cider().compute_score(wanted, written)
+    return {"bleu4": bleu[3], "meteor": meteor(wanted, written), "cider": cider}
+
+
+def tokenize(groups: Sequence[Sequence[str]]) -> list[list[str]]:
+    """Groups of texts → the same, tokenized."""
+    from pycocoevalcap.tokenizer.ptbtokenizer import PTBTokenizer
+
+    # A line is a text to the tokenizer, so no text may hold a line break of any kind.
+    lines = {i: [{"caption": " ".join(text.split())} for text in group] for i, group in enumerate(groups)}
+    with quiet_stderr():
+        tokens = PTBTokenizer().tokenize(lines)
+    if len(tokens) != len(groups):
+        raise ConfigError("Java is installed but the PTB tokenizer did not run; `java -version` may say why.")
+    return [tokens[i] for i in range(len(groups))]
+
+
+def meteor(wanted: dict[int, list[str]], written: dict[int, list[str]]) -> float:
+    """METEOR 1.5 of tokenized texts; leaves no Java process behind."""
+    from pycocoevalcap.meteor.meteor import Meteor
+
+    scorer = Meteor()
+    try:
+        return scorer.compute_score(wanted, written)[0]
+    except (OSError, ValueError) as error:
+        scorer.lock.release()  # or its destructor waits for ever
+        raise ConfigError("Java is installed but METEOR did not run; it needs 2 GB of memory.") from error
+    finally:
+        scorer.meteor_p.kill()
+        scorer.meteor_p.wait()
+
+
+@contextmanager
+def quiet_stderr() -> Iterator[None]:
+    """Send stderr nowhere, child processes' included: the tokenizer reports its speed there."""
+    sys.stderr.flush()
+    saved = os.dup(2)
+    try:
+        with open(os.devnull, "wb") as nowhere:
+            os.dup2(nowhere.fileno(), 2)
+        yield
+    finally:
+        os.dup2(saved, 2)
+        os.close(saved)

@@ -1,0 +1,78 @@
+"""The pictures that an evaluation is made of, and how near each comes to its own text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from tqdm import tqdm
+
+from img2prompt.datasets.pairs import Pair, PairsFolder
+from img2prompt.errors import DataError, ImageError
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from img2prompt.pipeline import Pipeline
+
+BATCH = 32  # pictures that go through the image tower together
+QUERIES = 1024  # rows of the score matrix held at a time
+
+
+def choose(folder: PairsFolder, split: str, limit: int | None) -> list[Pair]:
+    """The pairs of a split; all of them for ``"all"`` or where the folder has no splits."""
+    return folder.select(split if has_splits(folder) and split != "all" else None, limit)
+
+
+def has_splits(folder: PairsFolder) -> bool:
+    """Whether the folder's CSV says which pictures are for training and which for testing."""
+    return any(pair.split for pair in folder.pairs)
+
+
+def encode_pairs(
+    pipeline: Pipeline, folder: PairsFolder, pairs: Sequence[Pair], progress: bool
+) -> Iterator[Any]:
+    """What the engine sees in the pictures, a batch at a time, with a bar on stderr.
+
+    A picture that cannot be opened ends the evaluation: numbers over fewer pictures
+    than asked for would not compare.
+    """
+    starts = range(0, len(pairs), BATCH)
+    for start in tqdm(starts, desc="Looking", disable=not progress):
+        yield pipeline.engine.encode(
+            [open_picture(pipeline, folder, pair.name) for pair in pairs[start : start + BATCH]]
+        )
+
+
+def open_picture(pipeline: Pipeline, folder: PairsFolder, name: str) -> Image.Image:
+    """One picture of a pairs folder, opened within the pipeline's limits; DataError if it cannot be."""
+    try:
+        return pipeline.open(folder.read(name))
+    except ImageError as error:
+        raise DataError(f"{folder.path}, {name}: {error}") from error
+
+
+def ranks_of_own(queries: np.ndarray, items: np.ndarray, own: np.ndarray) -> np.ndarray:
+    """Rank of each query's own item among all items, by dot product: 0 is the first.
+
+    Ties count against the query, so that a model that answers all the same gets nothing.
+
+    Parameters
+    ----------
+    queries : (M, D)
+    items : (N, D)
+    own : (M,) index of each query's item
+    """
+    ranks = np.empty(len(queries), dtype=int)
+    for start in range(0, len(queries), QUERIES):
+        rows = slice(start, start + QUERIES)
+        scores = queries[rows] @ items.T
+        mine = np.take_along_axis(scores, own[rows, None], axis=1)
+        ranks[rows] = np.sum(scores >= mine, axis=1) - 1
+    return ranks
+
+
+def rounded(scores: dict[str, Any]) -> dict[str, float]:
+    """Scores with four decimals, as they are reported."""
+    return {name: round(float(score), 4) for name, score in scores.items()}

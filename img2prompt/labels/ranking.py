@@ -1,0 +1,178 @@
+"""Labels and their vectors, ranked against pictures: one matrix product and one top-k for a whole batch."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from img2prompt.embeddings import unit
+from img2prompt.errors import ConfigError
+from img2prompt.labels.readable import readable_labels
+from img2prompt.labels.tables import ASPECTS, read_labels
+from img2prompt.results import Match
+from img2prompt.vector_cache import label_vectors
+
+if TYPE_CHECKING:
+    from img2prompt.engines.base import Engine
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+SLICE = 2048  # labels whose vectors are widened together; twice as fast as 8,192
+
+
+class LabelTable:
+    """Labels and, computed or read when first needed, their vectors in an engine's joint space.
+
+    Parameters
+    ----------
+    name : name of the table, for example ``"flavors"``
+    labels : the texts; a blank one keeps its place but is never an answer
+    engine : whose joint space
+    distinct : skip labels that nearly repeat a better one
+    found_in : clip-interrogator's ``cache_path``, which may hold the vectors
+    """
+
+    def __init__(
+        self,
+        name: str,
+        labels: Sequence[str],
+        engine: Engine,
+        distinct: bool = False,
+        found_in: str = "",
+    ):
+        self.name = name
+        self.labels = list(labels)
+        self.aspect = ASPECTS.get(name, "both")
+        self.distinct = distinct
+        self._engine = engine
+        self._found_in = found_in
+
+    @cached_property
+    def vectors(self) -> Tensor:
+        """(M, D) unit vectors on the engine's device: shipped with the engine, kept, or computed now."""
+        return label_vectors(self._engine, self.name, self.labels, self._found_in).to(self._engine.device)
+
+    def scores(self, pictures: np.ndarray) -> Tensor:
+        """(N, M) float32 cosines of N pictures (N, D) with all labels.
+
+        Half-precision vectors are widened a slice at a time, so that they stay mapped
+        from disk and every product is one of single precision.
+        """
+        import torch
+
+        rows = torch.from_numpy(pictures).to(self._engine.device)
+        return torch.cat([rows @ part.float().T for part in self.vectors.split(SLICE)], dim=1)
+
+    def rank(self, pictures: np.ndarray, count: int) -> list[list[Match]]:
+        """For each of N pictures (N, D) its `count` nearest labels, best first."""
+        spare = 9 * count if self.distinct else self.labels.count("")
+        best = self.scores(pictures).topk(min(len(self.labels), count + spare), dim=1)
+        return [
+            self._choose(indices, scores, count)
+            for indices, scores in zip(best.indices.tolist(), best.values.tolist(), strict=True)
+        ]
+
+    def _choose(self, indices: list[int], scores: list[float], count: int) -> list[Match]:
+        """The first `count` of these labels, without blanks and, in a distinct table, repetitions."""
+        if self.distinct:
+            vectors = self.vectors[indices].float()
+            close = (vectors @ vectors.T > 0.7).tolist()
+        chosen: list[int] = []
+        for i, index in enumerate(indices):
+            label = self.labels[index]
+            repeats = self.distinct and any(
+                close[i][j] or _stems(label) & _stems(self.labels[indices[j]]) for j in chosen
+            )
+            if label and not repeats:
+                chosen.append(i)
+            if len(chosen) == count:
+                break
+        return [Match(self.labels[indices[i]], scores[i]) for i in chosen]
+
+
+def _stems(label: str) -> set[str]:
+    """Words cut so that "dog" and "dogs", "running" and "runner" meet."""
+    return {re.sub(r"(?:ning|ing|ers?|es|s|y|ies)$", "", word) for word in re.split(r"[ \-]", label)}
+
+
+def load_tables(engine: Engine, own: Mapping[str, Sequence[str]], found_in: str = "") -> list[LabelTable]:
+    """The built-in tables for this engine, then the user's.
+
+    Parameters
+    ----------
+    engine : one with a vocabulary gets only the readable labels of the built-in tables
+    own : name → labels, see `read_own_labels`
+    found_in : clip-interrogator's ``cache_path``, which may hold the vectors
+
+    Returns
+    -------
+    No table where the engine has no joint space to compare them in.
+
+    Raises
+    ------
+    ConfigError
+        When the user's tables therefore could not be used.
+    """
+    if engine.space is None:
+        if own:
+            raise ConfigError(
+                "Labels are ranked by a CLIP model, and clip_model is none. Set it, or no labels."
+            )
+        return []
+    words = engine.vocabulary
+    tables = []
+    for name in ASPECTS:
+        labels = read_labels(name) if words is None else readable_labels(name, words)
+        distinct = name == "flavors" and words is not None
+        tables.append(LabelTable(name, labels, engine, distinct, found_in))
+    return tables + [LabelTable(name, labels, engine) for name, labels in own.items()]
+
+
+def picture_vectors(engine: Engine, features: Any) -> dict[str, np.ndarray]:
+    """What labels are compared with: (N, D) unit vectors of what N pictures show, how they look, and both."""
+    content, style = engine.embed_images(features, "content"), engine.embed_images(features, "style")
+    return {"content": content, "style": style, "both": unit(content + style)}
+
+
+def rank_all(
+    vectors: Mapping[str, np.ndarray], tables: Sequence[LabelTable], counts: Mapping[str, int]
+) -> list[dict[str, list[Match]]]:
+    """For each picture the best labels of every table that `counts` names."""
+    ranked = {t.name: t.rank(vectors[t.aspect], counts[t.name]) for t in tables if counts.get(t.name)}
+    return [{name: matches[i] for name, matches in ranked.items()} for i in range(len(vectors["content"]))]
+
+
+def pools(
+    vectors: Mapping[str, np.ndarray], tables: Sequence[LabelTable], size: int, least: bool = False
+) -> list[list[str]]:
+    """For each picture about `size` labels of the joined tables, for a chain to choose from.
+
+    They are clip-interrogator's choice: not the nearest of all, but the nearest few of
+    every `size` neighbours in the tables, so that rare labels come in beside common ones.
+    The nearest comes first; with `least` it is all about the farthest.
+    """
+    import torch
+
+    labels = [label for table in tables for label in table.labels]
+    scores = torch.cat([table.scores(vectors[table.aspect]) for table in tables], dim=1)
+    chunks = -(-len(labels) // size)
+    filled = torch.nn.functional.pad(
+        -scores if least else scores, (0, chunks * size - len(labels)), value=-torch.inf
+    )
+    best = filled.unflatten(1, (chunks, size)).topk(max(1, size // chunks), dim=2)
+    places = (best.indices + torch.arange(0, chunks * size, size, device=filled.device)[:, None]).flatten(1)
+    order = best.values.flatten(1).argsort(dim=1, descending=True, stable=True)
+    rows = places.gather(1, order).tolist()
+    return [[labels[i] for i in row if i < len(labels) and labels[i]] for row in rows]
+
+
+def similarities(engine: Engine, pictures: np.ndarray, texts: Sequence[Sequence[str]]) -> list[np.ndarray]:
+    """For each of N pictures (N, D) the cosines with texts of its own, all embedded in one call."""
+    vectors = engine.embed_texts([text for row in texts for text in row])
+    ends = np.cumsum([len(row) for row in texts])
+    return [rows @ picture for rows, picture in zip(np.split(vectors, ends[:-1]), pictures, strict=True)]

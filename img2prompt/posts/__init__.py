@@ -1,0 +1,27 @@
+"""From what the engine says to what people post."""
+
+from __future__ import annotations
+
+from img2prompt.posts.alt_text import alt_text
+from img2prompt.posts.compose import compose
+from img2prompt.posts.facts import see
+from img2prompt.posts.hashtags import hashtags
+from img2prompt.posts.post import Choices, Seen, Variant
+from img2prompt.posts.rewriter import Draft, Rewriter, TemplateRewriter
+from img2prompt.posts.sentence import as_sentence
+from img2prompt.posts.templates import tones
+
+__all__ = [
+    "Choices",
+    "Draft",
+    "Rewriter",
+    "Seen",
+    "TemplateRewriter",
+    "Variant",
+    "alt_text",
+    "as_sentence",
+    "compose",
+    "hashtags",
+    "see",
+    "tones",
+]

@@ -1,0 +1,53 @@
+"""What comes out: the words and numbers about one picture, and the form in which programs get them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+
+class Match(NamedTuple):
+    """A label and its cosine with the picture, -1 to 1."""
+
+    label: str
+    score: float
+
+
+Labels = Mapping[str, Sequence[tuple[str, float]]]  # table name → matches, best first
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """What the pipeline says about one picture."""
+
+    caption: str
+    prompt: str  # in the style asked for; a negative prompt in the style of that name
+    labels: dict[str, list[Match]]  # table name → matches, best first
+    embedding: np.ndarray  # (384,) float32, unit length
+    engine: str
+    seconds: float  # this picture's share of the batch
+    timings: dict[str, float]  # step → seconds, likewise
+
+    def record(self) -> dict[str, Any]:
+        """The words in JSON's types; the embedding and the timings are left out."""
+        return {**words_record(self.caption, self.prompt, self.labels), "engine": self.engine}
+
+
+def words_record(caption: str, prompt: str, labels: Labels) -> dict[str, Any]:
+    """Caption, prompt and labels in JSON's types: the one form that every export and ``--json`` has."""
+    return {
+        "caption": caption,
+        "prompt": prompt,
+        "labels": {
+            table: [{"label": label, "score": round(score, 4)} for label, score in matches]
+            for table, matches in labels.items()
+        },
+    }
+
+
+def labels_line(labels: Labels) -> str:
+    """Labels in a cell of a spreadsheet: ``mediums: a photo; flavors: sunset, beach``."""
+    return "; ".join(f"{table}: {', '.join(label for label, _ in found)}" for table, found in labels.items())

@@ -1,0 +1,120 @@
+"""Last stage: put the trained parts together as ``models/lite``."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.numpy import save_file as save_arrays
+from safetensors.torch import save_file
+from torch import nn
+
+from img2prompt.engines.lite import imagenet
+from img2prompt.engines.lite.engine import SUBJECTS
+from img2prompt.engines.lite.heads import Regressor
+from img2prompt.engines.lite.tower import Tail, Trunk
+from img2prompt.labels.readable import readable_labels
+from img2prompt.minilm import SentenceEncoder
+from img2prompt.training.lite.joint import JointModel
+from img2prompt.training.lite.style import SUBJECT_SHARE, StyleHead
+from img2prompt.training.lite.vocabulary import clean
+from img2prompt.vector_cache import digest, pack
+
+# How the engine weighs its parts; chosen on the dev sets, see MODEL_CARD.md.
+CHOICES = {
+    "subject_share": SUBJECT_SHARE,  # of what is shown in the style vector
+    "regressed_share": 0.5,  # of the regressed vector in the content vector, beside the located one
+    "class_share": 0.25,  # of the named classes in it
+    "fit_share": 1.0,  # of the content vector in the choice among caption candidates
+    "lost": 0.45,  # cosine with the picture below which no candidate is trusted
+    "sure": 0.5,  # probability from which a class is looked for in the candidates
+    "sure_alone": 0.9,  # … from which it is put into a caption that misses it
+    "sure_with_people": 0.95,  # … if that caption is about people
+}
+
+
+# Artists are left to be computed when the classic form first asks: 2 MB for a rare wish.
+SHIPPED = ("mediums", "movements", "trendings", "flavors")
+
+
+def name_classes(captions: Iterable[str]) -> list[str]:
+    """What to call each ImageNet class: its first form that captions use, else its first.
+
+    Forms that are only a piece of another one ("mail" for "chain mail") don't count.
+    """
+    phrases = Counter[str]()
+    for caption in captions:
+        words = clean(caption).split()
+        phrases.update(" ".join(words[i : i + n]) for n in (1, 2, 3) for i in range(len(words) - n + 1))
+    names = []
+    for forms in imagenet.class_forms():
+        whole = [f for f in forms[1:] if not any(f.lower() in g.lower() for g in forms if g != f)]
+        used = [form for form in (forms[0], *whole) if phrases[clean(form)] >= 5]
+        names.append(used[0] if used else forms[0])
+    return names
+
+
+def label_vectors(sentences: SentenceEncoder, class_names: list[str]) -> dict[str, np.ndarray]:
+    """Packed MiniLM vectors of the class names and of the label tables in common use."""
+    tables = {"imagenet": class_names, "subjects": SUBJECTS}
+    for name in SHIPPED:
+        tables[name] = readable_labels(name, sentences.vocabulary)
+    return {
+        f"{name}-{digest(labels)}": pack(sentences.encode(labels, progress=True))
+        for name, labels in tables.items()
+    }
+
+
+def export(
+    folder: Path,
+    model: JointModel,
+    regressor: Regressor,
+    trunk: Trunk,
+    imagenet_tail: Tail,
+    classifier: nn.Linear,
+    style: StyleHead,
+    tokenizer_file: Path,
+    class_names: list[str],
+    mean_embedding: torch.Tensor,
+    sentences: SentenceEncoder,
+    training: dict[str, Any],
+) -> None:
+    """Write config, weights (float16), tokenizer and label vectors."""
+    folder.mkdir(parents=True, exist_ok=True)
+    weight = (style.weight / style.deviation[:, None]).T
+    parts = {
+        "trunk": trunk.state_dict(),
+        "tail": model.tail.state_dict(),
+        "imagenet_tail": imagenet_tail.state_dict(),
+        "classifier": classifier.state_dict(),
+        "captioner": model.captioner.state_dict(),
+        "locator": model.locator.state_dict(),
+        "regressor": regressor.state_dict(),
+        "style": {
+            "weight": torch.from_numpy(weight),
+            "bias": torch.from_numpy(style.bias - weight @ style.mean),
+        },
+    }
+    weights = {
+        f"{part}.{name}": value.half().contiguous()
+        for part, state in parts.items()
+        for name, value in state.items()
+    }
+    weights["mean_embedding"] = mean_embedding.half()
+    weights["subject_mean"] = torch.from_numpy(style.subject_mean).half()
+    save_file(weights, folder / "model.safetensors")
+    save_arrays(label_vectors(sentences, class_names), folder / "labels.safetensors")
+    shutil.copyfile(tokenizer_file, folder / "tokenizer.json")
+    config = {
+        "captioner": model.captioner.config.to_dict(),
+        **CHOICES,
+        "training": training,
+        "class_names": class_names,
+    }
+    (folder / "config.json").write_text(json.dumps(config, indent=1) + "\n", encoding="utf-8")

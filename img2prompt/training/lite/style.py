@@ -1,0 +1,184 @@
+"""Stage 4: a linear head that hears how a picture looks, not what it shows.
+
+Input: mean and deviation of every channel after each trunk stage (the texture
+statistics of Gatys et al., 2016, without their cross terms) beside the pooled ImageNet
+features. Output: the MiniLM vector of the style's description. Ridge regression in
+closed form, kept within the main directions of what words about style can say; its
+strength is chosen by cross-validation on the training styles. Descriptions name
+subjects too ("robots", "mythological themes"), so the engine adds a little of what the
+picture shows.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from io import BytesIO
+
+import numpy as np
+import torch
+from PIL import Image
+from tqdm import tqdm
+
+from img2prompt.datasets.pairs import PairsFolder
+from img2prompt.engines.lite.heads import pool
+from img2prompt.engines.lite.tower import Tail, Trunk, to_tensor, trunk_statistics
+from img2prompt.evaluation.styles import held_out
+from img2prompt.labels.tables import read_labels
+from img2prompt.minilm import SentenceEncoder
+from img2prompt.training.augment import augment
+from img2prompt.training.lite.joint import JointModel
+
+PHOTO = "a photo, photorealism, photography"
+GREY_PHOTO = "a black and white photo, monochrome photography"
+STRENGTHS = (0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
+PHOTO_WEIGHT, GREY_WEIGHT = 80.0, 15.0  # of all photos together; a styled picture weighs 1
+COPIES = 4  # augmented copies of each styled picture
+DIRECTIONS = 80  # of MiniLM space that the head may answer in
+SUBJECT_SHARE = 0.4  # of what the picture shows, beside how it looks
+
+
+@dataclass
+class StyleHead:
+    """A linear map from style features to MiniLM space.
+
+    It predicts how a look differs from the mean of all drawn styles: with the mean left in,
+    descriptions close to it would be everyone's neighbour.
+    """
+
+    mean: np.ndarray  # (F,) of the features
+    deviation: np.ndarray  # (F,)
+    weight: np.ndarray  # (F, 384)
+    bias: np.ndarray  # (384,)
+    subject_mean: np.ndarray  # (384,) mean of `subjects` over the drawn styles
+
+
+@torch.inference_mode()
+def style_features(images: list[Image.Image], trunk: Trunk, tail: Tail) -> np.ndarray:
+    """(N, F) float32 style features of RGB pictures."""
+    rows = []
+    for start in range(0, len(images), 32):
+        x, statistics = trunk_statistics(
+            trunk, torch.stack([to_tensor(i) for i in images[start : start + 32]])
+        )
+        rows.append(torch.cat([statistics, tail(x).mean((2, 3))], dim=1).numpy())
+    return np.concatenate(rows)
+
+
+@torch.inference_mode()
+def subjects(images: list[Image.Image], trunk: Trunk, model: JointModel) -> np.ndarray:
+    """(N, 384) what RGB pictures show: located vector and class names together."""
+    assert model.knowledge is not None
+    rows = []
+    for start in range(0, len(images), 32):
+        x = trunk(torch.stack([to_tensor(i) for i in images[start : start + 32]]))
+        rows.append((model.locator(pool(*model.look(x))) + model.knowledge(x)).numpy())
+    return np.concatenate(rows)
+
+
+def main_directions(vectors: np.ndarray, count: int) -> np.ndarray:
+    """(384, 384) projection on the principal components of these vectors."""
+    components = np.linalg.eigh(np.cov(vectors.T))[1][:, -count:]
+    return components @ components.T
+
+
+def ridge(
+    x: np.ndarray,
+    y: np.ndarray,
+    weights: np.ndarray,
+    drawn: np.ndarray,
+    strength: float,
+    directions: np.ndarray,
+    subject_mean: np.ndarray,
+) -> StyleHead:
+    """Weighted ridge regression of y (N, 384) on x (N, F), in the dual form since N < F.
+
+    `drawn` (N,) marks the rows whose mean is taken off: all but the photos. Answers
+    are projected on `directions` (384, 384).
+    """
+    share = weights / weights.sum()
+    mean = share @ x
+    deviation = np.sqrt(share @ (x - mean) ** 2) + 1e-6
+    z = (x - mean) / deviation
+    root = np.sqrt(weights)[:, None]
+    zw, yw = z * root, (y - share @ y) * root
+    bias = share @ y - np.average(y[drawn], axis=0, weights=weights[drawn])
+    gram = zw @ zw.T
+    solved = np.linalg.solve(gram + strength * np.trace(gram) / len(gram) * np.eye(len(gram)), yw)
+    return StyleHead(mean, deviation, zw.T @ solved @ directions, bias @ directions, subject_mean)
+
+
+def predict(head: StyleHead, x: np.ndarray, subject: np.ndarray) -> np.ndarray:
+    """Style features (N, F) and subjects (N, 384) → (N, 384) of no particular length, as the engine does."""
+    y = ((x - head.mean) / head.deviation) @ head.weight + head.bias
+    look = y / np.linalg.norm(y, axis=1, keepdims=True)
+    return look + SUBJECT_SHARE * (subject - head.subject_mean)
+
+
+def top5(predicted: np.ndarray, texts: np.ndarray, right: np.ndarray) -> float:
+    """Share of pictures whose own text is among the five nearest of all texts."""
+    scores = predicted @ texts.T  # the predictions' lengths don't matter to the order
+    rank = (scores > scores[np.arange(len(right)), right][:, None]).sum(1)
+    return float((rank < 5).mean())
+
+
+def train(
+    styles: PairsFolder,
+    photos: PairsFolder,
+    photo_names: list[str],
+    trunk: Trunk,
+    model: JointModel,
+    sentences: SentenceEncoder,
+) -> tuple[StyleHead, dict[str, float]]:
+    """Fit the head on the training styles and on plain photos, in colour and in grey."""
+
+    def read(folder: PairsFolder, name: str) -> Image.Image:
+        return Image.open(BytesIO(folder.read(name))).convert("RGB")
+
+    learned = [pair for pair in styles.pairs if not held_out(pair.name)]
+    texts = sentences.encode([pair.texts[0] for pair in styles.pairs])
+    number = {pair.name: i for i, pair in enumerate(styles.pairs)}
+    generator = np.random.default_rng(3)
+    images: list[Image.Image] = []
+    targets: list[np.ndarray] = []
+    weights: list[float] = []
+    groups: list[int] = []  # all copies of a picture fall into one fold
+    for pair in tqdm(learned, desc="styles"):
+        plain = read(styles, pair.name)
+        copies = [augment(plain, generator, mirror=k % 2 == 0) for k in range(COPIES)]
+        images += [plain, *copies]
+        targets += [texts[number[pair.name]]] * (1 + COPIES)
+        weights += [1.0 / (1 + COPIES)] * (1 + COPIES)
+        groups += [number[pair.name]] * (1 + COPIES)
+    photo, grey = sentences.encode([PHOTO, GREY_PHOTO])
+    for name in photo_names:
+        picture = read(photos, name)
+        images += [picture, picture.convert("L").convert("RGB")]
+        targets += [photo, grey]
+        weights += [PHOTO_WEIGHT / len(photo_names), GREY_WEIGHT / len(photo_names)]
+        groups += [-1, -1]
+    assert model.knowledge is not None
+    x, y = style_features(images, trunk, model.knowledge.tail), np.stack(targets)
+    w, g = np.array(weights), np.array(groups)
+    folds = np.array([hashlib.sha256(str(i).encode()).digest()[0] % 5 for i in g])
+    right = np.array([number[pair.name] for pair in learned])
+    plain_rows = np.arange(0, len(learned) * (1 + COPIES), 1 + COPIES)
+    subject = subjects([images[row] for row in plain_rows], trunk, model)
+    subject_mean = subject.mean(0)
+    words = [label for table in ("mediums", "movements") for label in read_labels(table)]
+    directions = main_directions(np.concatenate([texts[right], sentences.encode(words)]), DIRECTIONS)
+
+    def fit(kept: np.ndarray, strength: float) -> StyleHead:
+        return ridge(x[kept], y[kept], w[kept], g[kept] >= 0, strength, directions, subject_mean)
+
+    scores = {}
+    for strength in STRENGTHS:
+        predicted = np.zeros((len(learned), y.shape[1]))
+        for fold in range(5):
+            test = plain_rows[folds[plain_rows] == fold]
+            kept = (folds != fold) | (g < 0)
+            own = test // (1 + COPIES)
+            predicted[own] = predict(fit(kept, strength), x[test], subject[own])
+        scores[f"{strength:g}"] = top5(predicted, texts, right)
+    best = max(scores, key=lambda s: scores[s])
+    return fit(np.ones(len(x), bool), float(best)), scores

@@ -1,0 +1,228 @@
+"""A batch on the page: how far it is, what was found, and the files to take away."""
+
+from __future__ import annotations
+
+import hashlib
+from functools import partial
+from typing import Literal
+
+import streamlit as st
+
+from img2prompt.batch import Item, Line
+from img2prompt.batch.formats import FORMATS
+from img2prompt.batch.runs import Progress, Run
+from img2prompt.errors import ImageError, Img2PromptError
+from img2prompt.images import Limits, open_image
+from img2prompt.settings import Settings
+from img2prompt.web import components
+from img2prompt.web.batch import sources
+from img2prompt.web.shared import pipelines, session
+from img2prompt.web.shared.frame import as_it_is, show_error
+from img2prompt.web.shared.i18n import t
+from img2prompt.web.shared.photo import as_jpeg
+
+PAGE = 20  # pictures shown at a time
+SHOWN = ("all", "described", "failed")
+THUMBNAIL_PIXELS = 224  # twice what is shown
+MOST_THUMBNAILS = 2000
+EVERY, EVERY_RESULTS = 1.0, 3.0  # seconds between two looks at a batch at work, and at its pictures
+
+_EDIT = components.register("edit")
+
+
+def show(run: Run) -> None:
+    """Everything about a batch; what changes while it works draws itself again."""
+    working = run.working
+    with st.container(key="batch-work"):
+        st.fragment(_work, run_every=EVERY if working else None)(run, _stage(run))
+    if run.progress().done:
+        _downloads(run)
+        # A fragment's triggers wait for what the page draws, and would be dropped by who leaves meanwhile.
+        st.fragment(_results, run_every=EVERY_RESULTS)(run) if working else _results(run)
+
+
+def _stage(run: Run) -> tuple[bool, bool, bool]:
+    """What the rest of the page depends on."""
+    progress = run.progress()
+    return run.working, progress.done > 0, progress.failed > 0
+
+
+def _work(run: Run, drawn: tuple[bool, bool, bool]) -> None:
+    """Progress, and the buttons that change it."""
+    if _stage(run) != drawn:
+        st.rerun()
+    progress = run.progress()
+    finished = progress.done == progress.total
+    st.progress(progress.done / max(progress.total, 1), as_it_is(run.title) or None)
+    st.markdown(_how_far(run, progress))
+    if run.error:
+        show_error(run.error)
+    with st.container(horizontal=True):
+        if run.working:
+            st.button(t("batch.stop"), icon=":material/stop:", on_click=run.stop, disabled=run.stopping)
+        elif not finished and st.button(t("batch.go_on"), icon=":material/play_arrow:", type="primary"):
+            sources.start(run)
+            st.rerun()
+        if not run.working:
+            if st.button(t("batch.new"), icon=":material/add:"):
+                sources.leave()
+                st.rerun()
+            with st.popover(t("batch.delete"), icon=":material/delete:"):
+                st.markdown(t("batch.delete.sure"))
+                if st.button(t("batch.delete.yes"), type="primary"):
+                    sources.leave()
+                    sources.runs().remove(run.id)
+                    st.rerun()
+
+
+def _how_far(run: Run, progress: Progress) -> str:
+    parts = [f"**{t('batch.done', done=progress.done, total=progress.total)}**"]
+    if progress.failed:
+        parts.append(t("batch.failed", count=progress.failed))
+    if run.stopping:
+        parts.append(t("batch.stopping"))
+    elif run.waiting:
+        parts.append(t("batch.waiting"))
+    elif run.working and progress.rate and progress.seconds_left is not None:
+        parts.append(t("batch.rate", rate=f"{progress.rate:.1f}"))
+        parts.append(_time_left(progress.seconds_left))
+    elif run.working:
+        parts.append(t("batch.estimating"))
+    elif progress.done < progress.total:
+        parts.append(t("batch.stopped"))
+    return " · ".join(parts)
+
+
+def _time_left(seconds: float) -> str:
+    """As exact as one can believe.
+
+    10 s steps below a minute and a half, minutes below an hour and a half, then half hours.
+    """
+    if seconds < 10:
+        return t("batch.left.moment")
+    if seconds < 90:
+        return t("batch.left.seconds", count=round(seconds / 10) * 10)
+    if seconds < 5400:
+        return t("batch.left.minutes", count=round(seconds / 60))
+    return t("batch.left.hours", count=f"{round(seconds / 1800) / 2:g}")
+
+
+def _downloads(run: Run) -> None:
+    progress = run.progress()
+    st.header(t("batch.downloads"), anchor=False)
+    st.caption(t("batch.downloads.help"))
+    with st.container(horizontal=True, gap="small"):
+        for kind, format in FORMATS.items():
+            main = kind == "csv" and progress.done == progress.total
+            _download(run, kind, format.file, format.mime, "primary" if main else "secondary")
+        if progress.failed:
+            _download(run, "errors", "errors.csv", "text/csv", "secondary")
+
+
+def _download(run: Run, kind: str, file: str, mime: str, type: Literal["primary", "secondary"]) -> None:
+    problem = run.problem(kind)
+    st.download_button(
+        t(f"batch.format.{kind}"),
+        # Written when it is asked for.
+        partial(run.export, kind, pipelines.start_loading().result),
+        file_name=file,
+        mime=mime,
+        icon=":material/error:" if kind == "errors" else ":material/download:",
+        type=type,
+        help=as_it_is(problem) or t(f"batch.format.{kind}.help"),
+        disabled=bool(problem),
+        on_click="ignore",
+        key=f"download-{kind}",
+    )
+
+
+def _results(run: Run) -> None:
+    """The pictures with their captions, some at a time."""
+    st.header(t("batch.results"), anchor=False)
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        shown = st.segmented_control(
+            t("batch.show"),
+            SHOWN,
+            default="all",
+            required=True,
+            format_func=lambda which: t(f"batch.show.{which}"),
+            key="batch-shown",
+            label_visibility="collapsed",
+        )
+        text = st.text_input(
+            t("batch.search"),
+            placeholder=t("batch.search"),
+            icon=":material/search:",
+            key="batch-search",
+            label_visibility="collapsed",
+        )
+    try:
+        lines = [line for line in run.lines() if _is_asked_for(line, shown, text)]
+    except Img2PromptError as error:  # removed meanwhile
+        show_error(error)
+        return
+    pages = max(1, -(-len(lines) // PAGE))
+    st.caption(t("batch.count", count=len(lines)) if lines else t("batch.none"))
+    # Above the pictures, where it keeps its place while they come.
+    page = st.pagination(pages, key=f"batch-page-{shown}-{text}") if pages > 1 else 1
+    with st.container(key="results", gap="small"):
+        for line in lines[(page - 1) * PAGE : page * PAGE]:
+            _line(run, line)
+
+
+def _is_asked_for(line: Line, shown: str, text: str) -> bool:
+    if shown != "all" and bool(line.error) != (shown == "failed"):
+        return False
+    return text.casefold() in f"{line.name}\n{line.caption}\n{line.error}".casefold()
+
+
+def _line(run: Run, line: Line) -> None:
+    with st.container(horizontal=True, gap="small"):
+        if line.error:
+            with st.container(key=f"broken-{_key(run, line)}", width=112):
+                st.markdown(":material/broken_image:", width="content")
+        else:
+            item = run.item(line.name)
+            st.image(_thumbnail(run.id, line.name, item.stamp, item), width=112, alt=line.caption)
+        with st.container(gap=None, width="stretch"):
+            st.caption(as_it_is(line.name))
+            if line.error:
+                show_error(line.error)
+            else:
+                _caption(run, line)
+
+
+def _caption(run: Run, line: Line) -> None:
+    key = f"caption-{_key(run, line)}"
+    kept = st.session_state.setdefault(session.KEPT_DRAFTS, {})  # the last draft of each caption
+
+    def keep() -> None:
+        draft = st.session_state[key].text
+        run.edit(line.name, str(draft["text"]))
+        kept[key] = draft["number"]
+
+    _EDIT(
+        key=key,
+        data={
+            "id": key,
+            "text": line.caption,
+            "name": t("batch.caption", name=line.name),
+            "kept": kept.get(key),
+        },
+        on_text_change=keep,
+    )
+
+
+def _key(run: Run, line: Line) -> str:
+    return hashlib.sha256(f"{run.id}\n{line.name}".encode()).hexdigest()[:12]
+
+
+@st.cache_data(show_spinner=False, max_entries=MOST_THUMBNAILS)
+def _thumbnail(run_id: str, name: str, stamp: str, _item: Item) -> bytes | str:
+    """A small copy; a picture that can no longer be read leaves a blank."""
+    settings = Settings.load()
+    try:
+        data = _item.read(int(settings.max_megabytes * 2**20) + 1)
+        return as_jpeg(open_image(data, Limits.from_settings(settings)), THUMBNAIL_PIXELS)
+    except ImageError:
+        return '<svg xmlns="http://www.w3.org/2000/svg" width="224" height="150"/>'

@@ -1,0 +1,169 @@
+"""Where a batch comes from: uploads, a folder on the server, or an address that names one begun before."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import ceil
+from pathlib import Path
+
+import streamlit as st
+
+from img2prompt.batch.runs import DAYS, Run, Runs
+from img2prompt.errors import Img2PromptError
+from img2prompt.images import SUFFIXES
+from img2prompt.settings import SERVER_FOLDERS, Settings, switch
+from img2prompt.web.shared import pipelines, session, visitor
+from img2prompt.web.shared.frame import as_it_is, show_error
+from img2prompt.web.shared.i18n import t
+from img2prompt.web.shared.photo import uploader_style
+
+MOST_EARLIER = 5
+
+
+@st.cache_resource(show_spinner=False)
+def runs() -> Runs:
+    """The batches of this server."""
+    return Runs()
+
+
+def current() -> Run | None:
+    """The batch that the address names, else the one that this session looked at last.
+
+    Raises
+    ------
+    DataError
+        When it cannot be opened.
+    """
+    runs().clean()
+    id = st.query_params.get("run") or st.session_state.get(session.RUN)
+    if not id:
+        return None
+    run = runs().get(id)
+    if run is None:
+        leave()
+        st.info(t("batch.gone"))
+        return None
+    _go_to(run)
+    return run
+
+
+def leave() -> None:
+    """Back to the start; the batch stays where it is."""
+    st.session_state.pop(session.RUN, None)
+    st.query_params.clear()
+
+
+def start(run: Run) -> None:
+    """Work on a batch, or go on with it."""
+    run.start(pipelines.start_loading().result, runs().turn)
+
+
+def ask() -> None:
+    """Ask for pictures, and begin a batch with them."""
+    places = ["files", "folder", "server"] if may_name_folders() else ["files", "folder"]
+    place = st.segmented_control(
+        t("batch.from"),
+        places,
+        default=places[0],
+        required=True,
+        format_func=lambda place: t(f"batch.from.{place}"),
+        key="batch-from",
+        label_visibility="collapsed",
+        width="stretch",
+    )
+    if place == "server":
+        _ask_for_folder()
+    else:
+        _ask_for_uploads(place == "folder")
+
+
+def explain() -> None:
+    """What comes of it, for those who are here for the first time."""
+    st.space("small")
+    for column, part in zip(st.columns(3, gap="medium"), ("work", "edit", "download"), strict=True):
+        column.markdown(f"**{t(f'batch.explain.{part}')}**  \n:small[{t(f'batch.explain.{part}.meaning')}]")
+
+
+def earlier() -> None:
+    """The batches to come back to: all of them for whoever sits at this machine, else this session's."""
+    mine = st.session_state.get(session.RUNS, [])
+    here = visitor.sits_here()
+    found = {id: title for id, title in runs().titles().items() if id in mine or here}
+    if found:
+        st.space("small")
+        st.caption(t("batch.earlier", days=DAYS))
+        row = st.container(horizontal=True, gap="small")
+        for id, title in list(found.items())[:MOST_EARLIER]:
+            row.button(
+                as_it_is(title) or t("batch"),
+                icon=":material/history:",
+                key=f"earlier-{id}",
+                on_click=_come_back,
+                args=(id,),
+            )
+
+
+def may_name_folders() -> bool:
+    """Whether visitors may name a folder on the server: those who sit at it may, where nobody decided."""
+    chosen = switch(SERVER_FOLDERS)
+    return visitor.sits_here() if chosen is None else chosen
+
+
+def _ask_for_uploads(whole_folder: bool) -> None:
+    settings = Settings.load()
+    limit = st.get_option("server.maxUploadSize")
+    each = min(ceil(settings.max_megabytes), limit)
+    files = st.file_uploader(
+        t("batch.upload"),
+        type=SUFFIXES if whole_folder else (*SUFFIXES, ".zip"),
+        accept_multiple_files="directory" if whole_folder else True,
+        max_upload_size=each if whole_folder else limit,
+        # A new key is a new, empty uploader: what was begun with is not offered again.
+        key=f"batch-{'folder' if whole_folder else 'files'}-{st.session_state.get(session.BEGUN, 0)}",
+        label_visibility="collapsed",
+    )
+    button, limits = ("upload.folder", "limits.folder") if whole_folder else ("upload.files", "limits.files")
+    st.html(uploader_style(t(f"batch.{button}"), t(f"batch.{limits}", megabytes=each, zip=limit)))
+    if files:
+        _begin_button(len(files), lambda: runs().add([(file.name, file) for file in files]))
+
+
+def _ask_for_folder() -> None:
+    folder = st.text_input(
+        t("batch.server"),
+        placeholder=t("batch.server.placeholder"),
+        help=t("batch.server.help"),
+        key="folder",
+    )
+    if folder:
+        _begin_button(None, lambda: runs().add(folder=Path(folder).expanduser()))
+
+
+def _begin_button(count: int | None, make: Callable[[], Run]) -> None:
+    label = t("batch.start.count", count=count) if count else t("batch.start")
+    if not st.button(label, type="primary", width="stretch", key="batch-start"):
+        return
+    try:
+        with st.spinner(t("batch.saving")):
+            run = make()
+            # Before the spinner stops, where another click may end this run of the script.
+            start(run)
+            st.session_state[session.BEGUN] = st.session_state.get(session.BEGUN, 0) + 1
+            _go_to(run)
+    except Img2PromptError as error:
+        show_error(error)
+        return
+    st.rerun()
+
+
+def _come_back(id: str) -> None:
+    st.session_state[session.RUN] = id
+
+
+def _go_to(run: Run) -> None:
+    """Let the address name the batch, so that reloading the page or a bookmark finds it."""
+    st.session_state[session.RUN] = run.id
+    mine = st.session_state.setdefault(session.RUNS, [])
+    if run.id not in mine:
+        mine.append(run.id)
+    st.query_params["run"] = run.id

@@ -1,0 +1,58 @@
+"""What the visitor wants of a post: the sidebar."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import streamlit as st
+
+from img2prompt.posts import Choices, tones
+from img2prompt.posts.post import EMOJI, GOALS, LENGTHS, MAX_HASHTAGS, MAX_NOTE
+from img2prompt.web.shared.i18n import t
+
+MOST_VARIANTS = 10  # more than that nobody reads on a page
+
+
+def ask() -> Choices:
+    """Ask in the sidebar; sensible without touching anything, and the same after a visit to another page."""
+    default = Choices()
+    with st.sidebar:
+        tone = _one_of(st.pills, "tone", tones(), default.tone)
+        goal = _one_of(st.pills, "goal", GOALS, default.goal)
+        length = _one_of(st.segmented_control, "length", LENGTHS, default.length)
+        emoji = _one_of(st.segmented_control, "emoji", EMOJI, default.emoji)
+        hashtags = st.slider(
+            t("hashtags"),
+            0,
+            MAX_HASHTAGS,
+            default.hashtags,
+            help=t("hashtags.help"),
+            key="hashtags",
+            persist_state="session",
+        )
+        variants = st.slider(
+            t("variants"), 1, MOST_VARIANTS, default.variants, key="variants", persist_state="session"
+        )
+        note = st.text_input(
+            t("note"),
+            max_chars=MAX_NOTE,
+            placeholder=t("note.placeholder"),
+            help=t("note.help"),
+            key="note",
+            persist_state="session",
+        )
+    return Choices(tone, goal, emoji, length, hashtags, variants, note)
+
+
+def _one_of(control: Callable, name: str, options: Sequence[str], default: str) -> str:
+    names = {option: t(f"{name}.{option}") for option in options}
+    return control(
+        t(name),
+        options,
+        default=default,
+        required=True,
+        format_func=names.__getitem__,
+        key=name,
+        persist_state="session",
+        width="stretch",
+    )

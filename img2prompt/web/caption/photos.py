@@ -1,0 +1,152 @@
+"""The photos a visitor chose. They live in the memory of their session and nowhere else.
+
+The widgets are the list of photos: what the uploader, the camera and the sample buttons
+hold now is what the post shows. Taking a file out of the uploader forgets it; a visit to
+another page does not.
+"""
+
+from __future__ import annotations
+
+from math import ceil
+
+import streamlit as st
+from PIL import Image
+from starlette.formparsers import MultiPartParser
+
+from img2prompt.errors import ImageError
+from img2prompt.images import SUFFIXES, Limits, open_image
+from img2prompt.settings import Settings
+from img2prompt.web import components
+from img2prompt.web.shared import keeping, session
+from img2prompt.web.shared.frame import show_error
+from img2prompt.web.shared.i18n import t
+from img2prompt.web.shared.photo import Photo, as_data_url, as_jpeg, sample_path, uploader_style
+
+SAMPLES = {"temple": "china.jpg", "flower": "flower.jpg"}  # shipped with scikit-learn
+MOST_PHOTOS = 10  # in one post; Instagram takes 20, the memory of a small server does not
+PREVIEW_PIXELS = 1000
+THUMBNAIL_PIXELS = 240
+
+_PASTE = components.register("paste")
+
+
+def sources(settings: Settings) -> None:
+    """Ask for files, or for the clipboard's picture, or for the camera's."""
+    megabytes = min(ceil(settings.max_megabytes), st.get_option("server.maxUploadSize"))
+    # Uploads above this size would be parked in a temporary file on disk.
+    MultiPartParser.spool_max_size = (megabytes + 1) * 2**20
+    st.file_uploader(
+        t("upload"),
+        type=SUFFIXES,
+        accept_multiple_files=True,
+        max_upload_size=megabytes,
+        key=_widget_key("upload"),
+        on_change=_take_files,
+    )
+    st.html(uploader_style(t("upload.button"), t("upload.limits", megabytes=megabytes)))
+    with st.container(horizontal=True, vertical_alignment="center", gap="medium"):
+        strings = {name: t(f"paste.{name}") for name in ("button", "keys", "nothing", "file")}
+        _PASTE(key="paste", data={"strings": strings}, width="content")
+        # The browser asks for permission as soon as there is a camera on the page.
+        camera = st.toggle(t("camera"), key=_widget_key("use-camera"), on_change=_take_files)
+    if camera:
+        st.camera_input(t("camera.photo"), key=_widget_key("camera"), on_change=_take_files)
+
+
+def samples() -> None:
+    """Offer photos to try, as buttons that show them."""
+    st.html("".join(_thumbnail_style(name) for name in SAMPLES))
+    with st.container(gap="xxsmall"):
+        st.markdown(f":small[{t('sample')}]")
+        row = st.container(horizontal=True, gap="small")
+    for name in SAMPLES:
+        row.button(t(f"sample.{name}"), key=f"sample-{name}", on_click=_take_sample, args=(name,))
+
+
+def chosen(settings: Settings) -> list[Photo]:
+    """The photos of this session, in the order of the post; says what is wrong with other files."""
+    files = [(file.file_id, file.name, file.getvalue) for file in _files()]
+    st.session_state[session.HELD] = [key for key, _, _ in files]
+    if sample := st.session_state.get(session.SAMPLE):
+        files = [(sample, t(f"sample.{sample}"), sample_path(SAMPLES[sample]).read_bytes)]
+    if len(files) > MOST_PHOTOS:
+        show_error(t("photo.too_many", count=len(files), most=MOST_PHOTOS))
+        files = files[:MOST_PHOTOS]
+
+    known = st.session_state.get(session.OPENED, {})
+    if not files and not st.session_state.get(session.EMPTIED):
+        # Nothing was chosen yet, or the visitor comes back from another page: widgets forget their files.
+        return [photo for photo in known.values() if isinstance(photo, Photo)]
+    opened: dict[str, Photo | ImageError] = {}
+    for key, name, read in files:
+        opened[key] = known.get(key) or _open(key, read(), settings)
+        if isinstance(opened[key], ImageError):
+            show_error(t("photo.unusable", name=name, reason=opened[key]))
+    st.session_state[session.OPENED] = opened
+    return [photo for photo in opened.values() if isinstance(photo, Photo)]
+
+
+def put(photo: Photo) -> None:
+    """Choose a photo that comes from none of the widgets."""
+    _clear_widgets()
+    st.session_state[session.OPENED] = {photo.key: photo}
+    st.session_state[session.SAMPLE], st.session_state[session.EMPTIED] = None, False
+
+
+def show(photos: list[Photo]) -> None:
+    """The photos, large if it is only one."""
+    alts = [t("photo.alt", number=number) for number, _ in enumerate(photos, 1)]
+    with st.container(key="picture" if len(photos) == 1 else "pictures"):
+        st.image([photo.preview for photo in photos], width="content" if len(photos) == 1 else 104, alt=alts)
+    if len(photos) > 1:
+        st.caption(t("photo.carousel", count=len(photos)))
+
+
+def _files() -> list:
+    wanted = st.session_state.get(_widget_key("use-camera"))
+    camera = st.session_state.get(_widget_key("camera")) if wanted else None
+    return list(st.session_state.get(_widget_key("upload")) or []) + ([camera] if camera else [])
+
+
+def _open(key: str, data: bytes, settings: Settings) -> Photo | ImageError:
+    try:
+        picture = open_image(data, Limits.from_settings(settings))
+    except ImageError as error:
+        keeping.failed("open", "", error)
+        return error
+    return Photo(key, picture, as_jpeg(picture, PREVIEW_PIXELS))
+
+
+def _take_sample(name: str) -> None:
+    _clear_widgets()
+    st.session_state[session.SAMPLE] = name
+
+
+def _take_files() -> None:
+    files = _files()
+    # Streamlit also calls this for a widget that has just left the page and that the browser still mentions.
+    if [file.file_id for file in files] != st.session_state.get(session.HELD, []):
+        st.session_state[session.SAMPLE] = None
+        st.session_state[session.EMPTIED] = not files
+
+
+def _clear_widgets() -> None:
+    """New keys are new, empty widgets: no file name beside a picture that is not its own."""
+    st.session_state[session.CLEARINGS] = st.session_state.get(session.CLEARINGS, 0) + 1
+    st.session_state[session.HELD] = []
+
+
+def _widget_key(name: str) -> str:
+    return f"{name}-{st.session_state.get(session.CLEARINGS, 0)}"
+
+
+@st.cache_data(show_spinner=False)
+def _thumbnail_style(name: str) -> str:
+    """A style sheet that puts the sample behind its button."""
+    thumbnail = as_jpeg(Image.open(sample_path(SAMPLES[name])), THUMBNAIL_PIXELS)
+    return f"""<style>
+        .st-key-sample-{name} button {{
+            background: linear-gradient(transparent 40%, rgb(0 0 0 / 65%)),
+                        url({as_data_url(thumbnail)}) center / cover;
+        }}
+    </style>"""

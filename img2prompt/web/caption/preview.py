@@ -1,0 +1,53 @@
+"""A post as it will look in the feed."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from img2prompt.posts.post import HOOK_LIMIT
+from img2prompt.web import components
+from img2prompt.web.shared.i18n import t
+from img2prompt.web.shared.photo import Photo, as_data_url
+
+RATIOS = {"1:1": 1.0, "4:5": 0.8, "1.91:1": 1.91}  # what Instagram crops to: width / height
+
+_CAROUSEL = components.register("carousel")
+_POST = components.register("post")
+
+
+def show(photos: list[Photo], alts: list[str], text: str) -> None:
+    """The pictures, cropped as the visitor chooses, and the caption, folded as the feed folds it."""
+    ratio = st.segmented_control(
+        t("preview.ratio"), list(RATIOS), default="4:5", required=True, key="ratio", width="stretch"
+    )
+    with st.container(border=True, gap=None, key="post"):
+        # Two components: while the caption changes, the pictures need not travel again.
+        _CAROUSEL(
+            key="carousel",
+            data={
+                "pictures": [
+                    {"source": as_data_url(photo.preview), "alt": alt}
+                    for photo, alt in zip(photos, alts, strict=True)
+                ],
+                "ratio": RATIOS[ratio],
+                "strings": {
+                    "account": t("preview.account"),
+                    "name": t("preview.pictures"),
+                    "previous": t("preview.previous"),
+                    "next": t("preview.next"),
+                    "place": t("preview.place"),
+                },
+            },
+        )
+        _POST(
+            key="post-text",
+            data={
+                "text": text,
+                "fold": HOOK_LIMIT,
+                "strings": {
+                    "account": t("preview.account"),
+                    "more": t("preview.more"),
+                    "less": t("preview.less"),
+                },
+            },
+        )

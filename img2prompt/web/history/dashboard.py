@@ -1,0 +1,225 @@
+"""The Dashboard page: numbers, charts and questions in SQL, for a period."""
+
+from __future__ import annotations
+
+import io
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Sequence
+from datetime import date, datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any
+
+import altair as alt
+import streamlit as st
+
+from img2prompt.history import History, sql
+from img2prompt.history.statistics import Count, Dashboard
+from img2prompt.posts.post import HOOK_LIMIT, POST_LIMIT
+from img2prompt.spreadsheet import write_table
+from img2prompt.web.history.page import PERIODS
+from img2prompt.web.shared import session
+from img2prompt.web.shared.i18n import t
+
+COLOUR = "#138076"
+ROW_PIXELS = 24  # of a bar chart
+EXAMPLE = """SELECT tone, count(*) AS posts, round(avg(length(text))) AS characters
+FROM posts JOIN variants ON variants.post_id = posts.id
+GROUP BY tone ORDER BY posts DESC"""
+
+
+def show(history: History) -> None:
+    """Everything about the visitor's posts."""
+    if not any(Dashboard(history.engine, history.owner).totals()):
+        st.info(t("dashboard.empty"), icon=":material/bar_chart:")
+        st.page_link("pages/caption.py", label=t("nav.caption"), icon=":material/arrow_forward:")
+        return
+    period = st.segmented_control(
+        t("dashboard.period"),
+        list(PERIODS),
+        default="all",
+        required=True,
+        format_func=lambda name: t(f"history.period.{name}"),
+        key="dashboard-period",
+        label_visibility="collapsed",
+    )
+    days = PERIODS[period]
+    since = None if days is None else datetime.now(timezone.utc) - timedelta(days=days)
+    board = Dashboard(history.engine, history.owner, since)
+    totals = board.totals()
+    with st.container(horizontal=True, gap="large"):
+        for name, value in totals._asdict().items():
+            st.metric(t(f"dashboard.{name}"), value, width="content")
+    if totals.posts:
+        _charts(board)
+    else:
+        st.info(t("dashboard.none"))
+    if totals.failures:
+        _failures(board)
+    _questions(history)
+
+
+def _charts(board: Dashboard) -> None:
+    st.header(t("dashboard.over_time"), anchor=False)
+    _draw(_over_time(board.days()))
+    left, right = st.columns(2, gap="medium")
+    with left:
+        _ranking("tones", board.tones(), lambda name: t(f"tone.{name}"))
+        _ranking("objects", board.objects())
+        _ranking("hashtags", board.hashtags())
+    with right:
+        _ranking("goals", board.goals(), lambda name: t(f"goal.{name}"))
+        _ranking("styles", board.styles())
+        _lengths(board.lengths())
+    durations = board.durations()
+    if durations:
+        st.header(t("dashboard.seconds"), anchor=False)
+        st.dataframe(
+            {
+                t("dashboard.engine"): [each.engine for each in durations],
+                t("dashboard.step"): [each.step for each in durations],
+                t("dashboard.median"): [round(each.median, 3) for each in durations],
+                t("dashboard.p95"): [round(each.p95, 3) for each in durations],
+                t("dashboard.photos"): [each.posts for each in durations],
+            },
+            hide_index=True,
+        )
+
+
+def _over_time(days: Sequence[tuple[date, int]]) -> alt.Chart:
+    """A bar for each day, or for each week or month where the days are many."""
+    span = (days[-1][0] - days[0][0]).days
+    counts: Counter[date] = Counter()
+    for day, count in days:
+        if span > 366:
+            day = day.replace(day=1)
+        elif span > 62:
+            day -= timedelta(days=day.weekday())
+        counts[day] += count
+    rows = [{"day": day.isoformat(), "posts": count} for day, count in counts.items()]
+    return (
+        alt.Chart(alt.Data(values=rows), height=200)
+        .mark_bar(color=COLOUR, width={"band": 0.8} if len(rows) > 1 else 40)
+        .encode(
+            x=alt.X("day:T", title=None, axis=alt.Axis(format="%Y-%m-%d", labelOverlap=True)),
+            y=alt.Y("posts:Q", title=None, axis=alt.Axis(tickMinStep=1, format="d")),
+            tooltip=[
+                alt.Tooltip("day:T", title=t("history.period"), format="%Y-%m-%d"),
+                alt.Tooltip("posts:Q", title=t("dashboard.posts")),
+            ],
+        )
+    )
+
+
+def _ranking(name: str, counts: Sequence[Count], label: Callable[[str], str] = str) -> None:
+    if not counts:
+        return
+    rows = [{"name": label(each.name), "posts": each.posts} for each in counts]
+    st.header(t(f"dashboard.{name}"), anchor=False)
+    chart = alt.Chart(alt.Data(values=rows), height=ROW_PIXELS * len(rows) + 30)
+    _draw(
+        chart.mark_bar(color=COLOUR).encode(
+            x=alt.X("posts:Q", title=None, axis=alt.Axis(tickMinStep=1, format="d")),
+            y=alt.Y("name:N", title=None, sort=None, axis=alt.Axis(labelLimit=140, labelOverlap=False)),
+            tooltip=[
+                alt.Tooltip("name:N", title=t(f"dashboard.{name}")),
+                alt.Tooltip("posts:Q", title=t("dashboard.posts")),
+            ],
+        )
+    )
+
+
+def _lengths(lengths: Sequence[int]) -> None:
+    step = 25 if max(lengths) <= 500 else 100
+    counts = Counter(length // step * step for length in lengths)
+    rows = [{"from": low, "to": low + step, "posts": count} for low, count in sorted(counts.items())]
+    bars = (
+        alt.Chart(alt.Data(values=rows))
+        .mark_bar(color=COLOUR)
+        .encode(
+            x=alt.X("from:Q", title=None, bin="binned"),
+            x2="to:Q",
+            y=alt.Y("posts:Q", title=None, axis=alt.Axis(tickMinStep=1, format="d")),
+            tooltip=[alt.Tooltip("from:Q"), alt.Tooltip("posts:Q", title=t("dashboard.posts"))],
+        )
+    )
+    marks = [limit for limit in (HOOK_LIMIT, POST_LIMIT) if limit <= max(lengths) + step]
+    lines = alt.Chart(alt.Data(values=[{"at": mark} for mark in marks])).mark_rule(
+        color="#c2410c", strokeWidth=2
+    )
+    st.header(t("dashboard.lengths"), anchor=False)
+    _draw(alt.layer(bars, lines.encode(x="at:Q"), height=180))
+    st.caption(
+        t(
+            "dashboard.lengths.help",
+            first=HOOK_LIMIT,
+            all=POST_LIMIT,
+            count=len(lengths),
+            over=sum(length > HOOK_LIMIT for length in lengths),
+            too_long=sum(length > POST_LIMIT for length in lengths),
+        )
+    )
+
+
+def _failures(board: Dashboard) -> None:
+    failures = board.failures()
+    st.header(t("dashboard.what_failed"), anchor=False)
+    st.dataframe(
+        {
+            t("dashboard.step"): [each.step for each in failures],
+            t("dashboard.engine"): [each.engine for each in failures],
+            t("dashboard.message"): [each.message for each in failures],
+            t("dashboard.times"): [each.times for each in failures],
+            t("dashboard.latest"): [each.latest for each in failures],
+        },
+        hide_index=True,
+    )
+
+
+def _questions(history: History) -> None:
+    with st.expander(t("dashboard.sql"), icon=":material/terminal:"), st.form("dashboard-sql", border=False):
+        st.caption(t("dashboard.sql.help", rows=sql.MOST_ROWS, seconds=f"{sql.MOST_SECONDS:g}"))
+        question = st.text_area(
+            t("dashboard.sql.question"), EXAMPLE, height=120, max_chars=sql.MOST_CHARACTERS
+        )
+        tables = sql.columns().items()
+        st.code(
+            "\n".join(f"{table}({', '.join(names)})" for table, names in tables),
+            language=None,
+            wrap_lines=True,
+        )
+        if st.form_submit_button(t("dashboard.sql.ask")):
+            st.session_state[session.DASHBOARD_ANSWER] = _ask(history, question)
+    if answer := st.session_state.get(session.DASHBOARD_ANSWER):
+        _show_answer(answer)
+
+
+def _ask(history: History, question: str) -> sql.Answer | None:
+    with tempfile.TemporaryDirectory(prefix="img2prompt-") as folder:
+        file = Path(folder) / "posts.db"
+        sql.copy(history.engine, history.owner, file)
+        return sql.ask(file, question)
+
+
+def _show_answer(answer: sql.Answer) -> None:
+    names = [
+        f"{name} {number}" if name in answer.columns[: number - 1] else name
+        for number, name in enumerate(answer.columns, 1)
+    ]
+    st.dataframe([dict(zip(names, row, strict=True)) for row in answer.rows], hide_index=True)
+    if answer.cut:
+        st.caption(t("dashboard.sql.cut", rows=len(answer.rows)))
+    file = io.BytesIO()
+    write_table(file, names, answer.rows)
+    st.download_button(
+        t("dashboard.sql.download"),
+        file.getvalue(),
+        file_name="answer.csv",
+        mime="text/csv",
+        icon=":material/download:",
+        on_click="ignore",
+    )
+
+
+def _draw(chart: Any) -> None:
+    st.altair_chart(chart, width="stretch")

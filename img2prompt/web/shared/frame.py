@@ -1,0 +1,50 @@
+"""What surrounds every page: title, logo, sidebar and a few lines of style."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import streamlit as st
+
+from img2prompt.errors import ConfigError
+from img2prompt.files import resource
+from img2prompt.settings import HISTORY, switch
+from img2prompt.web import components
+from img2prompt.web.shared import i18n, navigation
+
+ASSETS = resource("assets")
+
+_LANGUAGE = components.register("language")
+
+
+def begin(title: str) -> None:
+    """Start a page: call this first. It ends there if nobody can tell whether the server keeps a history."""
+    navigation.ensure()
+    st.set_page_config(page_title=title, page_icon=str(ASSETS / "favicon.png"), layout="wide")
+    st.logo(str(ASSETS / "logo.svg"), size="large", icon_image=str(ASSETS / "mark.svg"))
+    st.html(Path(__file__).with_name("style.css"))
+    with st.sidebar:
+        i18n.switch()
+    st.title(title, anchor=False)
+    try:
+        switch(HISTORY)
+    except ConfigError as error:
+        show_error(error)
+        st.stop()
+
+
+def end(privacy: str) -> None:
+    """What every page's sidebar closes with; `privacy` says where pictures stay."""
+    with st.sidebar:
+        st.caption(privacy)
+        _LANGUAGE(key="page-language", data=i18n.language())
+
+
+def as_it_is(text: str) -> str:
+    """Markdown that shows a text as it is, whatever Markdown would make of it."""
+    return "".join("\\" + char if char in "\\`*[]$<~:" else char for char in text)
+
+
+def show_error(error: Exception | str) -> None:
+    """Show a message as it is."""
+    st.error(as_it_is(str(error)))

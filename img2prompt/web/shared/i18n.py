@@ -1,0 +1,50 @@
+"""The page in the visitor's language: every string comes from ``locales/<language>.json``."""
+
+from __future__ import annotations
+
+import functools
+import json
+from pathlib import Path
+
+import streamlit as st
+
+from img2prompt.web.shared import session
+
+LANGUAGES = {"en": "English", "ko": "한국어"}
+
+
+def language() -> str:
+    """The language chosen with the switch, else the browser's, else English."""
+    browser = (st.context.locale or "").split("-")[0]
+    return st.session_state.get(session.LANGUAGE) or (browser if browser in LANGUAGES else "en")
+
+
+def switch() -> None:
+    """Let the visitor choose the language."""
+    st.segmented_control(
+        "Language · 언어",
+        list(LANGUAGES),
+        default=language(),
+        required=True,
+        format_func=LANGUAGES.__getitem__,
+        key=session.LANGUAGE,
+        persist_state="session",
+        width="stretch",
+    )
+
+
+def t(key: str, **values: object) -> str:
+    """The text behind a key in the current language, with ``{name}`` replaced by values.
+
+    A key that is not there (a tone somebody added, say) reads as its last part:
+    ``tone.cheerful`` as "Cheerful".
+    """
+    text = catalogue(language()).get(key) or key.rpartition(".")[2].capitalize()
+    return text.format(**values) if values else text
+
+
+@functools.cache
+def catalogue(language: str) -> dict[str, str]:
+    """Key → text, in one of `LANGUAGES`."""
+    path = Path(__file__).parents[1] / "locales" / f"{language}.json"
+    return json.loads(path.read_text("utf-8"))

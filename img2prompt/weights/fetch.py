@@ -1,0 +1,233 @@
+"""Get the parts of the full engine: from the Hugging Face hub, or from a local copy.
+
+A part is put together in a folder of its own and moved into place when it is whole, so
+that nobody ever sees half of one. What a download has got so far stays there, and the
+next one goes on from it.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from img2prompt import weights
+from img2prompt.errors import DataError, WeightsError
+from img2prompt.files import sha256
+from img2prompt.settings import MODELS
+from img2prompt.weights import Lock, Part, Record
+
+if TYPE_CHECKING:
+    from huggingface_hub.hf_api import RepoSibling
+
+SPARE = 100_000_000  # bytes to leave free on the disk
+
+
+@dataclass(frozen=True)
+class _Order:
+    """What the hub has of a part."""
+
+    part: Part
+    commit: str
+    files: list[RepoSibling]
+
+    @property
+    def workshop(self) -> Path:
+        return _workshop(self.part, self.commit)
+
+    @property
+    def remaining(self) -> int:
+        """Bytes that are still to be fetched, as an earlier try may have got some."""
+        total = sum(file.size or 0 for file in self.files)
+        return total - (weights.size(self.workshop) if self.workshop.is_dir() else 0)
+
+
+def pull(wanted: Sequence[Part]) -> Iterator[tuple[Part, Path]]:
+    """Fetch parts from the hub, with a progress bar a file, and check them.
+
+    Yields
+    ------
+    Each part, once it is installed, and its folder.
+
+    Raises
+    ------
+    WeightsError
+        When the hub cannot be reached or does not have one of them, when the disk is too
+        small for all, or when what came is not what was published.
+    """
+    orders = [_order(part) for part in wanted]
+    check_space(sum(order.remaining for order in orders), wanted)
+    for order in orders:
+        with _alone(order.part, order.workshop) as folder:
+            records = {file.rfilename: _download(order, file, folder) for file in order.files}
+            weights.write_lock(folder, Lock(order.part.repository, order.commit, records))
+            yield order.part, _install(order.part, folder)
+
+
+def copy(wanted: Sequence[Part], source: Path) -> Iterator[tuple[Part, Path]]:
+    """Take parts from a folder: that of the one part, or one of parts as `pull` or the hub's cache keeps them.
+
+    Their files may differ from the published ones (a conversion, say).
+
+    Yields
+    ------
+    Each part, once it is installed, and its folder.
+
+    Raises
+    ------
+    DataError
+        When one of them is not there, or its files cannot be used. Nothing is installed then.
+    WeightsError
+        When the disk is too small for all.
+    """
+    sources = {part: _source(part, source) for part in wanted}
+    check_space(sum(file.stat().st_size for files in sources.values() for file in files), wanted)
+    for part, files in sources.items():
+        with _alone(part, _workshop(part, "copy")) as folder:
+            for left_over in folder.iterdir():
+                left_over.unlink()
+            for file in files:
+                shutil.copyfile(file, folder / file.name)
+            weights.write_lock(folder, Lock(files={file.name: _record(folder / file.name) for file in files}))
+            yield part, _install(part, folder)
+
+
+def check_space(needed: int, wanted: Sequence[Part]) -> None:
+    """
+    Raises
+    ------
+    WeightsError
+        When the disk that parts are put on has not so many bytes left.
+    """
+    home = weights.home()
+    free = shutil.disk_usage(next(place for place in (home, *home.parents) if place.exists())).free
+    if needed + SPARE > free:
+        raise WeightsError(
+            f"{', '.join(part.name for part in wanted)}: {weights.readable(needed)} more are needed, but only "
+            f"{weights.readable(free)} are left on the disk of {home}. Make room, or set {MODELS} "
+            "to a folder on another disk."
+        )
+
+
+def _order(wanted: Part) -> _Order:
+    import huggingface_hub
+
+    with _hub_errors(wanted):
+        info = huggingface_hub.HfApi().model_info(
+            wanted.repository, revision=wanted.revision, files_metadata=True
+        )
+    commit, siblings = str(info.sha), info.siblings or []
+    if lacking := weights.lacks(wanted.kind, [file.rfilename for file in siblings]):
+        raise WeightsError(f"{wanted.repository} at {commit[:7]} cannot be used: {lacking}.")
+    for file in siblings:
+        expected = wanted.sha256.get(file.rfilename)
+        if expected and file.lfs and file.lfs.sha256 != expected:
+            raise WeightsError(
+                f"{wanted.repository} has another {file.rfilename} than was published: its SHA-256 is "
+                f"{file.lfs.sha256}, not {expected}. Nothing was fetched."
+            )
+    return _Order(wanted, commit, [file for file in siblings if weights.takes(wanted.kind, file.rfilename)])
+
+
+def _source(wanted: Part, source: Path) -> list[Path]:
+    """The files to copy."""
+    folder = weights.locate(wanted, [source]) or source
+    if wrong := weights.problem(wanted.kind, folder) or weights.unreadable(folder):
+        raise DataError(f"{folder} cannot be used as {wanted.name}: {wrong}.")
+    return [file for file in folder.iterdir() if file.is_file() and weights.takes(wanted.kind, file.name)]
+
+
+def _download(order: _Order, file: RepoSibling, folder: Path) -> Record:
+    """One file, going on where an earlier try stopped; checked against the hub's hash where it has one."""
+    import huggingface_hub
+    from huggingface_hub.file_download import http_get
+
+    wanted = order.part
+    # `hf_hub_download` starts an interrupted file again from its first byte, and one file here is 4 GB.
+    done, partial = folder / file.rfilename, folder / f"{file.rfilename}.part"
+    if not done.exists():
+        with _hub_errors(wanted), open(partial, "ab") as stream:
+            url = huggingface_hub.hf_hub_url(wanted.repository, file.rfilename, revision=order.commit)
+            http_get(
+                huggingface_hub.get_hf_file_metadata(url).location,
+                stream,
+                resume_size=stream.tell(),
+                headers={"Accept-Encoding": "identity"},
+                expected_size=file.size,
+                displayed_filename=file.rfilename,
+            )
+        os.replace(partial, done)
+    record = _record(done)
+    if file.lfs and record.sha256 != file.lfs.sha256:
+        done.unlink()
+        raise WeightsError(
+            f"{file.rfilename} of {wanted.name} was damaged on its way: its SHA-256 is {record.sha256}, "
+            f"not {file.lfs.sha256}. Try again with: img2prompt models pull {wanted.name}"
+        )
+    return record
+
+
+def _record(file: Path) -> Record:
+    return Record(file.stat().st_size, sha256(file))
+
+
+def _workshop(wanted: Part, version: str) -> Path:
+    """Where a version of a part is put together."""
+    return weights.folder_in(weights.home() / ".incomplete", wanted.kind, f"{wanted.name}@{version}")
+
+
+@contextmanager
+def _alone(wanted: Part, folder: Path) -> Iterator[Path]:
+    """Make the folder, and keep other processes out of it."""
+    from filelock import FileLock, Timeout
+
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder.with_name(f"{folder.name}.lock"), timeout=0):
+            yield folder
+    except Timeout:
+        raise WeightsError(f"{wanted.name} is being fetched by another process. Wait for it.") from None
+    except OSError as error:
+        raise WeightsError(f"{wanted.name} could not be written to {folder}: {error}.") from error
+
+
+def _install(wanted: Part, folder: Path) -> Path:
+    """Move a part that was put together to where it is found, in place of an earlier one."""
+    if wrong := weights.problem(wanted.kind, folder) or weights.unreadable(folder):
+        raise WeightsError(f"{wanted.name} cannot be used: {wrong}.")
+    target = weights.folder_in(weights.home(), wanted.kind, wanted.name)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    old = folder.with_name(f"{folder.name}.old")
+    shutil.rmtree(old, ignore_errors=True)
+    if target.exists():
+        os.replace(target, old)
+    os.replace(folder, target)
+    shutil.rmtree(old, ignore_errors=True)
+    return target
+
+
+@contextmanager
+def _hub_errors(wanted: Part) -> Iterator[None]:
+    """Say what to do when the hub does not answer as it should."""
+    from huggingface_hub.errors import HfHubHTTPError
+
+    try:
+        yield
+    except HfHubHTTPError as error:
+        raise WeightsError(
+            f"The hub does not give {wanted.repository} at {wanted.revision}: {error}. Try again later, or "
+            f"take a local copy with: img2prompt models pull {wanted.name} --from DIR"
+        ) from error
+    except Exception as error:  # the HTTP library, and so its errors, differ between versions of the hub's
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise WeightsError(
+            f"The Hugging Face hub cannot be reached ({type(error).__name__}: {error}). When you are online, "
+            f"run: img2prompt models pull {wanted.name}. Offline, take a local copy with: "
+            f"img2prompt models pull {wanted.name} --from DIR"
+        ) from error

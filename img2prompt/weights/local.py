@@ -1,0 +1,165 @@
+"""Where weights lie on this machine: the bundled model, and the parts of the full engine."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from img2prompt.errors import WeightsError
+from img2prompt.files import resource
+from img2prompt.settings import MODELS, variable
+from img2prompt.weights.catalogue import COMMIT, Part, lacks, parts
+from img2prompt.weights.lock import read_lock
+
+
+def bundled(name: str) -> Path:
+    """The folder of a bundled model.
+
+    ``IMG2PROMPT_MODELS`` names another folder of models to look in first.
+
+    Raises
+    ------
+    WeightsError
+        When no such folder holds the model.
+    """
+    chosen = variable(MODELS)
+    places = [*([Path(chosen)] if chosen else []), resource("models")]
+    for place in places:
+        if (place / name / "model.safetensors").is_file():
+            return place / name
+    raise WeightsError(
+        f"The {name} model is missing; looked in {', '.join(str(place / name) for place in places)}. "
+        f"Get a complete checkout or install the wheel again, or set {MODELS} to the folder that holds it."
+    )
+
+
+def home() -> Path:
+    """The folder that `pull` writes to: ``IMG2PROMPT_MODELS``, else one among the user's data."""
+    return Path(variable(MODELS) or _among_user_data())
+
+
+def roots() -> list[Path]:
+    """The folders that parts are looked for in, first to last."""
+    from huggingface_hub.constants import HF_HUB_CACHE
+
+    chosen = [home()] if variable(MODELS) else []
+    return [*chosen, Path(HF_HUB_CACHE), _among_user_data()]
+
+
+def _among_user_data() -> Path:
+    from platformdirs import user_data_path
+
+    return user_data_path("img2prompt", appauthor=False) / "models"
+
+
+def folder_in(root: Path, kind: str, name: str) -> Path:
+    """Where a part lives in a folder of models; whatever the name, it stays in there."""
+    safe = re.sub(r"[^\w.-]", "--", name)
+    return root / kind / ("--" if safe.strip(".") == "" else safe)
+
+
+def locate(wanted: Part, places: Iterable[Path] | None = None) -> Path | None:
+    """The folder of an installed part, whose files are all there; not whether they are intact.
+
+    Each place may hold parts as `pull` lays them out, or be a cache of the Hugging Face hub.
+    """
+    return next((folder for folder in _folders(wanted, places) if not problem(wanted.kind, folder)), None)
+
+
+def whereabouts(wanted: Part) -> Path | None:
+    """The folder of a part, or else what is left of one."""
+    return locate(wanted) or next((folder for folder in _folders(wanted) if folder.is_dir()), None)
+
+
+def _folders(wanted: Part, places: Iterable[Path] | None = None) -> Iterator[Path]:
+    for root in roots() if places is None else places:
+        yield folder_in(root, wanted.kind, wanted.name)
+        if cached := _in_hub_cache(root, wanted):
+            yield cached
+
+
+def _in_hub_cache(root: Path, wanted: Part) -> Path | None:
+    if not wanted.repository:
+        return None
+    cache = root / f"models--{wanted.repository.replace('/', '--')}"
+    commit = wanted.revision
+    if not COMMIT.fullmatch(commit):
+        try:
+            commit = (cache / "refs" / wanted.revision).read_text("utf-8").strip()
+        except (OSError, UnicodeDecodeError):
+            return None
+    return cache / "snapshots" / commit if COMMIT.fullmatch(commit) else None
+
+
+def find(kind: str, name: str) -> Path:
+    """The folder of a part in its published format.
+
+    Parameters
+    ----------
+    kind : ``caption``, ``clip`` or ``regressor``
+    name : for example ``blip-large`` or ``ViT-H-14/laion2b_s32b_b79k``; for a regressor also its folder
+
+    Raises
+    ------
+    WeightsError
+        When it is not there, with the command that fetches it.
+    """
+    if kind == "regressor" and not problem(kind, Path(name)):
+        return Path(name)
+    listed = parts().get(name)
+    # A part that is not in the table may lie where `pull` would put it all the same.
+    wanted = listed if listed and listed.kind == kind else Part(kind, name, "", "", "")
+    folder = whereabouts(wanted)
+    wrong = problem(kind, folder) if folder else None
+    if folder and not wrong:
+        return folder
+    if kind == "regressor":
+        raise WeightsError(
+            f"{name} is no regressor: {wrong or problem(kind, Path(name))}. Name the folder that one was "
+            "trained into."
+        )
+    state = f"in {folder} cannot be used: {wrong}" if folder else "is not installed"
+    raise WeightsError(f"The {kind} model {name} {state}. Get it with: img2prompt models pull {name}")
+
+
+def regressors() -> list[str]:
+    """Names of the regressors that lie in ``regressor/`` of a folder of models."""
+    folders = [folder for root in roots() for folder in sorted(root.glob("regressor/*"))]
+    return list(dict.fromkeys(folder.name for folder in folders if not problem("regressor", folder)))
+
+
+def problem(kind: str, folder: Path) -> str | None:
+    """What keeps a folder from being used as a part, at a glance; None if nothing does.
+
+    With a lock, every file in it has to be there in its size; without one, what its kind needs.
+    """
+    try:
+        sizes = {file.name: file.stat().st_size for file in folder.iterdir() if file.is_file()}
+    except OSError:
+        return "there is no such folder"
+    for file, record in read_lock(folder).files.items():
+        if file not in sizes:
+            return f"{file} is missing"
+        if sizes[file] != record.bytes:
+            return f"{file} has {sizes[file]} bytes instead of {record.bytes}"
+    return lacks(kind, sizes) or _lacks_shards(folder)
+
+
+def _lacks_shards(folder: Path) -> str | None:
+    index = folder / "model.safetensors.index.json"
+    if not index.is_file() or (folder / "model.safetensors").is_file():
+        return None
+    try:
+        shards = sorted(set(json.loads(index.read_text("utf-8"))["weight_map"].values()))
+    except (ValueError, KeyError, AttributeError, TypeError):
+        return f"{index.name} cannot be read"
+    return next(
+        (f"{file} is missing" for file in shards if "/" in file or not (folder / file).is_file()), None
+    )
+
+
+def size(folder: Path) -> int:
+    """Bytes of the files in a folder; links count as what they point to."""
+    return sum(file.stat().st_size for file in folder.iterdir() if file.is_file())

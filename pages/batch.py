@@ -1,0 +1,25 @@
+"""The Batch page: many pictures in, one file out."""
+
+import streamlit as st
+
+from img2prompt.batch.runs import DAYS
+from img2prompt.errors import Img2PromptError
+from img2prompt.web.batch import results, sources
+from img2prompt.web.shared import frame, pipelines
+from img2prompt.web.shared.i18n import t
+
+frame.begin(t("batch"))
+frame.end(t("batch.privacy", days=DAYS))
+pipelines.start_loading()
+
+try:
+    if run := sources.current():
+        results.show(run)
+    else:
+        st.markdown(t("batch.intro"))
+        sources.ask()
+        sources.explain()
+        sources.earlier()
+except Img2PromptError as error:
+    frame.show_error(error)
+    st.button(t("batch.new"), on_click=sources.leave)

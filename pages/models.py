@@ -1,0 +1,19 @@
+"""The Models page: which engine reads your photos, and what this machine has for it."""
+
+import streamlit as st
+
+from img2prompt.errors import Img2PromptError
+from img2prompt.web import models
+from img2prompt.web.shared import frame
+from img2prompt.web.shared.i18n import t
+
+frame.begin(t("models.title"))
+frame.end(t("privacy"))
+st.markdown(t("models.intro"))
+
+try:
+    models.choose()
+    models.show_machine()
+    models.show_weights()
+except Img2PromptError as error:
+    frame.show_error(error)
