@@ -5,7 +5,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --no-deps
 
 .DELETE_ON_ERROR:
-.PHONY: install setup run test test-latest lock train-lite bench
+.PHONY: install setup run test test-latest lock wheel train-lite bench
 
 # What the app and the command line need, in .venv.
 install: .venv/run
@@ -42,6 +42,10 @@ test-latest: setup
 # Pin everything anew in requirements/ and requirements.txt.
 lock: setup
 	$(BIN)/python requirements/lock.py
+
+# The wheel, in dist/.
+wheel: setup
+	$(BIN)/python -m hatchling build --target wheel
 
 # The bundled model, trained anew.
 train-lite: setup
