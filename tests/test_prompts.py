@@ -2,13 +2,14 @@ import itertools
 import random
 import subprocess
 import sys
+import types
 from typing import NamedTuple
 
 import numpy as np
 import pytest
 
-from img2prompt import prompts
-from img2prompt.errors import ConfigError
+from img2prompt import clip_tokens, prompts
+from img2prompt.errors import ConfigError, WeightsError
 
 
 class Match(NamedTuple):
@@ -226,3 +227,24 @@ def test_the_tokenizer_comes_without_open_clip():
         "prompts.truncate('a, b'); assert 'open_clip' not in sys.modules and 'timm' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize("wrong", ["raises", "answers otherwise"])
+def test_open_clip_whole_where_its_tokenizer_alone_is_wrong(wrong, monkeypatch, caplog):
+    import open_clip
+
+    right = clip_tokens.tokenizer.__wrapped__()
+    public = open_clip.SimpleTokenizer()
+    assert public.encode(clip_tokens.KNOWN) == clip_tokens.IDS and not caplog.records
+    other = types.SimpleNamespace(encode=lambda text: right.encode(text)[1:])
+    monkeypatch.setattr(clip_tokens, "_alone", lambda: other if wrong == "answers otherwise" else 1 / 0)
+    found = clip_tokens.tokenizer.__wrapped__()
+    assert isinstance(found, open_clip.SimpleTokenizer) and found is not right
+    assert [found.encode(text) for text in TRICKY] == [right.encode(text) for text in TRICKY]
+    assert len(caplog.records) == 1
+
+
+def test_without_open_clip_it_is_named(monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(WeightsError, match="open_clip_torch"):
+        clip_tokens.tokenizer.__wrapped__()

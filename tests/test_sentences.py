@@ -1,5 +1,6 @@
 import csv
 import json
+import platform
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from img2prompt import minilm_onednn
 from img2prompt.errors import WeightsError
 from img2prompt.minilm import ROUGH_ERROR, SentenceEncoder
 
@@ -58,6 +60,28 @@ def test_equal_on_processors_without_packed_weights(encoder, monkeypatch):
     plain = SentenceEncoder()
     assert isinstance(plain._load()[1].layers[0].qkv, torch.nn.Linear)
     assert np.abs(encoder.encode(TEXTS) - plain.encode(TEXTS)).max() < 1e-6
+
+
+@pytest.mark.skipif(
+    platform.machine().lower() not in ("x86_64", "amd64") or not torch.backends.mkldnn.is_available(),
+    reason="no weights are packed here",
+)
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize("wrong", ["raises", "answers otherwise"])
+def test_plain_where_packed_weights_are_wrong(encoder, wrong, dtype, monkeypatch, caplog):
+    expected = encoder.encode(TEXTS)
+    packed = SentenceEncoder()._load()[1]
+    assert isinstance(packed.layers[5].up, minilm_onednn.Packed) and not caplog.records
+    right = minilm_onednn.Packed.forward
+
+    def forward(self, x):
+        return right(self, x)[0] if wrong == "raises" else right(self, x) * 1.1
+
+    monkeypatch.setattr(minilm_onednn.Packed, "forward", forward)
+    plain = SentenceEncoder(dtype=dtype)
+    assert np.abs(expected - plain.encode(TEXTS)).max() < 1e-6
+    assert isinstance(plain._load()[1].layers[5].qkv, torch.nn.Linear)
+    assert len(caplog.records) == 1
 
 
 def test_rough_vectors_are_near(encoder, shared_data):

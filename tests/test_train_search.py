@@ -86,6 +86,24 @@ def test_a_stopped_search_goes_on(folder, tmp_path, sentences, monkeypatch):
         look_for(folder, tmp_path, sentences, space=Space(patch=(2,), model="test_convnext2"))
 
 
+def test_a_queue_has_each_combination_once_and_failed_ones_again():
+    study = optuna.create_study()
+    grid = SMALL.grid()
+    study.enqueue_trial(grid[0])  # as earlier versions queued it
+    searching._queue(study, grid[:3])
+    searching._queue(study, grid[:3])
+    assert len(study.trials) == 3
+    for state in ("COMPLETE", "FAIL", "RUNNING"):
+        trial = study.ask()
+        if state != "RUNNING":  # that one was stopped before it learned its combination
+            SMALL.suggest(trial)
+            values = 0.5 if state == "COMPLETE" else None
+            study.tell(trial, values, optuna.trial.TrialState[state])
+    searching._queue(study, grid[:3])
+    waiting = [trial for trial in study.trials if trial.state.name == "WAITING"]
+    assert [trial.user_attrs["queued"] for trial in waiting] == [grid[2], grid[1]]
+
+
 def test_tpe_draws_rates_between(folder, tmp_path, sentences):
     space = Space(batch=(8,), patch=(2,), rate=(1e-4, 1e-2), model="test_convnext{patch}")
     study = look_for(folder, tmp_path, sentences, space, mode="tpe", trials=2)

@@ -22,6 +22,7 @@ Answer = TypeVar("Answer")
 Net = TypeVar("Net", bound=nn.Module)
 
 FEW_ROWS = 64  # up to which a CPU multiplies matrices faster in pieces, see `spread_linears`
+NEAR = {torch.float32: 1e-4, torch.float16: 1e-2, torch.bfloat16: 5e-2}  # of the largest number
 DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 
 
@@ -125,6 +126,12 @@ class Batches:
                 if self.place.device.type == "cuda":
                     torch.cuda.empty_cache()
         return answers
+
+
+def near(features: Tensor, expected: Tensor) -> bool:
+    """Whether two ways to compute features in one precision agree."""
+    limit = NEAR[expected.dtype] * expected.abs().max().item()
+    return torch.allclose(features.float(), expected.float(), rtol=0, atol=limit)
 
 
 def spread_linears(net: nn.Module) -> None:

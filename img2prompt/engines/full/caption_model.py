@@ -14,13 +14,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import torch.nn.functional as F
 from PIL import Image
 from safetensors import SafetensorError
-from torch import Tensor, nn
+from torch import Tensor
 
 from img2prompt.engines.device import DTYPES, Batches, Place, resolve_precision
-from img2prompt.engines.full import blip_decoder
+from img2prompt.engines.full import blip_attention
 from img2prompt.errors import WeightsError
 
 MAX_NEW_TOKENS = 32
@@ -66,8 +65,10 @@ class CaptionModel:
             raise WeightsError(
                 f"{folder} holds no caption model that can be used: {error}. Run: img2prompt models verify"
             ) from error
-        fuse_attention(net)
         self._net: Any = place.settle(net)
+        if family == "blip":
+            with place.turn(net):
+                blip_attention.fuse_attention(net)
         self._place = place
         self._batches = Batches(place, net, batch_size)
 
@@ -87,11 +88,8 @@ class CaptionModel:
 
     def _generate(self, pixels: Sequence[Tensor], beams: int) -> list[str]:
         batch = self._place.send(pixels, self._dtype)
-        if not beams and blip_decoder.is_greedy(self._net):
-            tokens = blip_decoder.write(self._net, batch, MAX_NEW_TOKENS)
-        else:
-            search = {"num_beams": beams} if beams else {}
-            tokens = self._net.generate(pixel_values=batch, max_new_tokens=MAX_NEW_TOKENS, **search)
+        search = {"num_beams": beams} if beams else {}
+        tokens = self._net.generate(pixel_values=batch, max_new_tokens=MAX_NEW_TOKENS, **search)
         return [text.strip() for text in self._processor.batch_decode(tokens, skip_special_tokens=True)]
 
 
@@ -107,20 +105,3 @@ def _quiet() -> Iterator[None]:
     finally:
         if shown:
             logging.enable_progress_bar()
-
-
-def fuse_attention(net: nn.Module) -> None:
-    """Let BLIP's image tower, which transformers runs with plain matrix products, use fused attention."""
-    from transformers.models.blip.modeling_blip import BlipAttention
-
-    for module in net.modules():
-        if isinstance(module, BlipAttention):
-            module.forward = partial(_fused_attention, module)  # type: ignore[assignment]
-
-
-def _fused_attention(module: Any, hidden_states: Tensor, **_: Any) -> tuple[Tensor, None]:
-    """What `BlipAttention.forward` computes, (N, T, width) → the same, without its (N, heads, T, T) scores."""
-    qkv = module.qkv(hidden_states).unflatten(-1, (3, module.num_heads, -1))
-    query, key, value = qkv.permute(2, 0, 3, 1, 4)
-    mixed = F.scaled_dot_product_attention(query, key, value, scale=module.scale)
-    return module.projection(mixed.transpose(1, 2).flatten(2)), None

@@ -21,6 +21,7 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from img2prompt.engines.device import Batches, Place, SkipInit, resolve_precision
+from img2prompt.engines.full import clip_text
 from img2prompt.errors import WeightsError
 
 CONFIG, WEIGHTS = "open_clip_config.json", "open_clip_model.safetensors"
@@ -93,6 +94,11 @@ class ClipModel:
 
         return open_clip.get_tokenizer(self._name)
 
+    @cached_property
+    def _encode(self) -> Callable[[Tensor], Tensor]:
+        # For the first text too, as its check reads the text tower.
+        return clip_text.encoder(self._net)
+
     def embed_images(self, pixels: Sequence[Tensor]) -> np.ndarray:
         """N prepared pictures (3, H, W) → (N, D) float32 unit vectors."""
         return np.stack(self._images(self._encode_images, pixels))
@@ -111,7 +117,7 @@ class ClipModel:
         return _unit(self._net.encode_image(self._place.send(pixels, self._dtype)))
 
     def _encode_texts(self, tokens: Sequence[Tensor]) -> Iterable[np.ndarray]:
-        return _unit(encode_text(self._net, self._place.send(tokens)))
+        return _unit(self._encode(self._place.send(tokens)))
 
 
 def has_quick_gelu(name: str) -> bool:
@@ -124,29 +130,6 @@ def has_quick_gelu(name: str) -> bool:
 
     architecture, _, tag = name.partition("/")
     return bool((get_pretrained_cfg(architecture, tag) or {}).get("quick_gelu"))
-
-
-def encode_text(net: Any, tokens: Tensor) -> Tensor:
-    """Tokens (N, 77) → features (N, D), as ``net.encode_text`` computes them, without the padding.
-
-    CLIP's text tower looks at earlier tokens only and is read at the end token, so what
-    stands behind the longest text changes nothing; for labels it is nine tenths of the work.
-    """
-    from open_clip.model import CLIP
-    from open_clip.transformer import text_global_pool
-
-    if not isinstance(net, CLIP) or net.attn_mask is None or net.text_pool_type != "argmax":
-        return net.encode_text(tokens)
-    length = int(tokens.argmax(dim=1).max()) + 1  # the end token has the largest number
-    tokens = tokens[:, :length]
-    dtype = net.transformer.get_cast_dtype()
-    x = net.token_embedding(tokens).to(dtype) + net.positional_embedding[:length].to(dtype)
-    x = net.transformer(x, attn_mask=net.attn_mask[:length, :length])
-    x = text_global_pool(net.ln_final(x), tokens, "argmax")
-    projection: Any = net.text_projection
-    if projection is None:
-        return x
-    return projection(x) if isinstance(projection, torch.nn.Module) else x @ projection
 
 
 def digest(file: Path) -> str:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 STUDY = "regressor"
 DATABASE = "search.db"
+QUEUED = "queued"  # the attribute of a trial that keeps its combination
 MODES = ("grid", "tpe")
 PLOTS = ("optimization_history", "intermediate_values")
 PLOTS_OF_PARAMETERS = ("parallel_coordinate", "slice")
@@ -207,13 +208,19 @@ def _queue(study: Study, wanted: Sequence[dict[str, Any]]) -> None:
     left = []
     for trial in _trials(study, "RUNNING"):
         study.tell(trial.number, state=optuna.trial.TrialState.FAIL)
-        left.append(trial.params)
-    known = [trial.params for trial in _trials(study, "COMPLETE", "PRUNED")]
-    known += [trial.system_attrs["fixed_params"] for trial in _trials(study, "WAITING")]
+        left.append(_params(trial))
+    failed = [_params(trial) for trial in _trials(study, "FAIL")]
+    known = [_params(trial) for trial in _trials(study, "COMPLETE", "PRUNED", "WAITING")]
     for params in [*left, *wanted]:
         if params and params not in known:
-            study.enqueue_trial(params)
+            # Optuna also knows what was queued without our note, but takes a failed run for one that is done.
+            study.enqueue_trial(params, {QUEUED: params}, skip_if_exists=params not in failed)
             known.append(params)
+
+
+def _params(trial: FrozenTrial) -> dict[str, Any]:
+    """The combination; one that waits has none in Optuna's eyes yet."""
+    return trial.user_attrs.get(QUEUED, trial.params)
 
 
 def _trials(study: Study, *states: str) -> list[FrozenTrial]:
