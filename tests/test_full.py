@@ -21,7 +21,8 @@ from transformers import AutoProcessor
 
 from img2prompt import Pipeline, load_pipeline
 from img2prompt.engines.device import Batches, Place, SkipInit, near, spread_linears
-from img2prompt.engines.full import FullEngine, blip_attention, clip_text
+from img2prompt.engines.full import blip_attention, clip_text
+from img2prompt.engines.full.engine import FullEngine
 from img2prompt.engines.full.parts import find_parts
 from img2prompt.engines.full.vit_regressor import RegressorConfig, VitRegressor, save_regressor
 from img2prompt.engines.registry import load_engine
@@ -392,12 +393,12 @@ def test_openai_weights_are_used_with_the_activation_they_were_trained_with(root
 def test_auto_takes_full_where_its_weights_and_a_gpu_are(root, monkeypatch, gpu, parts, name):
     chosen = []
     monkeypatch.setattr(torch.cuda, "is_available", lambda: gpu)
-    for kind in ("full.FullEngine", "lite.LiteEngine"):
+    for kind in ("full.engine.FullEngine", "lite.engine.LiteEngine"):
         monkeypatch.setattr(
             f"img2prompt.engines.{kind}", lambda *arguments, kind=kind: chosen.append((kind, arguments[2]))
         )
     load_engine(Settings(**(PARTS | parts)), SentenceEncoder())
-    assert chosen == [(f"{name}.{name.title()}Engine", "cuda" if gpu else "cpu")]
+    assert chosen == [(f"{name}.engine.{name.title()}Engine", "cuda" if gpu else "cpu")]
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without a GPU")
