@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 from img2prompt import weights
 from img2prompt.errors import DataError, WeightsError
@@ -25,6 +25,7 @@ from img2prompt.weights import Lock, Part, Record
 if TYPE_CHECKING:
     from huggingface_hub.hf_api import RepoSibling
 
+BLOCK = 1 << 20  # bytes written at a time
 SPARE = 100_000_000  # bytes to leave free on the disk
 
 
@@ -145,22 +146,13 @@ def _source(wanted: Part, source: Path) -> list[Path]:
 def _download(order: _Order, file: RepoSibling, folder: Path) -> Record:
     """One file, going on where an earlier try stopped; checked against the hub's hash where it has one."""
     import huggingface_hub
-    from huggingface_hub.file_download import http_get
 
     wanted = order.part
-    # `hf_hub_download` starts an interrupted file again from its first byte, and one file here is 4 GB.
     done, partial = folder / file.rfilename, folder / f"{file.rfilename}.part"
     if not done.exists():
         with _hub_errors(wanted), open(partial, "ab") as stream:
             url = huggingface_hub.hf_hub_url(wanted.repository, file.rfilename, revision=order.commit)
-            http_get(
-                huggingface_hub.get_hf_file_metadata(url).location,
-                stream,
-                resume_size=stream.tell(),
-                headers={"Accept-Encoding": "identity"},
-                expected_size=file.size,
-                displayed_filename=file.rfilename,
-            )
+            _resume(huggingface_hub.get_hf_file_metadata(url).location, stream, file)
         os.replace(partial, done)
     record = _record(done)
     if file.lfs and record.sha256 != file.lfs.sha256:
@@ -170,6 +162,46 @@ def _download(order: _Order, file: RepoSibling, folder: Path) -> Record:
             f"not {file.lfs.sha256}. Try again with: img2prompt models pull {wanted.name}"
         )
     return record
+
+
+def _resume(url: str, stream: IO[bytes], file: RepoSibling) -> None:
+    """Append what is missing of a file, and ask again for as long as every answer brings something.
+
+    `huggingface_hub.hf_hub_download` begins an interrupted file again from its first byte, and one file
+    here is 4 GB.
+    """
+    from huggingface_hub.errors import HfHubHTTPError
+
+    if file.size and stream.tell() > file.size:  # what is there cannot be a beginning of it
+        stream.truncate(0)
+    while not file.size or stream.tell() < file.size:
+        before = stream.tell()
+        try:
+            _append(url, stream, file)
+            return
+        except (HfHubHTTPError, OSError):  # the hub's own word, or the disk's
+            raise
+        except Exception:  # the line broke; each HTTP library has its own errors for that
+            if stream.tell() == before:
+                raise
+
+
+def _append(url: str, stream: IO[bytes], file: RepoSibling) -> None:
+    """One request for the rest of a file, with a progress bar."""
+    from huggingface_hub import get_session
+    from huggingface_hub.utils import hf_raise_for_status
+    from tqdm import tqdm
+
+    start = stream.tell()
+    headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={start}-"} if start else {})
+    with get_session().stream("GET", url, headers=headers, follow_redirects=True) as answer:
+        hf_raise_for_status(answer)
+        if start and answer.status_code != 206:  # the whole file, although a part was asked for
+            stream.truncate(0)
+            start = 0
+        with tqdm(total=file.size, initial=start, unit="B", unit_scale=True, desc=file.rfilename) as bar:
+            for block in answer.iter_bytes(BLOCK):
+                bar.update(stream.write(block))
 
 
 def _record(file: Path) -> Record:
