@@ -17,7 +17,9 @@ def run() -> None:
     # Without icons: the browser would fetch them from elsewhere, for its tab.
     st.navigation(
         [
-            st.Page(resource(f"pages/{name}.py"), title=t(f"nav.{name}"), url_path=name, default=name == PAGES[0])
+            st.Page(
+                resource(f"pages/{name}.py"), title=t(f"nav.{name}"), url_path=name, default=name == PAGES[0]
+            )
             for name in PAGES
         ],
         position="top",
