@@ -13,8 +13,9 @@ from PIL import Image
 pytest.importorskip("diffusers", reason="needs img2prompt[generate]")
 
 from img2prompt.cli.main import main
-from img2prompt.datasets import generate
-from img2prompt.datasets.generate import SCHEDULERS, Recipe, Workshop
+from img2prompt.datasets import diffusion
+from img2prompt.datasets.diffusion import SCHEDULERS, Recipe
+from img2prompt.datasets.generate import Workshop
 from img2prompt.datasets.pairs import PairsFolder
 from img2prompt.errors import ConfigError, DataError, WeightsError
 from tests.helpers import ROOT
@@ -95,7 +96,7 @@ def test_gpt2_continues_the_stem(make, tmp_path):
 
 
 def test_drawing_goes_on_with_the_next_draw(models, tmp_path, monkeypatch):
-    monkeypatch.setattr(generate, "DRAWN", 2)
+    monkeypatch.setattr(diffusion, "DRAWN", 2)
     recipe = Recipe(str(models[1]), str(models[0]))
     whole = Workshop(tmp_path / "whole", recipe)
     assert list(whole.draw_prompts(6, "cpu"))[-1] == 6

@@ -80,7 +80,7 @@ def test_dash_reads_one_picture_from_stdin(run, monkeypatch):
     ],
 )
 def test_bad_choices_are_refused_before_the_model_is_loaded(options, message, monkeypatch, capsys):
-    monkeypatch.setattr(main, "load", lambda *_, **__: pytest.fail("the model was loaded"))
+    monkeypatch.setattr("img2prompt.pipeline.load_pipeline", lambda *_: pytest.fail("the model was loaded"))
     with pytest.raises(SystemExit) as left:
         main(["post", str(CHINA), *options])
     assert left.value.code == 2

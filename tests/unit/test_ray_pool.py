@@ -103,7 +103,7 @@ def test_two_processes_give_what_one_gives_and_go_on_where_they_were_stopped(
 def test_the_command_writes_the_same_file_from_a_store(
     cluster, one_core, fast, folder, tmp_path, monkeypatch, capsys
 ):
-    monkeypatch.setattr(main, "load", lambda *_, **__: fast)
+    monkeypatch.setattr("img2prompt.pipeline.load_pipeline", lambda _: fast)
     here, there = tmp_path / "here.csv", tmp_path / "there.csv"
     for source, output, pool in (
         (str(folder), here, []),
