@@ -1,11 +1,11 @@
-# make run: the app · make test: everything that must pass · see README.md
+# make run: the app · make check: the fast tests · make test: everything that must pass · see README.md
 PYTHON ?= python3
 DATA ?= ../shared/data
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --no-deps
 
 .DELETE_ON_ERROR:
-.PHONY: install setup run test test-latest lock wheel train-lite bench
+.PHONY: install setup run check lint test test-latest lock wheel train-lite bench
 
 # What the app and the command line need, in .venv.
 install: .venv/run
@@ -26,11 +26,19 @@ $(BIN)/python:
 run: install
 	$(BIN)/streamlit run app.py --server.address localhost --server.port 8501
 
-# Everything that must pass.
-test: setup
+# Style, types, and which layer imports which.
+lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy img2prompt
+	$(BIN)/lint-imports
+
+# What is quick, before each commit.
+check: lint
+	$(BIN)/pytest -m "not slow and not browser and not data"
+
+# Everything that must pass.
+test: lint
 	$(BIN)/pytest
 
 # The same tests with the newest libraries that pyproject.toml allows, in .venv-latest.
@@ -53,4 +61,4 @@ train-lite: setup
 
 # How fast the bundled model is.
 bench: setup
-	$(BIN)/python benchmarks/lite.py $(wildcard $(DATA)/flickr8k)
+	$(BIN)/python -m benchmarks.lite $(wildcard $(DATA)/flickr8k)

@@ -1,6 +1,6 @@
 """What a folder costs beyond the model, as JSON on stdout. Run it on a quiet machine.
 
-    python benchmarks/batch.py [FEW MANY [../shared/data/flickr8k]]
+    python -m benchmarks.batch [FEW MANY [../shared/data/flickr8k]]
 
 200 and 20,000 pictures by default, which takes the better part of an hour. Speed: pictures
 a second of `batch` (read, decode, describe, journal) beside the model alone on opened
@@ -20,8 +20,7 @@ import tempfile
 from contextlib import closing
 from pathlib import Path
 
-from lite import machine, samples, seconds, some_of
-
+from benchmarks.lite import machine, samples, seconds, some_of
 from img2prompt.images import open_image
 
 FEW, MANY = 200, 20_000

@@ -1,6 +1,6 @@
 """How fast near-duplicates are found, as JSON on stdout. Run it on a quiet machine.
 
-python benchmarks/dedupe.py PROMPTS [VECTORS]; PROMPTS is a CSV or a .txt with one prompt a line.
+python -m benchmarks.dedupe PROMPTS [VECTORS]; PROMPTS is a CSV or a .txt with one prompt a line.
 First its prompts are filtered as the command does it, then all of them are embedded in single
 precision and compared. Then so many vectors (1,000,000; 0 leaves this out) go through the approximate
 index: mixtures of two prompts' vectors each, and among them copies moved away by a known cosine, on
@@ -16,8 +16,8 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from lite import machine
 
+from benchmarks.lite import machine
 from img2prompt.datasets.deduplicate import THRESHOLD, embed_texts, find_twins, near_duplicates
 from img2prompt.datasets.table import read_table
 from img2prompt.minilm import SentenceEncoder

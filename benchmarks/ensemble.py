@@ -1,6 +1,6 @@
 """Stages 2 and 3 on real photos: search, train, build a bank, tune the ensemble; JSON on stdout.
 
-    python benchmarks/ensemble.py ../shared/data/flickr8k runs/flickr8k
+    python -m benchmarks.ensemble ../shared/data/flickr8k runs/flickr8k
 
 Every step is a command of img2prompt, at a size that two cores do in an hour or so. Started again,
 it goes on where it was, but for the bank, which takes minutes. Models learn on the split train, are
@@ -15,7 +15,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from lite import machine
+from benchmarks.lite import machine
 
 NET = "--model tf_efficientnet_lite2 --init lite --input 128 --device cpu"
 SEARCH = "--patch 0 --batch 16,32 --rate 1e-3,3e-3,1e-2 --epochs 1 --average 0 --limit 800 --no-pruning"

@@ -1,6 +1,6 @@
 """How fast a large history answers, as JSON on stdout and in benchmarks/results/history.json.
 
-python benchmarks/history.py [POSTS] [--url postgresql://…]; by default 100,000 posts in a new
+python -m benchmarks.history [POSTS] [--url postgresql://…]; by default 100,000 posts in a new
 SQLite file. A database named by --url must be empty, and keeps the posts.
 """
 
@@ -16,9 +16,9 @@ from pathlib import Path
 from statistics import median
 
 import numpy as np
-from lite import machine
 from sqlalchemy import Engine, insert
 
+from benchmarks.lite import machine
 from img2prompt.history import History, open_database
 from img2prompt.history.database import writing
 from img2prompt.history.search import searchable

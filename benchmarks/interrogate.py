@@ -1,6 +1,6 @@
 """clip-interrogator against img2prompt on the same weights and pictures, as JSON on stdout.
 
-    python benchmarks/interrogate.py [ranking] [cpu] [gpu] [start] [start-short]
+    python -m benchmarks.interrogate [ranking] [cpu] [gpu] [start] [start-short]
 
 Without names, all that run here. Each is measured in a process of its own; ratios are the reference's seconds over ours.
 Weights are freshly initialised and label vectors random: neither changes the time that
@@ -24,9 +24,10 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
-import fresh_models
 import numpy as np
-from lite import machine, seconds
+
+from benchmarks.lite import machine, seconds
+from tests.helpers import fresh_models
 
 if TYPE_CHECKING:
     from clip_interrogator import Interrogator
@@ -108,7 +109,7 @@ def run_child(row: str, side: str, folder: Path) -> dict[str, Any]:
         "IMG2PROMPT_MODELS": str(folder),
         "XDG_CACHE_HOME": str(folder / "cache"),
     }
-    command = [sys.executable, str(Path(__file__).resolve()), "--child", row, side, "--folder", str(folder)]
+    command = [sys.executable, "-m", "benchmarks.interrogate", "--child", row, side, "--folder", str(folder)]
     done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)
     return json.loads(done.stdout.splitlines()[-1])
 

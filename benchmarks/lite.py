@@ -1,6 +1,6 @@
 """How fast the lite engine is here, as JSON on stdout. Run it on a quiet machine.
 
-    python benchmarks/lite.py [../shared/data/flickr8k]
+    python -m benchmarks.lite [../shared/data/flickr8k]
 
 Times are medians; a cold run is a fresh `img2prompt caption photo.jpg`. Without a folder
 of photos (see `img2prompt evaluate`) only the two that come with scikit-learn are

@@ -1,6 +1,6 @@
 """How fast a submission is written, as JSON on stdout, beside pandas.to_csv in the same run.
 
-python benchmarks/submission.py [PICTURES]; 16,000 by default, as many as the competition's
+python -m benchmarks.submission [PICTURES]; 16,000 by default, as many as the competition's
 test set has. pandas gets its table ready-made, ids and all, and no index to write.
 """
 
@@ -13,8 +13,8 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from lite import machine, seconds
 
+from benchmarks.lite import machine, seconds
 from img2prompt.embeddings import WIDTH
 from img2prompt.files import replacing
 from img2prompt.submission import read_submission, write_submission

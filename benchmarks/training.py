@@ -1,6 +1,6 @@
 """How fast a regressor trains beside a plain timm loop, as JSON on stdout. Run it on a quiet machine.
 
-python benchmarks/training.py [MODEL] [PICTURES] [BATCH]; vit_small_patch16_224, 256 and 32 by
+python -m benchmarks.training [MODEL] [PICTURES] [BATCH]; vit_small_patch16_224, 256 and 32 by
 default. Both read, augment and learn from the same pictures in as many processes, on the GPU in
 bf16 where there is one; ours also keeps the average of the weights, clips gradients and logs.
 They take turns, and each turn starts from fresh weights; its first steps are not counted.
@@ -20,9 +20,9 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 from batch import fill
-from lite import machine, samples
 from torch.utils.data import DataLoader
 
+from benchmarks.lite import machine, samples
 from img2prompt.datasets.pairs import PairsFolder
 from img2prompt.minilm import SentenceEncoder
 from img2prompt.training.regressor import train

@@ -8,17 +8,29 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
-import sklearn.datasets
 import streamlit as st
 from streamlit.runtime.context import StreamlitHeaders
 
-from img2prompt import Pipeline, load_pipeline
+from img2prompt import Pipeline, load_pipeline, weights
+from tests.helpers import CHROMIUM, ROOT, SMALL_BLIP, SMALL_CLIP, hub
+from tests.helpers.pictures import CHINA, FLOWER
+
+
+@pytest.hookimpl(tryfirst=True)  # before -m chooses
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if "shared_data" in getattr(item, "fixturenames", ()):
+            item.add_marker("data")
+        if ROOT / "tests" / "browser" in item.path.parents:
+            item.add_marker("browser")
+        if CHROMIUM is None and item.get_closest_marker("browser"):
+            item.add_marker(pytest.mark.skip(reason="needs Debian's chromium: apt-get install chromium"))
 
 
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """The folder of data sets (``IMG2PROMPT_SHARED_DATA``, else ``../shared/data``); without it the test skips."""
-    default = Path(__file__).parents[1].parent / "shared" / "data"
+    default = ROOT.parent / "shared" / "data"
     folder = Path(os.environ.get("IMG2PROMPT_SHARED_DATA", default))
     if not folder.is_dir():
         pytest.skip(f"needs the data sets, and there is no {folder} (name one with IMG2PROMPT_SHARED_DATA)")
@@ -79,6 +91,19 @@ def pipeline() -> Pipeline:
 
 @pytest.fixture(scope="session")
 def sample_photos() -> list[str]:
-    """Two real photos that scikit-learn ships: a temple by the water and a flower."""
-    folder = Path(sklearn.datasets.__file__).parent / "images"
-    return [str(folder / "china.jpg"), str(folder / "flower.jpg")]
+    """Two real photos: a temple by the water and a flower."""
+    return [str(CHINA), str(FLOWER)]
+
+
+@pytest.fixture(scope="session")
+def small_models(tmp_path_factory) -> Path:
+    """A folder of models with the parts of the preset `small`."""
+    import torch
+
+    from tests.helpers.fresh_models import save_blip, save_clip
+
+    root = tmp_path_factory.mktemp("small")
+    torch.manual_seed(0)
+    save_blip(weights.folder_in(root, "caption", SMALL_BLIP), hub.BLIP_VISION, hub.BLIP_TEXT)
+    save_clip(weights.folder_in(root, "clip", SMALL_CLIP), hub.CLIP)
+    return root

@@ -1,0 +1,293 @@
+"""The first page, path by path, with the real pipeline behind it."""
+
+import json
+import re
+from collections.abc import Iterator
+from io import BytesIO
+
+import pytest
+from PIL import Image, ImageDraw
+from streamlit.testing.v1 import AppTest
+
+import img2prompt
+from img2prompt.images import SUFFIXES
+from img2prompt.posts import Choices, alt_text, compose, tones
+from img2prompt.web.caption.photos import MOST_PHOTOS
+from img2prompt.web.shared import pipelines
+from img2prompt.web.shared.i18n import catalogue
+from tests.helpers import ROOT
+
+
+def open_page(locale: str = "en-US") -> AppTest:
+    page = AppTest.from_file(str(ROOT / "app.py"), default_timeout=300)
+    page.context["locale"] = locale
+    page.run()
+    assert not page.exception
+    return page
+
+
+def press(page: AppTest, label: str) -> AppTest:
+    next(button for button in page.button if button.label == label).click()
+    page.run()
+    assert not page.exception
+    return page
+
+
+def upload(page: AppTest, *files: tuple[str, bytes]) -> AppTest:
+    page.file_uploader[0].set_value([(name, data, "image/png") for name, data in files])
+    page.run()
+    assert not page.exception
+    return page
+
+
+def choose(page: AppTest, name: str, value: object) -> AppTest:
+    widgets = [*page.get("button_group"), *page.slider, *page.text_input]
+    next(widget for widget in widgets if widget.key == name).set_value(value)
+    page.run()
+    assert not page.exception
+    return page
+
+
+def shown(page: AppTest) -> list:
+    """The data of every component on the page."""
+    return [json.loads(element.proto.json) for element in page.get("bidi_component")]
+
+
+def words(page: AppTest) -> dict[str, str]:
+    """Title → text of everything that can be copied, besides the posts."""
+    return {data["title"]: data["text"] for data in shown(page) if "title" in data}
+
+
+def labels(page: AppTest) -> list[str]:
+    return [table["title"] for data in shown(page) if isinstance(data, list) for table in data]
+
+
+def posts(page: AppTest) -> list[str]:
+    return [data["text"] for data in shown(page) if "limits" in data]
+
+
+def written(page: AppTest, **choices: object) -> list[str]:
+    """The posts that the composer writes for the photos of a page."""
+    seen = [photo.seen for photo in page.session_state["opened"].values()]
+    return [variant.text for variant in compose(seen, Choices(**choices))]
+
+
+@pytest.fixture(scope="module")
+def looks() -> Iterator[list[int]]:
+    """How many pictures the model has looked at, call by call."""
+    calls = []
+    original = img2prompt.Pipeline.__call__
+
+    def counted(self, images, style=None):
+        calls.append(len(images))
+        return original(self, images, style)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(img2prompt.Pipeline, "__call__", counted)
+        yield calls
+
+
+@pytest.fixture(scope="module")
+def flower(looks) -> AppTest:
+    """A page with posts about the flower. Tests that change a choice leave it changed."""
+    return press(press(open_page(), "Flower"), "Start Captioning")
+
+
+def drawing(colour: str = "#c62828") -> bytes:
+    """A ball on grass under a blue sky, as PNG."""
+    image = Image.new("RGB", (320, 240), "#7fb2e5")
+    draw = ImageDraw.Draw(image)
+    draw.rectangle((0, 150, 320, 240), fill="#3f8f3f")
+    draw.ellipse((120, 110, 200, 190), fill=colour)
+    buffer = BytesIO()
+    image.save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def test_start_page_asks_for_a_photo():
+    page = open_page()
+    assert page.title[0].value == "Captioning for Instagram"
+    assert set(SUFFIXES) <= set(page.file_uploader[0].allowed_type)
+    assert "Start Captioning" not in [button.label for button in page.button]
+    assert not words(page) and not posts(page)
+
+
+def test_sample_photo_gets_words():
+    page = press(press(open_page(), "Flower"), "Start Captioning")
+    caption, prompt = words(page)["Caption"], words(page)["Prompt"]
+    assert caption[0].isupper() and caption.endswith(".")
+    assert prompt.lower().startswith(caption[:-1].lower())
+    assert labels(page) == ["Mediums", "Movements", "Flavors"]
+    assert any("lite engine" in caption.value for caption in page.caption)
+
+
+def test_uploaded_photo_gets_words_and_keeps_them():
+    page = upload(open_page(), ("ball.png", drawing()))
+    page = press(page, "Start Captioning")
+    before = words(page)
+    assert before["Caption"]
+    page.run()  # what any later click does: the script runs again, the model does not
+    assert words(page) == before
+
+
+def test_file_that_is_no_picture_is_explained():
+    page = upload(open_page(), ("notes.jpg", b"Milk, eggs, flour"))
+    assert page.error[0].value.startswith("notes.jpg")
+    page = press(upload(page, ("ball.png", drawing())), "Start Captioning")
+    assert not page.error and words(page)["Caption"]
+
+
+@pytest.mark.parametrize("change", ["sample", "upload", "removal"])
+def test_words_go_with_their_picture(change):
+    page = press(upload(open_page(), ("ball.png", drawing())), "Start Captioning")
+    assert words(page)
+    if change == "sample":
+        press(page, "Temple")
+        assert not page.file_uploader[0].value  # no file name beside another picture
+    elif change == "upload":
+        upload(page, ("notes.jpg", b"Milk, eggs, flour"))
+        assert not page.get("imgs")
+    else:
+        page.file_uploader[0].set_value([])
+        page.run()
+        assert not page.get("imgs")
+    assert not words(page) and not posts(page)
+
+
+def test_an_uploader_that_has_left_takes_no_photo_away():
+    page = open_page()
+    earlier = page.get("file_uploader")[0].proto.id
+    press(page, "Temple")
+    # What a browser sends when the next click comes before it has drawn the page to its end.
+    states = page._tree.get_widget_states()
+    states.widgets.add(id=earlier).file_uploader_state_value.SetInParent()
+    page._run(states)
+    assert [photo.key for photo in page.session_state["opened"].values()] == ["temple"]
+    assert "Start Captioning" in [button.label for button in page.button]
+
+
+@pytest.mark.parametrize(
+    ("choice", "value"),
+    [("tone", tone) for tone in tones() if tone != Choices.tone]
+    + [("goal", "question"), ("goal", "save"), ("goal", "tag")]
+    + [("emoji", "off"), ("emoji", "many"), ("length", "line"), ("length", "long")]
+    + [("hashtags", 0), ("hashtags", 30), ("variants", 1), ("variants", 10), ("note", "Busan, with Mina")],
+)
+def test_choice_changes_the_posts_without_another_look(flower, looks, choice, value):
+    before = len(looks)
+    default = getattr(Choices(), choice)
+    assert posts(choose(flower, choice, default)) == written(flower)
+    choose(flower, choice, value)
+    assert posts(flower) == written(flower, **{choice: value}) != written(flower)
+    choose(flower, choice, default)
+    assert len(looks) == before
+
+
+def test_shuffle_writes_others_without_another_look(flower, looks):
+    before, first = len(looks), posts(flower)
+    second = posts(press(flower, "Shuffle"))
+    third = posts(press(flower, "Shuffle"))
+    assert len(first) == len(second) == len(third) == 5
+    assert len({*first, *second, *third}) > 10
+    assert len(looks) == before
+
+
+def test_browser_decides_the_language_and_the_switch_overrides():
+    page = press(press(open_page("ko-KR"), "꽃"), "캡션 만들기")
+    assert page.title[0].value == catalogue("ko")["title"]
+    choose(choose(page, "tone", "poetic"), "emoji", "off")
+    assert posts(page) == written(page, tone="poetic", emoji="off")
+
+    said = [*page.markdown, *page.caption, *page.header]
+    asked = [*page.button, *page.get("button_group"), *page.slider, *page.text_input, *page.toggle]
+    for text in [element.value for element in said] + [element.label for element in asked]:
+        assert re.search("[가-힣]", text), text
+
+    before = posts(page)
+    choose(page, "language", "en")
+    assert page.title[0].value == "Captioning for Instagram"
+    assert posts(page) == before  # the choices are the same, and so are the posts
+    assert "Caption" in words(page)
+
+
+def test_other_languages_read_english():
+    assert open_page("fr-FR").title[0].value == "Captioning for Instagram"
+
+
+def test_several_photos_make_one_carousel(looks):
+    page = upload(open_page(), ("ball.png", drawing()), ("blue.png", drawing("#3355cc")))
+    press(page, "Start Captioning")
+    upload(page, *[(f"{colour}.png", drawing(colour)) for colour in ("#c62828", "#3355cc", "#eeee44")])
+    assert not posts(page)  # one has not been looked at yet
+    press(page, "Start Captioning")
+    opened = page.session_state["opened"].values()
+    assert [words(page)[f"Alt text {number}"] for number in (1, 2, 3)] == [alt_text(p.seen) for p in opened]
+    assert posts(page) == written(page)
+    assert [tab.label for tab in page.tabs] == ["Photo 1", "Photo 2", "Photo 3"]
+
+
+def test_too_many_photos_are_cut():
+    page = upload(open_page(), *[(f"{n}.png", drawing()) for n in range(MOST_PHOTOS + 1)])
+    assert str(MOST_PHOTOS) in page.error[0].value
+    assert len(page.session_state["opened"]) == MOST_PHOTOS
+
+
+def test_a_visit_to_another_page_loses_nothing():
+    page = press(upload(open_page(), ("ball.png", drawing())), "Start Captioning")
+    before = posts(choose(choose(page, "tone", "poetic"), "note", "Busan, with Mina"))
+    page.switch_page("pages/batch.py").run()
+    assert page.title[0].value == "Many pictures at once"
+    page.switch_page("pages/caption.py").run()
+    assert posts(page) == before
+    upload(page, ("blue.png", drawing("#3355cc")))
+    assert len(page.session_state["opened"]) == 1 and not posts(page)
+
+
+def test_unreadable_file_does_not_stop_the_others():
+    page = upload(open_page(), ("notes.jpg", b"Milk, eggs, flour"), ("ball.png", drawing()))
+    assert page.error[0].value.startswith("notes.jpg")
+    assert words(press(page, "Start Captioning"))["Caption"]
+
+
+def test_camera_waits_until_it_is_wanted():
+    page = open_page()
+    assert not page.get("camera_input")
+    page.toggle[0].set_value(True).run()
+    assert page.get("camera_input")
+
+
+def test_visitors_share_the_model_but_not_the_photo(monkeypatch):
+    loads = []
+    load_pipeline = img2prompt.load_pipeline
+
+    def counted(wanted):
+        loads.append(1)
+        return load_pipeline(wanted)
+
+    monkeypatch.setattr(img2prompt, "load_pipeline", counted, raising=False)
+    pipelines.pipelines.clear()
+    first, second = open_page(), open_page()
+    press(press(first, "Flower"), "Start Captioning")
+    press(first, "Start Captioning")
+    assert not words(second.run())
+    press(press(second, "Temple"), "Start Captioning")
+    assert len(loads) == 1
+    assert words(first)["Caption"] != words(second)["Caption"]
+
+
+def test_unusable_setting_is_explained(monkeypatch):
+    monkeypatch.setenv("IMG2PROMPT_STYLE", "baroque")
+    assert "baroque" in open_page().error[0].value
+
+
+def test_damaged_weights_are_explained(monkeypatch, tmp_path):
+    (tmp_path / "lite").mkdir()
+    (tmp_path / "lite" / "model.safetensors").write_bytes(b"half a download")
+    monkeypatch.setenv("IMG2PROMPT_MODELS", str(tmp_path))
+    pipelines.pipelines.clear()
+    page = press(press(open_page(), "Flower"), "Start Captioning")
+    assert str(tmp_path) in page.error[0].value and not words(page)
+
+    monkeypatch.undo()  # the next press finds the weights again
+    press(page, "Start Captioning")
+    assert not page.error and words(page)["Caption"]

@@ -1,0 +1,149 @@
+"""The Models page, with and without parts of the full engine, and what it changes on the first page."""
+
+import os
+import re
+from pathlib import Path
+
+import huggingface_hub.constants
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from img2prompt import weights
+from img2prompt.settings import Settings
+from img2prompt.web.shared import pipelines
+from img2prompt.web.shared.i18n import catalogue
+from tests.helpers import ROOT, SMALL_BLIP, SMALL_CLIP
+
+
+@pytest.fixture(autouse=True)
+def places(monkeypatch, tmp_path) -> Path:
+    """No models besides those in this folder."""
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "user"))
+    monkeypatch.setenv("IMG2PROMPT_MODELS", str(tmp_path / "models"))
+    return tmp_path / "models"
+
+
+def open_page(page: str = "pages/models.py", locale: str = "en-US", state: dict | None = None) -> AppTest:
+    opened = AppTest.from_file(str(ROOT / "app.py"), default_timeout=300)
+    opened.context["locale"] = locale
+    for name, value in (state or {}).items():
+        opened.session_state[name] = value
+    opened.run().switch_page(page).run()
+    assert not opened.exception
+    return opened
+
+
+def choose(page: AppTest, key: str, value: str) -> AppTest:
+    widgets = [*page.get("button_group"), *page.selectbox]
+    next(widget for widget in widgets if widget.key.startswith(key)).set_value(value)
+    page.run()
+    assert not page.exception
+    return page
+
+
+def test_nothing_is_installed_and_lite_reads():
+    page = open_page()
+    text = " ".join(element.value for element in [*page.markdown, *page.caption])
+    for part in weights.parts().values():
+        assert part.name in text and part.repository in text and part.license in text
+    assert [code.value for code in page.code] == [
+        f"img2prompt models pull {name}" for name in weights.presets()
+    ]
+    metrics = {metric.label: metric.value for metric in page.metric}
+    assert metrics["Used by models"] == "0 MB" and metrics["Free on disk"].endswith("GB")
+    assert metrics["Memory"] == weights.readable(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+    assert page.success[0].value.startswith("Lite")
+    assert page.session_state["model_choice"] == {}  # what the server does anyway: one pipeline for all
+
+
+def test_full_without_its_parts_is_told_once_with_the_command():
+    page = choose(open_page(), "models-engine", "full")
+    assert [warning.value for warning in page.warning] == [
+        catalogue("en")["models.missing"].format(parts="blip-large, ViT-H-14/laion2b_s32b_b79k")
+    ]
+    assert page.code[0].value == "img2prompt models pull blip-large ViT-H-14/laion2b_s32b_b79k"
+    assert not page.success and not page.error
+    assert page.session_state["model_choice"] == {}  # lite goes on
+    choose(page, "models-clip-", "none")
+    assert page.code[0].value == "img2prompt models pull blip-large"
+    choose(page, "models-caption-", "none")
+    assert "nothing could be said" in page.error[0].value
+
+
+def test_installed_parts_are_chosen_for_this_visit_only(monkeypatch, small_models):
+    monkeypatch.setenv("IMG2PROMPT_MODELS", str(small_models))
+    page = choose(choose(open_page(), "models-engine", "full"), "models-caption-", SMALL_BLIP)
+    assert page.code[0].value == "img2prompt models pull ViT-H-14/laion2b_s32b_b79k"
+    choose(page, "models-clip-", SMALL_CLIP)
+    assert page.success[0].value.startswith("Full") and not page.warning
+    assert [code.value for code in page.code] == ["img2prompt models pull full", "img2prompt models pull sd1"]
+    chosen = page.session_state["model_choice"]
+    assert chosen == {
+        "engine": "full",
+        "caption_model": SMALL_BLIP,
+        "clip_model": SMALL_CLIP,
+        "regressor": "none",
+    }
+    loaded = pipelines.pipelines(Settings.load(**chosen)).result()
+    assert loaded.engine.name == "full"
+    metrics = {metric.label: metric.value for metric in page.metric}
+    assert metrics["Used by models"] != "0 MB"
+
+    other = open_page()
+    assert other.session_state["model_choice"] == {} and other.success[0].value.startswith("Lite")
+    again = open_page(state={"model_choice": chosen})
+    assert again.success[0].value.startswith("Full")
+    assert choose(again, "models-engine", "lite").session_state["model_choice"] == {}
+
+
+def test_page_of_photos_goes_on_with_lite_and_says_why(monkeypatch):
+    monkeypatch.setenv("IMG2PROMPT_ENGINE", "full")
+    page = open_page("pages/caption.py")
+    for label in ("Flower", "Start Captioning"):
+        next(button for button in page.button if button.label == label).click()
+        page.run()
+    [error] = page.error
+    assert "img2prompt models pull blip-large" in error.value
+    assert error.value.endswith(catalogue("en")["models.instead"])
+    assert any("Read by the lite engine" in caption.value for caption in page.caption)
+
+
+def test_photos_are_looked_at_again_by_another_model(monkeypatch):
+    page = open_page("pages/caption.py")
+    for label in ("Flower", "Start Captioning"):
+        next(button for button in page.button if button.label == label).click()
+        page.run()
+    [photo] = page.session_state["opened"].values()
+    first = photo.result
+    press_start(page)
+    assert photo.result is first
+    page.session_state["model_choice"] = {"engine": "lite", "regressor": "vit"}
+    press_start(page)
+    assert photo.result is not first and photo.result.caption == first.caption
+
+
+def press_start(page: AppTest) -> None:
+    next(button for button in page.button if button.label == "Start Captioning").click()
+    page.run()
+    assert not page.exception
+
+
+def test_page_speaks_korean():
+    page = choose(open_page(locale="ko-KR"), "models-engine", "full")
+    said = [*page.header, *page.subheader, *page.warning, *page.markdown[:1], *page.caption]
+    labels = [*page.metric, *page.selectbox, *page.get("button_group")]
+    for text in [element.value for element in said] + [element.label for element in labels]:
+        assert re.search("[가-힣]", text), text
+    assert catalogue("ko").keys() == catalogue("en").keys()
+
+
+def test_only_so_many_pipelines_are_kept(monkeypatch):
+    """The one used longest ago goes."""
+    loads = []
+    monkeypatch.setattr(pipelines, "_load", lambda wanted: loads.append(wanted.beams))
+    pipelines.pipelines.clear()
+    for beams in (1, 2, 1, 3, 1, 2):
+        pipelines.pipelines(Settings(engine="lite", beams=beams)).result()
+    assert loads == [1, 2, 3, 2]
+    pipelines.pipelines.clear()

@@ -1,0 +1,36 @@
+"""Two apps and one browser for all of these tests."""
+
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Browser, Playwright, sync_playwright
+
+from tests.helpers.browser import MEGABYTE, Server, launch, serve
+
+
+@pytest.fixture(scope="package")
+def playwright() -> Iterator[Playwright]:
+    with sync_playwright() as playwright:
+        yield playwright
+
+
+@pytest.fixture(scope="package")
+def browser(playwright) -> Iterator[Browser]:
+    with launch(playwright, "--use-fake-device-for-media-stream") as browser:
+        yield browser
+
+
+@pytest.fixture(scope="package")
+def server(tmp_path_factory) -> Iterator[str]:
+    """The address of an app that keeps nothing. Its process may not write a file larger than 1 MB."""
+    with serve(tmp_path_factory.mktemp("server"), largest_file=MEGABYTE) as server:
+        yield server.address
+
+
+@pytest.fixture(scope="package")
+def home(tmp_path_factory, small_models) -> Iterator[Server]:
+    """An app that keeps batches and a history, and has the parts of the preset `small` and no others."""
+    folder = tmp_path_factory.mktemp("home")
+    places = {"IMG2PROMPT_MODELS": small_models, "HF_HUB_CACHE": folder, "XDG_DATA_HOME": folder / "user"}
+    with serve(folder, **{name: str(place) for name, place in places.items()}) as server:
+        yield server

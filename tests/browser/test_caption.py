@@ -1,0 +1,265 @@
+"""The Caption page in a real browser, on a desk and on a phone."""
+
+import re
+import time
+from io import BytesIO
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from playwright.sync_api import expect
+
+from tests.helpers.browser import (
+    MEGABYTE,
+    PATIENCE,
+    SIZES,
+    assert_accessible,
+    clipboard,
+    open_page,
+    sidebar,
+    small_photos,
+)
+from tests.helpers.pictures import FLOWER
+
+
+def large_photo() -> bytes:
+    """A sample photo as BMP of some 3 MB: more than a web server keeps in memory by default."""
+    image = Image.open(FLOWER)
+    buffer = BytesIO()
+    image.resize((image.width * 2, image.height * 2)).save(buffer, "BMP")
+    assert len(buffer.getvalue()) > 2 * MEGABYTE
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_from_upload_to_clipboard(server, browser, size):
+    with open_page(server, browser, size, color_scheme="light", locale="en-US") as page:
+        assert page.title() == "Captioning for Instagram"
+        page.get_by_role("button", name="Paste a picture").wait_for()
+        assert_accessible(page, f"{size}-start")
+
+        photo = {"name": "flower.bmp", "mimeType": "image/bmp", "buffer": large_photo()}
+        page.locator("input[type=file]").set_input_files(photo)
+        page.get_by_role("button", name="Start Captioning").click()
+        caption = page.locator("p.large")
+        caption.wait_for()
+        text = caption.inner_text()
+        assert re.fullmatch(r"[A-Z].+\.", text)
+        page.get_by_text("Read by the lite engine").wait_for()
+        page.get_by_label("Text of post 5").wait_for()
+        assert_accessible(page, f"{size}-posts")
+
+        page.get_by_role("button", name="Copy caption").click()
+        page.get_by_role("button", name="Copied caption").wait_for()
+        assert clipboard(page) == text
+        assert page.get_by_role("status").get_by_text("Caption copied").count() == 1
+
+        post = page.get_by_label("Text of post 2")
+        plain = post.input_value()
+        with sidebar(page) as choices:
+            choices.get_by_role("radio", name="Playful").click()
+            playful = changed(post, plain)
+        page.get_by_role("button", name="Shuffle").click()
+        changed(post, playful)
+
+        # What was typed stays, whatever else is pressed, and is what the preview shows.
+        typed = "Typed by hand \U0001f33c\n\n#mine"
+        post.fill(typed)
+        preview = page.locator(".st-key-post")
+        preview.get_by_text("Typed by hand").wait_for()
+        page.get_by_role("button", name="Star post 1").click()
+        preview.get_by_text("Typed by hand").wait_for(state="detached")
+        assert post.input_value() == typed
+        with sidebar(page) as choices:
+            choices.get_by_role("radio", name="한국어").click()
+            page.get_by_role("heading", name="인스타그램 캡션 만들기").wait_for()
+        post = page.get_by_label("게시글 2의 내용")
+        assert post.input_value() == typed
+        page.get_by_role("button", name="게시글 2 복사").click()
+        page.get_by_role("button", name="게시글 2 복사됨").wait_for()
+        assert clipboard(page) == typed
+        assert page.evaluate("document.documentElement.lang") == "ko"
+        assert_accessible(page, f"{size}-korean")
+
+        with page.expect_download() as download:
+            page.get_by_role("button", name="모두 내려받기").click()
+        saved = Path(download.value.path()).read_text("utf-8")
+        assert typed in saved and page.get_by_label("게시글 5의 내용").input_value() in saved
+
+        starred = page.get_by_label("게시글 1의 내용").input_value()
+        page.get_by_role("button", name="다시 섞기").click()
+        page.get_by_label("게시글 6의 내용").wait_for()
+        assert page.get_by_label("게시글 1의 내용").input_value() == starred
+
+
+def test_a_click_while_the_model_looks_costs_nothing(server, browser):
+    with open_page(server, browser, locale="en-US") as page:
+        page.locator("input[type=file]").set_input_files(small_photos() * 3)
+        page.get_by_role("button", name="Start Captioning").click()
+        page.get_by_text("Reading the picture…").wait_for()
+        page.get_by_role("radio", name="Playful").click()
+        page.get_by_label("Text of post 5").wait_for()
+
+
+def changed(area, before: str) -> str:
+    """What a text area says once it says something else."""
+    end = time.monotonic() + PATIENCE / 1000
+    while time.monotonic() < end:
+        values = area.evaluate_all("areas => areas.map((area) => area.value)")
+        if len(values) == 1 and values[0] != before:  # while cards change, old and new are there
+            return values[0]
+        area.page.wait_for_timeout(200)
+    pytest.fail(f"still {before!r}")
+
+
+def test_limits_are_counted_while_typing(server, browser):
+    with open_page(server, browser, color_scheme="dark", locale="en-US") as page:
+        page.get_by_role("button", name="Flower").click()
+        page.get_by_role("button", name="Start Captioning").click()
+        post = page.get_by_label("Text of post 1")
+        post.fill("x" * 125)
+        page.get_by_text("First line 125 / 125").wait_for()
+        assert page.get_by_text("The first line is longer").count() == 0
+        post.press("End")
+        post.press("x")
+        page.get_by_text("First line 126 / 125").wait_for()
+        page.get_by_role("status").get_by_text("The first line is longer").wait_for()
+        post.fill("x" * 2201)
+        page.get_by_text("In all 2,201 / 2,200").wait_for()
+        assert post.get_attribute("aria-invalid") == "true"
+
+        more = page.locator(".st-key-post").get_by_role("button", name="more")
+        expect(page.locator(".st-key-post").get_by_text("x" * 125, exact=True)).to_be_visible()
+        more.click()
+        page.locator(".st-key-post").get_by_text("x" * 2201).wait_for()
+        page.locator(".st-key-post").get_by_role("button", name="less").click()
+        assert_accessible(page, "desktop-dark")
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_carousel_of_three(server, browser, size):
+    with open_page(server, browser, size, color_scheme="dark", locale="ko-KR") as page:
+        page.locator("input[type=file]").set_input_files(small_photos())
+        page.get_by_role("button", name="캡션 만들기").click()
+        page.get_by_label("게시글 1의 내용").wait_for()
+        preview = page.locator(".st-key-post")
+        expect(preview.locator("img")).to_have_count(3)
+        assert all(preview.locator("img").nth(at).get_attribute("alt") for at in range(3))
+        preview.get_by_text("1/3").wait_for()
+        preview.get_by_role("button", name="다음 사진").click()
+        preview.get_by_text("2/3").wait_for()
+        page.wait_for_timeout(1000)  # until it has slid
+        preview.get_by_role("group", name="게시물의 사진").press("ArrowRight")
+        preview.get_by_text("3/3").wait_for()
+        expect(preview.locator("img").nth(2)).to_be_in_viewport(ratio=0.5)
+        assert preview.get_by_role("button", name="다음 사진").count() == 0
+
+        page.get_by_role("radio", name="1.91:1").click()
+        expect(preview.locator("img").first).to_have_css("aspect-ratio", "1.91 / 1")
+        for number in (1, 2, 3):
+            page.get_by_role("button", name=f"대체 텍스트 {number} 복사").click()
+            page.get_by_role("button", name=f"대체 텍스트 {number} 복사됨").wait_for()
+            assert 0 < len(clipboard(page)) <= 100
+        assert_accessible(page, f"{size}-carousel")
+
+
+def test_keyboard_alone(server, browser):
+    def tab_to(name: str) -> None:
+        """Press Tab until the focus is on what has this name, and see that it shows."""
+        for _ in range(100):
+            page.keyboard.press("Tab")
+            focused = page.evaluate_handle(
+                """() => {
+                    let element = document.activeElement;
+                    while (element.shadowRoot?.activeElement) element = element.shadowRoot.activeElement;
+                    return element;
+                }"""
+            ).as_element()
+            label = focused.get_attribute("aria-label") or focused.inner_text() or ""
+            if label.strip() == name:
+                assert focused.evaluate("e => getComputedStyle(e).outlineStyle") != "none"  # the focus shows
+                return
+        pytest.fail(f"Tab never reached {name}")
+
+    with open_page(server, browser, locale="en-US") as page:
+        page.get_by_role("button", name="Flower").wait_for()
+        tab_to("Flower")
+        page.keyboard.press("Enter")
+        page.get_by_role("button", name="Start Captioning").wait_for()
+        tab_to("Start Captioning")
+        page.keyboard.press("Enter")
+        page.get_by_label("Text of post 1").wait_for()
+        tab_to("Text of post 1")
+        page.keyboard.press("Control+A")
+        page.keyboard.type("Typed")
+        page.keyboard.press("Shift+Tab")  # back to the copy button
+        page.keyboard.press("Enter")
+        page.get_by_role("button", name="Copied post 1").wait_for()
+        assert clipboard(page) == "Typed"
+
+
+@pytest.mark.parametrize("way", ["button", "keys"])
+def test_paste(server, browser, way):
+    with open_page(server, browser, locale="en-US") as page:
+        button = page.get_by_role("button", name="Paste a picture")
+        button.wait_for()
+        page.evaluate("navigator.clipboard.writeText('no picture')")
+        button.click()
+        page.get_by_text("There is no picture in the clipboard.").wait_for()
+        page.evaluate(
+            """async () => {
+                const canvas = Object.assign(document.createElement("canvas"), { width: 320, height: 200 });
+                canvas.getContext("2d").fillRect(40, 40, 100, 100);
+                const picture = await new Promise((done) => canvas.toBlob(done));
+                await navigator.clipboard.write([new ClipboardItem({ "image/png": picture })]);
+            }"""
+        )
+        if way == "button":
+            button.click()
+        else:
+            page.keyboard.press("Control+V")
+        page.get_by_role("button", name="Start Captioning").wait_for()
+        page.get_by_text("pasted.png").wait_for()
+
+
+def test_camera(server, browser):
+    with open_page(server, browser, locale="en-US", permissions=["camera"]) as page:
+        page.get_by_text("Use the camera").click()
+        # Streamlit asks for the camera once more when the page has its width; till then its button may do nothing.
+        taken = page.get_by_role("button", name="Clear photo")
+        for _ in range(10):
+            page.get_by_role("button", name="Take Photo").click()
+            page.wait_for_timeout(3000)
+            if taken.count():
+                break
+        page.get_by_role("button", name="Start Captioning").wait_for()
+        expect(page.locator(".st-key-picture img")).to_have_count(1)
+
+
+def test_preview_stays_in_sight(server, browser):
+    with open_page(server, browser, locale="en-US") as page:
+        page.get_by_role("button", name="Flower").click()
+        page.get_by_role("button", name="Start Captioning").click()
+        page.get_by_label("Text of post 5").scroll_into_view_if_needed()
+        page.get_by_role("button", name="Preview post 5").click()
+        expect(page.locator(".st-key-post img")).to_be_in_viewport(ratio=0.9)
+
+
+def test_copy_without_clipboard_api(server, browser):
+    """Over plain http on a local network browsers offer no navigator.clipboard."""
+    with browser.new_context() as context:
+        context.grant_permissions(["clipboard-read"])
+        context.set_default_timeout(PATIENCE)
+        page = context.new_page()
+        page.add_init_script(
+            "window.read = navigator.clipboard.readText.bind(navigator.clipboard);"
+            "Object.defineProperty(navigator, 'clipboard', { value: undefined });"
+        )
+        page.goto(server)
+        page.get_by_role("button", name="Paste a picture").click()
+        page.get_by_text("Press Ctrl+V").wait_for()
+        page.get_by_role("button", name="Temple").click()
+        page.get_by_role("button", name="Start Captioning").click()
+        page.get_by_role("button", name="Copy caption").click()
+        page.get_by_role("button", name="Copied caption").wait_for()
+        assert page.evaluate("window.read()") == page.locator("p.large").inner_text()

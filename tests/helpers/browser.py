@@ -1,0 +1,150 @@
+"""The app on a server of its own, and a real browser that visits it."""
+
+import os
+import resource
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from PIL import Image
+from playwright.sync_api import Browser, Locator, Page, Playwright, expect
+
+from tests.helpers import CHROMIUM, ROOT
+from tests.helpers.pictures import CHINA, FLOWER
+
+MEGABYTE = 2**20
+SIZES = {"desktop": {"width": 1280, "height": 960}, "phone": {"width": 390, "height": 844}}
+PATIENCE = 120_000  # milliseconds; a busy machine draws slowly
+expect.set_options(timeout=PATIENCE)
+
+
+@dataclass(frozen=True)
+class Server:
+    """An app that runs."""
+
+    address: str
+    database: str  # the address of its history
+    runs: Path  # its batches
+
+
+@contextmanager
+def serve(folder: Path, largest_file: int | None = None, **environment: str) -> Iterator[Server]:
+    """Start the app; what it keeps is in `folder`."""
+    with socket.socket() as probe:
+        probe.bind(("localhost", 0))
+        port = probe.getsockname()[1]
+    server = Server(f"http://localhost:{port}", f"sqlite:///{folder / 'history.db'}", folder / "runs")
+    environment |= {"IMG2PROMPT_RUNS": str(server.runs), "IMG2PROMPT_DATABASE_URL": server.database}
+    if largest_file:
+        environment["IMG2PROMPT_HISTORY"] = "off"  # whose file grows
+    command = [sys.executable, "-m", "streamlit", "run", "app.py", "--server.port", str(port)]
+    process = subprocess.Popen(
+        command, cwd=ROOT, env={**os.environ, **environment}, stdout=subprocess.DEVNULL
+    )
+    if largest_file:
+        resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (largest_file, largest_file))
+    try:
+        for _ in range(240):
+            try:
+                urllib.request.urlopen(f"{server.address}/_stcore/health", timeout=5)
+                break
+            except OSError:
+                assert process.poll() is None, "streamlit stopped"
+                time.sleep(0.5)
+        else:
+            pytest.fail("streamlit did not start")
+        yield server
+    finally:
+        process.kill()
+        process.wait()
+
+
+def launch(playwright: Playwright, *options: str) -> Browser:
+    """A Chromium that asks nobody and reaches for nothing."""
+    common = ("--no-sandbox", "--disable-gpu", "--disable-background-networking")
+    return playwright.chromium.launch(executable_path=CHROMIUM, args=[*common, *options])
+
+
+def small_photos() -> list[dict]:
+    """Three photos of different shapes, as a file chooser hands them over."""
+    files = []
+    for number, (photo, size) in enumerate([(CHINA, (640, 426)), (FLOWER, (300, 450)), (CHINA, (500, 250))]):
+        buffer = BytesIO()
+        Image.open(photo).resize(size).save(buffer, "PNG")
+        files.append({"name": f"{number}.png", "mimeType": "image/png", "buffer": buffer.getvalue()})
+    return files
+
+
+@contextmanager
+def open_page(address: str, browser: Browser, size: str = "desktop", **options: Any) -> Iterator[Page]:
+    """The page in a visit of its own. In the end: no script failed, nothing left the machine."""
+    with browser.new_context(viewport=SIZES[size], has_touch=size == "phone", **options) as context:
+        context.grant_permissions(["clipboard-read", "clipboard-write"])
+        context.set_default_timeout(PATIENCE)
+        page = context.new_page()
+        hosts, problems = set(), []
+        page.on("request", lambda request: hosts.add(urlsplit(request.url).hostname))
+        page.on("pageerror", lambda error: problems.append(error))
+        page.goto(address)
+        page.locator("h1").wait_for()
+        yield page
+        assert page.evaluate("document.documentElement.scrollWidth") <= SIZES[size]["width"]
+        assert hosts <= {"localhost", None}, "something left the machine"
+        assert not problems
+
+
+def screenshot(page: Page, name: str) -> None:
+    """The whole page, where somebody wants to look at it."""
+    if folder := os.environ.get("IMG2PROMPT_SCREENSHOTS"):
+        size = page.viewport_size
+        height = page.evaluate("document.querySelector('.stMain').scrollHeight")
+        page.set_viewport_size(size | {"height": max(height, size["height"])})
+        page.wait_for_timeout(1000)
+        page.screenshot(path=Path(folder) / f"{name}.png")
+        page.set_viewport_size(size)
+
+
+def assert_accessible(page: Page, name: str) -> None:
+    """axe-core finds nothing serious; takes a picture too."""
+    settle(page)
+    page.wait_for_timeout(1500)  # colors fade in
+    found = Axe().run(page).response["violations"]
+    serious = {
+        violation["id"]: [(node["html"], node["failureSummary"]) for node in violation["nodes"]]
+        for violation in found
+        if violation["impact"] in ("serious", "critical")
+    }
+    assert not serious, name
+    screenshot(page, name)
+
+
+@contextmanager
+def sidebar(page: Page) -> Iterator[Locator]:
+    """The sidebar, opened first and closed again where it covers the page."""
+    phone = page.viewport_size["width"] < 768
+    if phone:
+        page.get_by_test_id("stExpandSidebarButton").click()
+    yield page.get_by_test_id("stSidebar")
+    if phone:
+        page.get_by_test_id("stSidebarCollapseButton").get_by_role("button").click()
+
+
+def clipboard(page: Page) -> str:
+    return page.evaluate("navigator.clipboard.readText()").replace("\r\n", "\n")
+
+
+def settle(page: Page) -> None:
+    """Wait until the server has nothing more to say."""
+    page.locator("h1").wait_for()
+    page.locator(".stApp[data-test-script-state=notRunning]").wait_for()

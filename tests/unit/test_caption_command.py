@@ -1,0 +1,260 @@
+import io
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from img2prompt.cli import pictures
+from img2prompt.cli.main import main
+from img2prompt.errors import ConfigError, ImageError
+from tests.helpers import records
+from tests.helpers.pictures import CHINA, FLOWER
+
+
+def test_help_and_version_do_not_import_torch():
+    for option in ("--help", "--version"):
+        code = (
+            "import sys\nfrom img2prompt.cli.main import main\n"
+            f"try:\n    main([{option!r}])\nexcept SystemExit as left:\n    assert left.code == 0\n"
+            "print({'torch', 'timm', 'transformers', 'streamlit'} & set(sys.modules))"
+        )
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+        assert done.stdout.splitlines()[-1] == "set()"
+
+
+def test_a_fresh_process_captions_a_photo():
+    command = [
+        sys.executable,
+        "-m",
+        "img2prompt",
+        "caption",
+        str(CHINA),
+        "--json",
+        "--engine",
+        "lite",
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    (record,) = records(done.stdout)
+    assert record["caption"]
+
+
+def test_json_lines_in_order_around_a_bad_file(run, broken):
+    code, out, err = run("caption", FLOWER, broken, CHINA, "--json")
+    assert code == 3
+    flower, bad, china = records(out)
+    assert [record["path"] for record in (flower, bad, china)] == [str(FLOWER), str(broken), str(CHINA)]
+    assert set(bad) == {"path", "error"}
+    assert err.count("broken.jpg") == 1
+    for record in (flower, china):
+        assert {"path", "caption", "prompt", "labels", "seconds"} <= set(record)
+        assert record["caption"] in record["prompt"]
+        assert {"mediums", "movements", "flavors"} <= set(record["labels"])
+        for matches in record["labels"].values():
+            scores = [match["score"] for match in matches]
+            assert scores == sorted(scores, reverse=True)
+            assert all(set(match) == {"label", "score"} for match in matches)
+        assert record["engine"] == "lite"
+        assert record["seconds"] > 0
+    assert flower["caption"] != china["caption"]
+
+
+def test_batches_do_not_change_the_order(run, broken, monkeypatch):
+    monkeypatch.setattr(pictures, "BATCH", 2)
+    paths = [broken, broken, CHINA, broken, FLOWER, CHINA, FLOWER]  # the first batch is all bad
+    code, out, _ = run("caption", *paths, "--json")
+    assert code == 3
+    found = records(out)
+    assert [record["path"] for record in found] == [str(path) for path in paths]
+    assert ["error" in record for record in found] == [path == broken for path in paths]
+    assert found[2]["caption"] == found[5]["caption"] != found[4]["caption"] == found[6]["caption"]
+
+
+def test_answers_come_as_each_batch_finishes(pipeline, tmp_path, monkeypatch):
+    monkeypatch.setattr(pictures, "BATCH", 1)
+    later = tmp_path / "later.jpg"
+    answers = pictures.answers(pipeline, [str(CHINA), str(later)])
+    first = next(answers)
+    shutil.copy(FLOWER, later)
+    assert not isinstance(first[1], ImageError)
+    assert not isinstance(next(answers)[1], ImageError)
+
+
+def test_a_single_bad_picture_is_bad_input(run, broken):
+    code, out, err = run("caption", broken)
+    assert (code, out) == (2, "")
+    assert "broken.jpg" in err
+
+
+def test_a_missing_file_and_a_folder_say_so(run, tmp_path):
+    code, _, err = run("caption", tmp_path / "nowhere.jpg")
+    assert code == 2 and "nowhere.jpg" in err
+    code, _, err = run("caption", tmp_path)
+    assert code == 2 and "is a folder" in err and "*.jpg" in err
+
+
+def test_limits_of_the_settings_apply(run, monkeypatch):
+    monkeypatch.setenv("IMG2PROMPT_MAX_MEGAPIXELS", "0.1")
+    code, out, _ = run("caption", CHINA, "--json")
+    assert code == 2
+    assert "megapixel" in records(out)[0]["error"]
+
+
+def test_dash_reads_one_picture_from_stdin(run, monkeypatch):
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(CHINA.read_bytes())))
+    code, out, _ = run("caption", "-", CHINA, "--json")
+    assert code == 0
+    piped, named = records(out)
+    assert piped["path"] == "-"
+    assert piped["caption"] == named["caption"]
+
+
+def test_dash_twice_is_refused(run):
+    code, _, err = run("caption", "-", "-")
+    assert code == 2 and "twice" in err
+
+
+def test_text_for_people(run):
+    code, out, _ = run("caption", CHINA)
+    caption, prompt, *labels, seconds = out.splitlines()
+    assert code == 0
+    assert caption[0].isupper() and caption.endswith(".")
+    assert prompt.startswith("prompt ")
+    assert {line.split()[0] for line in labels} >= {"mediums", "movements", "flavors"}
+    assert seconds.endswith("s, lite engine")
+    assert "\x1b" not in out  # plain when piped
+
+    code, out, _ = run("caption", CHINA, FLOWER)
+    assert [line for line in out.splitlines() if line.endswith(".jpg")] == [str(CHINA), str(FLOWER)]
+
+
+def test_style_changes_the_prompt(run):
+    _, classic, _ = run("caption", CHINA, "--style", "classic", "--json")
+    _, fast, _ = run("caption", CHINA, "--style", "fast", "--json")
+    assert records(classic)[0]["caption"] == records(fast)[0]["caption"]
+    assert records(classic)[0]["prompt"] != records(fast)[0]["prompt"]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["caption"],
+        ["caption", "a.jpg", "--colour"],
+        ["caption", "a.jpg", "--engine", "best"],
+        ["caption", "a.jpg", "--style", "baroque"],
+        ["embed", "a.jpg"],
+        ["evaluate", "captions", "folder", "--limit", "0"],
+        ["paint"],
+    ],
+)
+def test_bad_usage(arguments, capsys):
+    with pytest.raises(SystemExit) as left:
+        main(arguments)
+    assert left.value.code == 2
+
+
+def test_an_engine_without_weights_is_never_replaced(capsys):
+    with pytest.raises(SystemExit) as left:
+        main(["caption", str(CHINA), "--engine", "full"])
+    assert left.value.code == 1
+    captured = capsys.readouterr()
+    assert captured.out == "" and captured.err.startswith("img2prompt: The full engine")
+
+
+def test_debug_shows_where():
+    with pytest.raises(ConfigError, match="engine is 'best'"):
+        main(["--debug", "caption", "a.jpg", "--engine", "best"])
+
+
+def test_an_unexpected_error_is_one_line(run, monkeypatch):
+    monkeypatch.setattr(pictures, "answers", lambda *_: 1 / 0)
+    code, _, err = run("caption", CHINA)
+    assert code == 1
+    assert err.startswith("img2prompt: ZeroDivisionError") and err.count("\n") == 1
+
+
+def test_embed_writes_ids_and_unit_vectors(run, pipeline, tmp_path):
+    output = tmp_path / "out.npz"
+    code, out, _ = run("embed", FLOWER, CHINA, "-o", output)
+    assert (code, out) == (0, "")
+    with np.load(output, allow_pickle=False) as arrays:
+        assert set(arrays) == {"ids", "embeddings"}
+        ids, embeddings = arrays["ids"], arrays["embeddings"]
+    assert ids.tolist() == ["flower", "china"]
+    assert embeddings.shape == (2, 384) and embeddings.dtype == np.float32
+    np.testing.assert_allclose(np.linalg.norm(embeddings, axis=1), 1, atol=1e-5)
+    expected = [result.embedding for result in pipeline([FLOWER, CHINA])]
+    np.testing.assert_allclose(embeddings, expected, atol=1e-5)
+    assert list(tmp_path.iterdir()) == [output]
+
+
+def test_embed_leaves_out_a_bad_picture(run, broken, tmp_path):
+    output = tmp_path / "out.npz"
+    code, _, err = run("embed", broken, CHINA, "-o", output)
+    assert code == 3 and "broken.jpg" in err
+    with np.load(output) as arrays:
+        assert arrays["ids"].tolist() == ["china"]
+        assert arrays["embeddings"].shape == (1, 384)
+
+
+def test_embed_keeps_the_old_file_when_every_picture_fails(run, broken, tmp_path):
+    output = tmp_path / "out.npz"
+    output.write_bytes(b"old")
+    code, _, _ = run("embed", broken, "-o", output)
+    assert code == 2
+    assert output.read_bytes() == b"old"
+
+
+def test_embed_refuses_before_working(run, tmp_path):
+    code, _, err = run("embed", CHINA, tmp_path / "china.png", "-o", tmp_path / "out.npz")
+    assert code == 2 and "would both get the id 'china'" in err
+    code, _, err = run("embed", CHINA, "-o", tmp_path / "nowhere" / "out.npz")
+    assert code == 2 and "nowhere is not a folder" in err
+    code, _, err = run("embed", CHINA, "-o", tmp_path)
+    assert code == 2 and "is a folder" in err
+
+
+def test_own_labels_are_shown_under_the_name_of_their_file(capsys, tmp_path):
+    (tmp_path / "garden_flowers.txt").write_text("a rose\na dahlia\n", encoding="utf-8")
+    with pytest.raises(SystemExit) as left:
+        main(["caption", str(FLOWER), "--engine", "lite", "--labels", str(tmp_path / "garden_flowers.txt")])
+    assert left.value.code == 0
+    line = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("garden_flowers "))
+    assert "a rose 0." in line and "a dahlia 0." in line
+
+
+def test_own_labels_that_are_not_there_are_bad_input(capsys, tmp_path):
+    with pytest.raises(SystemExit) as left:
+        main(["caption", str(FLOWER), "--labels", str(tmp_path / "nowhere.txt")])
+    assert left.value.code == 2
+    assert "nowhere.txt" in capsys.readouterr().err
+
+
+def test_any_setting_can_be_set(run):
+    code, out, _ = run(
+        "caption", CHINA, "--json", "--set", "beams=1", "--set", "style=classic", "--style", "seed"
+    )
+    assert code == 0
+    (record,) = records(out)
+    assert record["prompt"].count(",") == 5  # the option of its own goes before --set
+
+
+@pytest.mark.parametrize("text", ["color=red", "beams", "beams=many"])
+def test_a_setting_that_is_none_is_refused(run, text):
+    code, _, err = run("caption", CHINA, "--set", text)
+    assert code == 2 and "beams" in err.lower()
+
+
+def test_app_without_streamlit_says_what_to_install(run, monkeypatch):
+    monkeypatch.setitem(sys.modules, "streamlit", None)
+    code, out, err = run("app")
+    assert code == 2 and not out
+    assert f'Run: {sys.executable} -m pip install "streamlit<' in err
+
+
+def test_app_refuses_a_port_that_is_none(run):
+    code, _, err = run("app", "--port", "70000")
+    assert code == 2 and "65535" in err

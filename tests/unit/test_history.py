@@ -1,0 +1,387 @@
+"""The history: the same on SQLite and PostgreSQL, each person's own, and honest about trouble."""
+
+from __future__ import annotations
+
+import csv
+import inspect
+import io
+import json
+import sqlite3
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from datetime import datetime, timezone
+from pathlib import Path
+
+import numpy as np
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from PIL import Image
+from sqlalchemy import Engine, create_engine, text
+
+from img2prompt.errors import HistoryError
+from img2prompt.history import History, Variant, open_database
+from img2prompt.history.database import default_url, migrate, writing
+from img2prompt.history.export import write_csv, write_json
+from img2prompt.history.record import THUMBNAIL_BYTES, content_hash, thumbnail
+from img2prompt.history.tables import Base
+from img2prompt.posts import Choices
+from tests.helpers import ROOT
+from tests.helpers.history_database import make_post
+
+
+@pytest.fixture
+def history(engine: Engine) -> History:
+    return History(engine, "local")
+
+
+def count_rows(engine: Engine, table: str) -> int:
+    with engine.connect() as connection:
+        return connection.scalar(text(f"SELECT count(*) FROM {table}"))
+
+
+def test_a_saved_post_comes_back_whole(history: History) -> None:
+    post = make_post(1, choices=Choices("plain", "question", "off", "long", 7, 3, "Busan, 강아지", 2))
+    back = history.get(history.save(post))
+    assert back is not None and back.id
+    for name in post.__dataclass_fields__:
+        if name not in ("id", "embedding"):
+            assert getattr(back, name) == getattr(post, name), name
+    np.testing.assert_allclose(back.embedding, post.embedding, atol=2e-4)
+    assert back.created_at.tzinfo is not None
+
+
+def test_saving_again_keeps_the_date_and_the_marks(history: History) -> None:
+    post = make_post(1)
+    post_id = history.save(post)
+    history.mark(post_id, "first of 1", copied=True, starred=True, edited="mine")
+    again = make_post(
+        1, variants=(Variant("first of 1"), Variant("third")), created_at=datetime.now(timezone.utc)
+    )
+    assert history.save(again) == post_id
+    [back] = history.posts()
+    assert back.created_at == post.created_at
+    assert back.variants == (
+        Variant("first of 1", "mine", copied=True, starred=True),
+        Variant("second of 1"),
+        Variant("third"),
+    )
+    assert back.starred and len(back.hashtags) == 2 and len(back.timings) == 2
+    assert history.save(make_post(1, engine="full")) != post_id
+
+
+def test_marks(history: History) -> None:
+    post_id = history.save(make_post(1))
+    assert history.mark(post_id, "shuffled", starred=True)
+    assert history.mark(post_id, "first of 1", edited="zebra")
+    assert history.mark(post_id, "shuffled", copied=True)
+    assert history.get(post_id).variants[2] == Variant("shuffled", copied=True, starred=True)
+    assert [post.id for post in history.posts("zebra")] == [post_id]
+    assert history.mark(post_id, "first of 1", edited="first of 1")
+    assert history.get(post_id).variants[0].edited is None and not history.posts("zebra")
+    assert not history.mark(post_id + 1, "first of 1", starred=True)
+
+
+def test_search(history: History) -> None:
+    note = Choices(note="Café Müller, 강아지가 좋아요! it's C++")
+    post_id = history.save(make_post(1, choices=note))
+    history.save(make_post(2, prompt="a cat", hashtags=(), objects=()))
+    for query in ("cafe", "CAFÉ müll", "강아지", "dog bea oil", "#dog", "it's", "c++", "number1", '"dog*'):
+        assert post_id in [post.id for post in history.posts(query)], query
+    assert [post.id for post in history.posts("dog cafe")] == [post_id]
+    assert history.count("dog") == 2 and history.count("elephant") == 0 and history.count("dog elephant") == 0
+    assert len(history.posts("  !!! ")) == 2
+    history.delete([post_id])
+    assert not history.posts("cafe")
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.text(st.characters(codec=None), max_size=40))
+def test_any_text_can_be_saved_and_searched(history: History, words: str) -> None:
+    post_id = history.save(make_post(1, prompt=words, variants=(Variant(words),)))
+    assert isinstance(history.posts(words), list)
+    history.delete([post_id])
+
+
+def test_pages_and_filters(history: History) -> None:
+    ids = [history.save(make_post(n, choices=Choices(tone=("plain", "funny")[n % 2]))) for n in range(10)]
+    seen: list[int] = []
+    while page := history.posts(after=seen[-1] if seen else None, limit=3):
+        seen += [post.id for post in page]
+    assert seen == ids[::-1]
+    assert [post.id for post in history.posts(tones=["funny"])] == ids[1::2][::-1]
+    first, last = datetime(2026, 1, 3, tzinfo=timezone.utc), datetime(2026, 1, 5, tzinfo=timezone.utc)
+    assert [post.id for post in history.posts(since=first, until=last)] == [ids[3], ids[2]]
+    history.mark(ids[4], "first of 4", starred=True)
+    assert [post.id for post in history.posts(starred=True)] == [ids[4]]
+    assert history.count(starred=True, tones=["funny"]) == 0 and history.count(tones=["plain"]) == 5
+
+
+def test_more_like_this_follows_what_other_processes_do(history: History, url: str) -> None:
+    ids = [history.save(make_post(n)) for n in range(5)]
+    near = make_post(0).embedding + 0.5 * make_post(3).embedding
+    assert [post.id for post, _ in history.like(near, limit=2)] == [ids[0], ids[3]]
+    assert ids[0] not in [post.id for post, _ in history.like(ids[0])]
+    other = History(open_database(url), "local")
+    added = other.save(make_post(9, embedding=near / np.linalg.norm(near)))
+    other.delete([ids[3]])
+    found = history.like(near, limit=9)
+    assert [post.id for post, _ in found][:2] == [added, ids[0]]
+    assert found[0][1] == pytest.approx(1, abs=1e-3) and len(found) == 5
+    assert not history.like(ids[3])
+    other.engine.dispose()
+
+
+def test_delete_takes_everything_along(history: History, engine: Engine) -> None:
+    ids = [history.save(make_post(n)) for n in range(3)]
+    assert history.delete([ids[0], 999]) == 1
+    history.failed("open", "lite", "no picture")
+    assert history.delete_all() == 2
+    for table in Base.metadata.tables:
+        assert count_rows(engine, table) == 0, table
+    assert history.save(make_post(0)) > ids[-1]
+
+
+# Each call as somebody else would try it on the id of a post that is not theirs, and what must come back.
+STRANGER = {
+    "save": lambda own, post_id: own.save(make_post(1)) != post_id,
+    "mark": lambda own, post_id: own.mark(post_id, "first of 1", starred=False, edited="gone") is False,
+    "posts": lambda own, post_id: all(post.id != post_id for post in own.posts() + own.posts("dog")),
+    "count": lambda own, post_id: own.count() == own.count("dog") == len(own.posts()),
+    "get": lambda own, post_id: own.get(post_id) is None,
+    "like": lambda own, post_id: (
+        own.like(post_id) == [] and all(post.id != post_id for post, _ in own.like(make_post(1).embedding))
+    ),
+    "delete": lambda own, post_id: own.delete([post_id]) == 0,
+    "delete_all": lambda own, post_id: own.delete_all() <= 1,
+    "export": lambda own, post_id: all(post.id != post_id for post in own.export()),
+    "failed": lambda own, post_id: own.failed("open", "lite", "theirs") is None,
+}
+
+
+def test_nobody_reaches_the_posts_of_another(engine: Engine) -> None:
+    calls = {name for name, _ in inspect.getmembers(History, inspect.isfunction) if not name.startswith("_")}
+    assert calls == set(STRANGER), "a call of History without a test that it keeps to its owner"
+    mine, theirs = History(engine, "me"), History(engine, "somebody else")
+    post_id = mine.save(make_post(1))
+    mine.mark(post_id, "first of 1", starred=True)
+    mine.failed("open", "lite", "mine")
+    before = mine.get(post_id)
+    for _ in range(2):  # with posts of their own, and without
+        for name, attempt in STRANGER.items():
+            assert attempt(theirs, post_id), name
+            assert mine.get(post_id).variants == before.variants, name
+            assert mine.count() == 1, name
+    with engine.connect() as connection:
+        assert connection.scalar(text("SELECT count(*) FROM failures WHERE owner = 'me'")) == 1
+    with pytest.raises(HistoryError, match="owner"):
+        History(engine, "")
+
+
+def test_tables_are_as_the_models_say(engine: Engine) -> None:
+    own = {"search_index", "search_index_data", "search_index_idx", "search_index_docsize"}
+    own |= {"search_index_config", "lexemes", "search_texts_lexemes"}  # the databases' own search
+    with engine.connect() as connection:
+        context = MigrationContext.configure(
+            connection, opts={"include_name": lambda name, *_: name not in own, "compare_type": False}
+        )
+        assert compare_metadata(context, Base.metadata) == []
+
+
+@pytest.mark.parametrize("revision", ["0001", "0002"])
+def test_migration_from_each_earlier_schema_keeps_the_posts(url: str, revision: str, tmp_path: Path) -> None:
+    if url.startswith("sqlite"):
+        Path(url.removeprefix("sqlite:///")).parent.mkdir()
+    old = create_engine(url.replace("postgresql:", "postgresql+psycopg:"))
+    with old.begin() as connection:
+        migrate(connection, revision)
+        connection.execute(
+            text(
+                "INSERT INTO posts (id, owner, fingerprint, content_hash, created_at, width, height, colours, "
+                "versions, orientation, caption, prompt, engine, language, tone, goal, length, emoji, note, "
+                "seed, hashtag_count, variant_count) VALUES (1, 'local', 'f', 'h', '2025-12-31 10:00:00', 4, 3, "
+                "'[]', '{}', 'square', 'an old dog', 'p', 'lite', 'en', 'plain', 'none', 'short', 'few', '', "
+                "0, 5, 5)"
+            )
+        )
+        connection.execute(
+            text(
+                "INSERT INTO variants (id, post_id, text, copied, starred) VALUES (1, 1, 'zebra', true, true)"
+            )
+        )
+        connection.execute(
+            text("INSERT INTO thumbnails (post_id, webp) VALUES (1, :webp)"), {"webp": b"webp"}
+        )
+        connection.execute(
+            text("INSERT INTO embeddings (id, post_id, owner, vector) VALUES (1, 1, 'local', :vector)"),
+            {"vector": make_post(1).embedding.astype(np.float16).tobytes()},
+        )
+        if revision == "0002":
+            connection.execute(text("INSERT INTO search_texts VALUES (1, 'old dog zebra')"))
+    old.dispose()
+    engine = open_database(url)
+    history = History(engine, "local")
+    [post] = history.posts("zebra old")
+    assert post.seen.caption == "an old dog" and post.starred and post.thumbnail == b"webp"
+    assert history.mark(1, "zebra", edited="giraffe") and history.posts("giraffe")
+    history.failed("open", "lite", "reason")
+    assert history.delete_all() == 1
+    engine.dispose()
+
+
+def test_a_newer_database_asks_for_an_update(engine: Engine, url: str) -> None:
+    with writing(engine) as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    with pytest.raises(HistoryError, match="Update img2prompt"):
+        open_database(url)
+
+
+def writer(url: str, first: int, count: int) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "tests.helpers.history_writer", url, str(first), str(count)]
+    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+
+
+def test_two_processes_start_and_write_at_once(url: str) -> None:
+    writers = [writer(url, first, 20) for first in (0, 100)]
+    said = [process.communicate(timeout=300)[0].split() for process in writers]
+    assert [process.returncode for process in writers] == [0, 0]
+    engine = open_database(url)
+    assert {str(post.id) for post in History(engine, "local").export()} == {*said[0], *said[1]}
+    assert History(engine, "local").count() == 40
+    engine.dispose()
+
+
+def test_the_same_post_saved_at_once_is_one(history: History) -> None:
+    with ThreadPoolExecutor(4) as pool:
+        ids = set(pool.map(history.save, [make_post(1)] * 8))
+    assert len(ids) == 1 and history.count() == 1
+
+
+def test_a_kill_while_writing_loses_at_most_that_write(url: str) -> None:
+    process = writer(url, 0, 100_000)
+    assert process.stdout
+    said = [process.stdout.readline().strip() for _ in range(25)]
+    process.kill()
+    said += process.communicate()[0].split()
+    engine = open_database(url)
+    kept = [str(post.id) for post in History(engine, "local").export()][::-1]
+    assert kept[: len(said)] == said and len(kept) - len(said) <= 1
+    if url.startswith("sqlite"):
+        with engine.connect() as connection:
+            assert connection.scalar(text("PRAGMA integrity_check")) == "ok"
+    engine.dispose()
+
+
+def test_export(history: History) -> None:
+    history.save(make_post(1, prompt="=1+1", choices=Choices(note="강아지")))
+    post_id = history.save(make_post(2))
+    history.mark(post_id, "first of 2", starred=True, edited="mine, all\nmine")
+    table, objects = io.BytesIO(), io.BytesIO()
+    write_csv(table, history.export())
+    write_json(objects, history.export())
+    first, second = csv.DictReader(io.StringIO(table.getvalue().decode()))
+    assert first["starred"] == "mine, all\nmine" and first["labels"] == "mediums: oil painting, photo"
+    assert second["prompt"] == "'=1+1" and second["note"] == "강아지"
+    newest, oldest = json.loads(objects.getvalue())
+    assert newest["variants"][0] == {
+        "text": "first of 2",
+        "edited": "mine, all\nmine",
+        "copied": False,
+        "starred": True,
+    }
+    assert oldest["prompt"] == "=1+1" and oldest["timings"] == {"look": 0.25, "caption": 0.5}
+    history.delete_all()
+    empty = io.BytesIO()
+    write_json(empty, history.export())
+    assert json.loads(empty.getvalue()) == []
+
+
+# What only one of the databases can suffer from
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "history.db"
+
+
+def open_file(file: Path) -> History:
+    return History(open_database(f"sqlite:///{file}"), "local")
+
+
+def test_a_full_disk(file: Path) -> None:
+    history = open_file(file)
+    kept = history.save(make_post(0))
+    with history.engine.connect() as connection:
+        pages = connection.scalar(text("PRAGMA page_count"))
+    with history.engine.connect() as connection:  # of the one connection in the pool
+        connection.exec_driver_sql(f"PRAGMA max_page_count = {pages}")
+    with pytest.raises(HistoryError, match="no space left. Free some"):
+        for number in range(1, 200):
+            history.save(make_post(number))
+    assert history.get(kept)
+
+
+def test_a_locked_database(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("img2prompt.history.database.BUSY_SECONDS", 0)
+    history = open_file(file)
+    with closing(sqlite3.connect(file)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(HistoryError, match="another program. Try again"):
+            history.save(make_post(0))
+        assert history.posts() == []  # who only reads does not wait
+    assert history.save(make_post(0))
+
+
+def test_files_that_cannot_be_a_history(file: Path, tmp_path: Path) -> None:
+    file.write_bytes(b"no database at all" * 100)
+    with pytest.raises(HistoryError, match="no SQLite database. Move it away"):
+        open_file(file)
+    with pytest.raises(HistoryError, match="cannot be made"):
+        open_file(file / "below" / "history.db")
+    with pytest.raises(HistoryError, match="cannot be opened"):
+        open_file(tmp_path)
+
+
+def test_a_file_that_cannot_be_written(file: Path) -> None:
+    open_file(file).engine.dispose()
+    # Permissions do not stop root; SQLite's own way of opening for reading only does.
+    with pytest.raises(HistoryError, match="write permission"):
+        History(open_database(f"sqlite:///file:{file}?mode=ro&uri=true"), "local").save(make_post(0))
+
+
+def test_addresses(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("IMG2PROMPT_DATABASE_URL", f"sqlite:///{tmp_path}/mine.db")
+    assert default_url().endswith("mine.db")
+    monkeypatch.delenv("IMG2PROMPT_DATABASE_URL")
+    assert default_url().endswith("img2prompt/history.db")
+    for address in ("nonsense", "nosuch://host/db"):
+        with pytest.raises(HistoryError, match="no address of a database"):
+            open_database(address)
+    pytest.importorskip("psycopg")
+    with pytest.raises(HistoryError, match="cannot be reached. Check that the server runs") as caught:
+        open_database("postgresql://somebody:secret@127.0.0.1:9/history")
+    assert "secret" not in str(caught.value)
+
+
+def test_thumbnails_are_small_and_tell_nothing(tmp_path: Path) -> None:
+    noise = Image.fromarray(np.random.default_rng(0).integers(0, 256, (900, 900, 3), np.uint8))
+    exif = Image.Exif()
+    exif[0x010E] = "where I live"
+    noise.save(tmp_path / "photo.jpg", exif=exif, icc_profile=b"profile")
+    for picture in (Image.open(tmp_path / "photo.jpg"), Image.new("RGBA", (2, 1000)), noise.convert("L")):
+        encoded = thumbnail(picture)
+        assert len(encoded) <= THUMBNAIL_BYTES
+        small = Image.open(io.BytesIO(encoded))
+        assert small.format == "WEBP" and max(small.size) <= 320
+        assert not small.getexif() and not small.info.get("icc_profile") and b"where" not in encoded
+    assert max(Image.open(io.BytesIO(thumbnail(Image.new("RGB", (900, 600))))).size) == 320
+
+
+def test_the_content_hash_is_of_the_pixels() -> None:
+    picture = Image.new("RGB", (4, 2), "red")
+    assert content_hash(picture) == content_hash(picture.convert("RGBA"))
+    assert content_hash(picture) != content_hash(picture.resize((2, 4)))

@@ -1,0 +1,97 @@
+"""``img2prompt post`` in the manners of ``caption``."""
+
+from __future__ import annotations
+
+import io
+import subprocess
+import sys
+
+import pytest
+
+from img2prompt.cli.main import main
+from img2prompt.posts import tones
+from tests.helpers import records
+from tests.helpers.pictures import CHINA, FLOWER
+
+
+def test_json_lines_in_order_around_a_bad_file(run, broken):
+    code, out, err = run("post", FLOWER, broken, CHINA, "--json")
+    assert code == 3
+    flower, bad, china = records(out)
+    assert [record["path"] for record in (flower, bad, china)] == [str(FLOWER), str(broken), str(CHINA)]
+    assert set(bad) == {"path", "error"} and err.count("broken.jpg") == 1
+    for record in (flower, china):
+        assert set(record) == {"path", "alt_text", "variants"}
+        assert 0 < len(record["alt_text"]) <= 100
+        assert len(record["variants"]) == 5
+        for variant in record["variants"]:
+            assert set(variant) == {"text", "hook", "hashtags"}
+            assert variant["text"].startswith(variant["hook"])
+            assert len(variant["hashtags"]) == 5
+    assert flower["alt_text"] != china["alt_text"]
+
+
+def test_options_reach_the_composer(run):
+    options = "--tone playful --goal question --emoji off --length line --hashtags 3 --variants 2".split()
+    code, out, _ = run("post", CHINA, "--json", *options, "--note", "Busan, with Mina")
+    (record,) = records(out)
+    assert code == 0 and len(record["variants"]) == 2
+    for variant in record["variants"]:
+        assert "Busan, with Mina" in variant["text"] and variant["text"].isascii()
+        assert variant["text"].count("?") == 1 and variant["hashtags"][-2:] == ["#Busan", "#Mina"]
+        assert len(variant["hashtags"]) == 3
+
+
+def test_seeds(run):
+    def texts(seed):
+        (record,) = records(run("post", CHINA, "--json", "--seed", seed)[1])
+        return {variant["text"] for variant in record["variants"]}
+
+    assert texts(1) == texts(1)
+    assert not texts(1) & texts(2)
+
+
+def test_text_for_people(run, broken):
+    code, out, _ = run("post", CHINA, "--variants", 2)
+    lines = out.splitlines()
+    assert code == 0 and lines[0] == "[1]" and "[2]" in lines
+    assert lines[-1].startswith("alt text  ") and "\x1b" not in out
+    code, out, err = run("post", CHINA, broken)
+    assert code == 3 and out.startswith(str(CHINA)) and "broken.jpg" in err
+    assert run("post", broken)[0] == 2
+
+
+def test_dash_reads_one_picture_from_stdin(run, monkeypatch):
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(CHINA.read_bytes())))
+    code, out, _ = run("post", "-", "--json")
+    assert code == 0 and records(out)[0]["path"] == "-"
+    assert run("post", "-", "-")[0] == 2
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        (["--tone", "rude"], ", ".join(tones())),
+        (["--goal", "buy"], "none, question, save, tag"),
+        (["--emoji", "all"], "off, few, many"),
+        (["--length", "endless"], "line, short, long"),
+        (["--hashtags", "31"], "between 0 and 30"),
+        (["--variants", "0"], "between 1 and 20"),
+    ],
+)
+def test_bad_choices_are_refused_before_the_model_is_loaded(options, message, monkeypatch, capsys):
+    monkeypatch.setattr("img2prompt.pipeline.load_pipeline", lambda *_: pytest.fail("the model was loaded"))
+    with pytest.raises(SystemExit) as left:
+        main(["post", str(CHINA), *options])
+    assert left.value.code == 2
+    assert message in capsys.readouterr().err
+
+
+def test_help_does_not_import_the_heavy_libraries():
+    code = (
+        "import sys\nfrom img2prompt.cli.main import main\n"
+        "try:\n    main(['post', '--help'])\nexcept SystemExit as left:\n    assert left.code == 0\n"
+        "print({'torch', 'timm', 'inflect', 'lemminflect', 'numpy'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "set()" and "storytelling" in done.stdout

@@ -1,0 +1,441 @@
+"""The composer's parts: limits, grammar, guesses left out, hashtags, tones, shuffling, carousels."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import regex
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from img2prompt.errors import ConfigError, DataError
+from img2prompt.posts import (
+    Choices,
+    Draft,
+    Seen,
+    alt_text,
+    as_sentence,
+    compose,
+    data,
+    facts,
+    hashtags,
+    see,
+    templates,
+    tones,
+)
+from img2prompt.posts.limits import cut, size, tidy
+from img2prompt.posts.neutral import plain_words
+from img2prompt.posts.post import ALT_LIMIT, HOOK_LIMIT, LENGTHS, MAX_VARIANTS, POST_LIMIT
+from img2prompt.posts.topic import topic
+from img2prompt.results import Match
+from tests.helpers import ROOT
+
+DOG = Seen("a brown dog is running on the beach", {}, "landscape", ("blue", "white"))
+WORDS = frozenset((ROOT / "tests/helpers/template_words.txt").read_text(encoding="utf-8").split())
+FAMILY = "👨‍👩‍👧‍👦"
+
+
+def prose(variant):
+    return variant.text.split("\n\n#")[0]
+
+
+# --- what is seen --------------------------------------------------------------------------------
+
+
+def test_the_parts_of_a_caption():
+    about = topic([DOG])
+    assert about.sentence == "a brown dog is running on the beach"
+    assert about.scene == "a brown dog running on the beach"
+    assert (about.subject, about.definite) == ("a brown dog", "the brown dog")
+    assert (about.action, about.place) == ("running on the beach", "on the beach")
+    assert [thing.said for thing in about.things] == ["dog", "beach"]
+    assert (about.loved, about.kind, about.plural) == (("dogs", "beaches"), "animals", False)
+
+
+@pytest.mark.parametrize(
+    "caption, scene",
+    [
+        ("a dog runs and jumps in the snow", "a dog running and jumping in the snow"),
+        ("two girls run along the beach", "two girls running along the beach"),
+        ("a man wearing a hat sits on a bench", "a man wearing a hat sitting on a bench"),
+        ("a crowd of people watch a game", "a crowd of people watching a game"),
+        ("a dog has a stick in its mouth", "a dog with a stick in its mouth"),
+        ("there is a cat on a orange couch", "a cat on an orange couch"),
+        ("a house is covered in snow", "a house covered in snow"),
+        ("a boy in pajamas eats a cookie", "a boy in pajamas eating a cookie"),
+        ("a man windsurfs on a lake", "a man windsurfing on a lake"),
+        ("a man in blue pants repels off a cliff", "a man in blue pants repelling off a cliff"),
+        ("a boy on monkey bars", "a boy on monkey bars"),
+        ("a woman in a bathing suit jumps into a pool", "a woman in a bathing suit jumping into a pool"),
+        ("a man sits while a dog runs behind him", "a man sitting while a dog runs behind him"),
+        ("a dog that is wet stands on a dock", "a dog that is wet standing on a dock"),
+        ("a dog is wet", ""),  # "a dog wet" is no English: the sentence is used instead
+        ("it is raining", ""),
+    ],
+)
+def test_scenes_are_noun_phrases(caption, scene):
+    assert topic([Seen(caption)]).scene == scene
+
+
+@pytest.mark.parametrize(
+    "caption, plain",
+    [
+        ("an elderly asian man in a black coat", "a man in a black coat"),
+        ("a young black woman and an old dog", "a woman and an old dog"),
+        ("an old and beautiful woman", "a woman"),
+        ("a mostly bald man", "a man"),
+        ("a black dog in front of an old building", "a black dog in front of an old building"),
+        ("a plate of chinese food", "a plate of Chinese food"),
+        ("an african american man with an american flag", "a man with an American flag"),
+        ("an african american in sunglasses", "a person in sunglasses"),
+        ("two muslims on a bench", "two people on a bench"),
+        ("a black and white photo of a pregnant woman", "a woman"),
+        ("a teenager on a skateboard", "a person on a skateboard"),
+        ("arafed dog in the grass", "a dog in the grass"),
+    ],
+)
+def test_guesses_on_people_are_left_out(caption, plain):
+    assert topic([Seen(caption)]).sentence == plain
+
+
+def test_a_hot_dog_is_no_dog():
+    about = topic([Seen("a hot dog and a glass of beer on a table")])
+    assert (about.kind, about.loved) == ("food", ("hot dogs", "beer"))
+    assert about.things[0].said == "hot dog"
+    assert hashtags(Seen("a hot dog"), Choices(hashtags=2)) == ("#food", "#hotdog")
+
+
+def test_names_and_letters_get_their_capitals():
+    assert alt_text(Seen("a t-shirt with a tv and a suv")) == "A T-shirt with a TV and an SUV."
+    assert alt_text(Seen("a christmas tree in new york")) == "A Christmas tree in New York."
+
+
+def test_facts_come_from_the_picture(pipeline):
+    picture = Image.new("RGB", (300, 200), (20, 60, 220))
+    picture.paste((250, 250, 250), (0, 0, 300, 70))
+    result = pipeline(picture)[0]
+    seen = see(result, picture)
+    assert (seen.caption, seen.labels) == (result.caption, result.labels)
+    assert (seen.orientation, seen.colours) == ("landscape", ("blue", "white"))
+    assert facts.orientation((200, 300)) == "portrait" and facts.orientation((200, 205)) == "square"
+
+
+@pytest.mark.parametrize(
+    "rgb, name",
+    [
+        ((230, 30, 30), "red"),
+        ((250, 140, 20), "orange"),
+        ((245, 220, 50), "yellow"),
+        ((40, 150, 60), "green"),
+        ((90, 170, 230), "blue"),
+        ((130, 60, 190), "purple"),
+        ((250, 150, 190), "pink"),
+        ((110, 70, 40), "brown"),
+        ((200, 170, 130), "brown"),
+        ((5, 5, 5), "black"),
+        ((128, 128, 128), "gray"),
+        ((255, 255, 255), "white"),
+    ],
+)
+def test_colours_have_plain_names(rgb, name):
+    assert facts.colours(Image.new("RGB", (40, 30), rgb)) == (name,)
+    assert facts.colours(Image.new("RGB", (1, 1), rgb)) == (name,)
+
+
+def test_a_colour_must_fill_an_eighth():
+    noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+    assert len(facts.colours(Image.fromarray(noise))) <= facts.MOST
+
+
+# --- variants ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("tone", tones())
+@pytest.mark.parametrize("length", LENGTHS)
+def test_twenty_variants_all_differ(tone, length):
+    variants = compose(DOG, Choices(tone, length=length, variants=MAX_VARIANTS, emoji="many"))
+    assert len({re.sub(r"\W+", " ", prose(v)) for v in variants}) == MAX_VARIANTS
+
+
+@pytest.mark.parametrize("tone", tones())
+@pytest.mark.parametrize("length", LENGTHS)
+def test_shuffling_shows_others(tone, length):
+    pages = [compose(DOG, Choices(tone, length=length, seed=seed)) for seed in range(4)]
+    texts = [prose(v) for page in pages for v in page]
+    assert len(set(texts)) == 20
+    hooks = [{v.hook for v in page} for page in pages[:2]]
+    assert not hooks[0] & hooks[1]
+
+
+def test_the_same_choices_give_the_same_posts_in_any_process():
+    code = (
+        "from img2prompt.posts import *\n"
+        "seen = Seen('a brown dog is running on the beach', {}, 'landscape', ('blue', 'white'))\n"
+        "print(ascii([v.text for v in compose(seen, Choices('poetic', 'save', 'many', 'long', seed=3))]))"
+    )
+    for hash_seed in ("1", "2"):
+        done = subprocess.run(
+            [sys.executable, "-c", code],
+            capture_output=True,
+            text=True,
+            check=True,
+            env={"PYTHONHASHSEED": hash_seed, "PYTHONPATH": ":".join(sys.path)},
+        )
+        here = [v.text for v in compose(DOG, Choices("poetic", "save", "many", "long", seed=3))]
+        assert done.stdout.strip() == ascii(here)
+
+
+def test_structure():
+    for length, least, most in (("line", 0, 0), ("short", 1, 1), ("long", 2, 4)):
+        for variant in compose(DOG, Choices(goal="question", emoji="off", length=length, variants=10)):
+            *blocks, tags = [block for block in variant.text.split("\n") if block]
+            assert blocks[0] == variant.hook and blocks[-1].endswith("?")
+            assert tags == " ".join(variant.hashtags)
+            body = " ".join(blocks[1:-1])
+            assert least <= len(re.findall(r"[.!?…](?: |$)", body)) <= most, body
+
+
+def test_emoji():
+    def count(variant):
+        return len(regex.findall(r"\p{Extended_Pictographic}", variant.text))
+
+    for goal in ("none", "question"):
+        counts = {
+            amount: [count(v) for v in compose(DOG, Choices("plain", goal, amount, variants=20))]
+            for amount in ("off", "few", "many")
+        }
+        assert set(counts["off"]) == {0}
+        assert set(counts["few"]) <= {1, 2}
+        assert set(counts["many"]) <= {3, 4, 5, 6}
+    assert all("🐶" in v.text for v in compose(DOG, Choices(emoji="few")))
+
+
+def test_the_note_is_there_word_for_word():
+    for length in LENGTHS:
+        for variant in compose(DOG, Choices("poetic", length=length, note="  Busan,\nwith Mina ")):
+            assert "Busan, with Mina" in prose(variant)
+            assert {"#Busan", "#Mina"} < set(variant.hashtags)
+
+
+def test_a_carousel_is_one_caption():
+    pictures = [DOG, Seen("two men playing soccer on a field"), Seen("a plate of food with rice")]
+    for tone in tones():
+        for variant in compose(pictures, Choices(tone, length="long", variants=20)):
+            assert not re.search(r"\b(one|single|this|the) (frame|picture)\b", prose(variant)), variant.text
+    assert any("a brown dog, two men and a plate of food" in v.text for v in compose(pictures, Choices()))
+    assert topic(pictures).plural
+    many = topic([Seen(f"a {word}") for word in "dog cat bus boat tree".split()])
+    assert many.scene == "a dog, a cat, a bus and more"
+    assert compose([], Choices()) == []
+
+
+def test_without_a_caption_there_is_still_a_post():
+    for tone in tones():
+        variants = compose(Seen(""), Choices(tone))
+        assert variants and all(v.hook for v in variants)
+    assert alt_text(Seen("")) == ""
+
+
+def test_another_rewriter_is_held_to_the_limits():
+    class Talkative:
+        def write(self, seen, choices):
+            return [Draft("word " * 100, ("more words. " * 400,), "And a call?")]
+
+    (variant,) = compose(DOG, Choices(emoji="off"), Talkative())
+    assert size(variant.hook) <= HOOK_LIMIT and variant.hook.endswith("word…")
+    assert size(variant.text) <= POST_LIMIT and variant.text.startswith(variant.hook)
+
+
+# --- limits --------------------------------------------------------------------------------------
+
+ABSURD = [
+    "dog " * 2500,
+    "x" * 10_000,
+    "🐶" * 5000,
+    FAMILY * 1000,
+    "e\u0301" * 4000,
+    "z" + "\u0310" * 9000,
+    "مرحبا " * 800,
+    "부산" * 2000,
+    "\ud83d\ude00 \ud83d lone",
+    "{scene} {0} %s {{}}",
+    "a\nb\r\n\tc\x00\x1b[31m\u202e",
+    "   ",
+]
+
+
+@pytest.mark.parametrize("tone", tones())
+@pytest.mark.parametrize("text", ABSURD)
+def test_limits_hold_for_absurd_input(text, tone):
+    for choices in (
+        Choices(tone, "save", "many", "long", hashtags=30, note=text, variants=2),
+        Choices(tone, "tag", "many", "line", hashtags=30, note=text, variants=2),
+    ):
+        for seen in (Seen(text), [Seen(text), DOG, Seen(text)], DOG):
+            for variant in compose(seen, choices):
+                assert variant.hook and size(variant.hook) <= HOOK_LIMIT
+                assert size(variant.text) <= POST_LIMIT
+                assert len(variant.hashtags) <= 30
+                variant.text.encode("utf-8")
+        assert size(alt_text(Seen(text))) <= ALT_LIMIT
+
+
+@settings(deadline=None, max_examples=60)
+@given(caption=st.text(max_size=300), note=st.text(max_size=400), seed=st.integers(-3, 10**6))
+def test_limits_hold_for_any_text(caption, note, seed):
+    for variant in compose(Seen(caption), Choices(emoji="many", length="long", note=note, seed=seed)):
+        assert size(variant.hook) <= HOOK_LIMIT and size(variant.text) <= POST_LIMIT
+        assert variant.text.split("\n")[0] == variant.hook
+        assert all(regex.fullmatch(r"#[\p{L}\p{M}\p{N}_]+", tag) for tag in variant.hashtags)
+
+
+@given(text=st.text(max_size=60), limit=st.integers(1, 40))
+def test_cuts_keep_whole_characters(text, limit):
+    short = cut(text, limit)
+    assert size(short) <= limit
+    if size(text) > limit and short:
+        kept = short.removesuffix("…")
+        assert text.startswith(kept)
+        assert len(regex.findall(r"\X", kept)) == 0 or kept in [
+            "".join(regex.findall(r"\X", text)[:n]) for n in range(len(text) + 1)
+        ]
+
+
+def test_cuts():
+    assert cut("a brown dog runs", 11) == "a brown…"
+    assert cut(f"hi {FAMILY}{FAMILY}", 16) == "hi…"
+    assert cut("word, and", 7) == "word…"
+    assert tidy("a\u2028b \ud83d\ude00\ud83d") == "a b 😀"
+
+
+# --- hashtags and alt text -----------------------------------------------------------------------
+
+
+def test_hashtags_go_from_broad_to_specific():
+    assert hashtags(DOG, Choices(hashtags=6)) == (
+        "#photography",
+        "#photooftheday",
+        "#pets",
+        "#sea",
+        "#dog",
+        "#beach",
+    )
+    assert hashtags(DOG, Choices(hashtags=0)) == ()
+    assert hashtags(DOG, Choices(hashtags=1)) == ("#dog",)
+    assert hashtags(Seen("a group of people on top of a boat"), Choices(hashtags=30))[-1] == "#boat"
+
+
+@pytest.mark.parametrize(
+    "note, expected",
+    [
+        ("Busan, with Mina", {"#Busan", "#Mina"}),
+        ("부산, 미나", {"#부산", "#미나"}),
+        ("New York City with my sister", {"#NewYorkCity", "#sister"}),
+        ("São Paulo – café!", {"#SãoPaulo", "#café"}),
+        ("Mina's birthday 🎉", {"#Mina", "#birthday"}),
+        ("#busan @mina https://example.com", {"#busan"}),
+        ("2024 & 100%", set()),
+        ("DOG", set()),  # the caption's #dog differs only by case
+    ],
+)
+def test_hashtags_from_the_persons_own_words(note, expected):
+    found = set(hashtags(DOG, Choices(note=note, hashtags=30)))
+    ours = {"#photography", "#photooftheday", "#picoftheday", "#instadaily", "#everydaymoments"}
+    assert found - ours - {"#pets", "#sea", "#dog", "#beach"} == expected and "#dog" in found
+    assert len({tag.casefold() for tag in found}) == len(found)
+
+
+def test_restricted_hashtags_are_left_out():
+    found = hashtags(Seen("a desk with gloves in a snowstorm"), Choices(note="single alone", hashtags=30))
+    assert not {tag[1:].lower() for tag in found} & data.words("blocked_hashtags")
+
+
+def test_a_style_is_tagged_only_where_it_is_sure():
+    painting = [Match("a watercolor painting", 0.45), Match("a painting", 0.4), Match("a gouache", 0.3)]
+    photo = [Match("a watercolor painting", 0.45), Match("a photo", 0.4), Match("a gouache", 0.3)]
+    faint = [Match("a watercolor painting", 0.2), Match("a painting", 0.1), Match("a gouache", 0.1)]
+    tagged = [
+        "#watercolor" in hashtags(Seen("a cat", {"mediums": mediums}), Choices())
+        for mediums in (painting, photo, faint)
+    ]
+    assert tagged == [True, False, False]
+
+
+def test_alt_text():
+    assert alt_text(Seen("a photo of a brown dog on the beach")) == "A brown dog on the beach."
+    long = alt_text(Seen("a man in a red shirt is standing on a rock " * 4))
+    assert size(long) <= ALT_LIMIT and long.endswith("…") and not long.endswith(" …")
+    assert as_sentence("what?") == "What?"
+
+
+def test_plain_words_survive_punctuation():
+    assert (
+        plain_words("A man, a 'plan' -- and a T-shirt's tag.") == "a man a plan and a t-shirt's tag".split()
+    )
+
+
+# --- data files ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", tones())
+def test_every_tone_is_rich_enough_and_uses_reviewed_words(name):
+    sections = templates.load_tone(name).sections
+    always = {"sentence", "scene", "what", "subject"}  # parts of every ordinary caption
+    hooks = [t for t in sections["hooks"]["any"] if t.slots <= always]
+    assert len(hooks) >= MAX_VARIANTS, f"{len(hooks)} hooks that every caption can fill"
+    assert len(sections["looks"]["any"]) + len(sections["thoughts"]["any"]) >= 12
+    every = [t.text for kinds in sections.values() for found in kinds.values() for t in found]
+    for section, kinds in sections.items():
+        texts = [t.text for found in (kinds["any"], kinds.get("single", ())) for t in found]
+        assert len(set(texts)) == len(texts), f"a sentence of {section} is there twice"
+    for text in every:
+        own = set(re.findall(r"[a-z][a-z'-]*", re.sub(r"\{\w+\}", " ", text).lower()))
+        # A new word? See that it is no thing that a picture may show, then add it to template_words.txt.
+        assert own <= WORDS, f"{text!r} has words nobody reviewed: {sorted(own - WORDS)}"
+        assert text[0].isupper() or text.startswith("{") and text[1].isupper(), text
+        assert text[-1] in ".!?" and "  " not in text, text
+    for goal in ("question", "save", "tag"):
+        assert len([t for t in sections[goal]["any"] if not t.slots]) >= 3
+
+
+def test_no_reviewed_word_is_a_thing():
+    seen = {word for word, thing in data.things().items() if thing.kind not in ("people",)}
+    assert not WORDS & seen
+
+
+def test_tones_are_files(tmp_path, monkeypatch):
+    assert tones() == ["plain", "minimal", "playful", "poetic", "professional", "storytelling"]
+    with pytest.raises(ConfigError, match="tone is 'rude'; choose one of plain, minimal"):
+        compose(DOG, Choices("rude"))
+
+
+def test_a_wrong_data_file_says_what_is_wrong(monkeypatch):
+    good = data.read_toml("tones/plain.toml")
+    for wrong, message in (
+        ({"jokes": {"any": ["Ha."]}}, "unknown section 'jokes'"),
+        ({"hooks": {"cats": ["{Scene}."]}}, "unknown kind 'cats'"),
+        ({"hooks": {"any": ["{Dog}."]}}, "unknown slot 'dog'"),
+        ({"looks": {}}, "needs a list 'any'"),
+        ({"looks": {"any": ["{Scene."]}}, "expected '}'"),
+    ):
+        templates.load_tone.cache_clear()
+        real = data.read_toml
+        with monkeypatch.context() as patch:
+            patch.setattr(
+                data,
+                "read_toml",
+                lambda name, w=wrong, read=real: good | w if "plain" in name else read(name),
+            )
+            with pytest.raises(DataError, match=f"plain.toml: .*{message}"):
+                templates.load_tone("plain")
+    templates.load_tone.cache_clear()
+
+
+def test_a_subject_ends_before_its_clause():
+    post = compose([Seen("a building that is sitting on the edge of a lake")] * 2, Choices(variants=1))[0]
+    assert "that is" not in post.text
