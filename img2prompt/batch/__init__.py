@@ -1,9 +1,9 @@
-"""Folders, archives and lists of pictures: discover, work through, resume, export.
+"""Describe folders, archives and lists of pictures: discover, work, resume, export.
 
     discover ──▶ items ──▶ work (open in threads ▶ pipeline) ──▶ journal ──▶ export
 
-The journal is the only state: whoever stops a run, by a click or by pulling the plug,
-goes on from it, and an output is always written from it.
+The journal is the only state. A run that was stopped, by a click or a power cut, continues from
+it, and every output is written from it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from img2prompt.batch.formats import (
 )
 from img2prompt.batch.journal import Journal, Line, Row
 from img2prompt.batch.ray_pool import work_on_ray
-from img2prompt.batch.sources import Item, discover, in_archive, is_wanted, on_disk
+from img2prompt.batch.sources import Item, discover, in_archive, is_picture_path, on_disk
 from img2prompt.batch.texts import TextFiles, export_text, foreign_texts, text_exists
 from img2prompt.batch.work import batch_size_for, fingerprint, work
 
@@ -38,7 +38,7 @@ __all__ = [
     "foreign_texts",
     "guess_format",
     "in_archive",
-    "is_wanted",
+    "is_picture_path",
     "on_disk",
     "text_exists",
     "work",

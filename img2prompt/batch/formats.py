@@ -1,6 +1,6 @@
-"""From the journal to the file that was asked for: one entry in `FORMATS` for each format.
+"""Write the journal as a file: one entry in `FORMATS` for each format.
 
-An output appears at once and whole: it is written beside its place and then moved there.
+An output appears complete or not at all: it is written beside its destination and moved there.
 """
 
 from __future__ import annotations
@@ -29,33 +29,34 @@ from img2prompt.submission import write_submission
 
 COLUMNS = ("path", "caption", "prompt", "labels", "alt_text", "hashtags", "width", "height", "error")
 CHUNK = 1000  # rows of a parquet row group
-JOURNAL_BYTES = 6000  # a picture, about
+JOURNAL_BYTES = 6000  # that the journal takes for a picture, about
 
 
 @dataclass(frozen=True)
 class Format:
     """A kind of file that the results can be written to.
 
-    Its words are in the locales, as ``batch.format.NAME`` and ``batch.format.NAME.help``.
+    The page names and explains it with the texts ``batch.format.NAME`` and
+    ``batch.format.NAME.help`` of the locales.
     """
 
-    file: str  # what a download is called
+    file: str  # file name of a download
     mime: str
     write: Callable[
         [IO[bytes], Iterable[Row], np.ndarray | None], None
-    ]  # the mean stands for failed pictures
-    suffixes: tuple[str, ...] = ()  # outputs that mean this format where none is named
-    picture_bytes: int = 0  # that a picture takes, about
-    by_id: bool = False  # pictures are known by their stems, and sorted by them
+    ]  # file, rows, and the mean embedding that stands for failed pictures
+    suffixes: tuple[str, ...] = ()  # of outputs that get this format where none is named
+    picture_bytes: int = 0  # that a picture takes in the file, about
+    by_id: bool = False  # pictures are identified by their stems, and sorted by them
 
 
 def guess_format(output: Path | None) -> str:
-    """The format that the output's suffix stands for.
+    """The name of the format that an output's suffix stands for.
 
     Raises
     ------
     ConfigError
-        When it stands for none.
+        When the suffix stands for no format.
     """
     suffix = output.suffix.lower() if output else ""
     for name, format in FORMATS.items():
@@ -67,17 +68,19 @@ def guess_format(output: Path | None) -> str:
 
 
 def check_output(kind: str, output: Path | None, items: Sequence[Item], source: str | Path) -> None:
-    """Find out before the work starts what would spoil the output at its end.
+    """Check before the work starts that the output can be written at its end.
 
     Parameters
     ----------
     kind : one of `FORMATS`
-    output : the file to write, or for ``txt`` a folder, or None for beside the pictures
+    output : the file to write; for ``txt`` a folder, or None to write beside the pictures
+    items : the pictures
+    source : where the pictures come from, which must not be overwritten
 
     Raises
     ------
     ConfigError, DataError
-        For an unknown format, a place that cannot be written, too little space, an output
+        For an unknown format, a folder that cannot be written, too little space, an output
         that would replace a picture or the source, or pictures that would share an id or a file.
     """
     if kind not in FORMATS:
@@ -103,11 +106,11 @@ def check_output(kind: str, output: Path | None, items: Sequence[Item], source: 
 
 
 def export(kind: str, output: Path, items: Sequence[Item], journal: Journal, mean: np.ndarray | None) -> None:
-    """Write what is known of the items to one file, in their order (a submission: sorted by id).
+    """Write the results for the items to one file, in their order (a submission: sorted by id).
 
     Parameters
     ----------
-    kind : one of `FORMATS`; ``txt`` is a ZIP archive here, and files of their own in `export_text`
+    kind : one of `FORMATS`; ``txt`` makes a ZIP archive here, and single files in `export_text`
     mean : (384,) the embedding that stands for a failed picture in a submission
 
     Raises
@@ -123,7 +126,7 @@ def export(kind: str, output: Path, items: Sequence[Item], journal: Journal, mea
 
 
 def export_errors(output: Path, items: Sequence[Item], journal: Journal) -> None:
-    """Write a CSV of the pictures that failed (``path,reason``); only its header where none did."""
+    """Write a CSV (``path,reason``) of the pictures that failed; only its header if none did."""
     with replacing(output) as file:
         write_table(file, ("path", "reason"), ((row.name, row.error) for row in journal.failed(items)))
 
@@ -151,7 +154,7 @@ def _write_jsonl(file: IO[bytes], rows: Iterable[Row], _: np.ndarray | None) -> 
 
 
 def _write_texts(file: IO[bytes], rows: Iterable[Row], _: np.ndarray | None) -> None:
-    """A ZIP archive with a text file for each picture that did not fail, as trainers read them."""
+    """Write a ZIP archive with a text file for each picture that did not fail, as trainers read them."""
     with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
         for row in rows:
             if not row.error:
@@ -159,7 +162,7 @@ def _write_texts(file: IO[bytes], rows: Iterable[Row], _: np.ndarray | None) -> 
 
 
 def _record(row: Row) -> dict[str, Any]:
-    """A line of jsonl."""
+    """A row as an object for JSON."""
     return {
         "path": row.name,
         **words_record(row.caption, row.prompt, row.labels),
@@ -172,7 +175,7 @@ def _record(row: Row) -> dict[str, Any]:
 
 
 def _cells(row: Row) -> list[object]:
-    """A line of the spreadsheet."""
+    """A row as a line of the spreadsheet."""
     labels = labels_line(row.labels)
     size = [row.width, row.height]
     return [row.name, row.caption, row.prompt, labels, row.alt_text, " ".join(row.hashtags), *size, row.error]
@@ -191,29 +194,32 @@ def _write_parquet(file: IO[bytes], rows: Iterable[Row], _: np.ndarray | None) -
         while chunk := [_record(row) for row in islice(rows, CHUNK)]:
             for record in chunk:
                 record["labels"] = [
-                    {"table": table, **match} for table, found in record["labels"].items() for match in found
+                    {"table": table, **match}
+                    for table, matches in record["labels"].items()
+                    for match in matches
                 ]
             writer.write_table(pa.Table.from_pylist(chunk, schema))
 
 
-def _check_distinct(items: Sequence[Item], places: dict[str, str]) -> None:
+def _check_distinct(items: Sequence[Item], outputs: dict[str, str]) -> None:
+    """Raise DataError if two items have the same output (item name → id or file)."""
     first: dict[str, str] = {}
     for item in items:
-        place = places[item.name]
-        other = first.setdefault(place, item.name)
-        if other != item.name:
-            raise DataError(f"{other} and {item.name} would both be {place!r} in the output; rename one.")
+        output = outputs[item.name]
+        earlier = first.setdefault(output, item.name)
+        if earlier != item.name:
+            raise DataError(f"{earlier} and {item.name} would both be {output!r} in the output; rename one.")
 
 
 def _check_space(format: Format, folder: Path, items: Sequence[Item]) -> None:
-    """The folder takes files, and enough of them."""
+    """Raise DataError if the folder cannot be written or lacks space for the output."""
     try:
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:
         raise cannot_write(folder, error) from error
     size = len(items) * format.picture_bytes
-    if format.by_id:  # its rows are as long as the ids
+    if format.by_id:  # has a row for each number of an embedding, each with the id
         size += sum(WIDTH * (len(item.stem.encode()) + 20) for item in items)
     needed = size + len(items) * JOURNAL_BYTES
     free = shutil.disk_usage(folder).free
@@ -224,7 +230,7 @@ def _check_space(format: Format, folder: Path, items: Sequence[Item]) -> None:
         )
 
 
-FORMATS = {  # people's files first, programs' after
+FORMATS = {  # files for people first, then files for programs
     "csv": Format("captions.csv", "text/csv", _write_csv, (".csv",), 1500),
     "txt": Format("captions.zip", "application/zip", _write_texts, picture_bytes=4096),
     "jsonl": Format("captions.jsonl", "application/x-ndjson", _write_jsonl, (".jsonl", ".ndjson"), 2500),

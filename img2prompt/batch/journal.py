@@ -1,6 +1,6 @@
-"""What is known of each picture, kept in SQLite as it comes.
+"""Keep the results of each picture in SQLite as soon as they are there.
 
-A group of pictures is one transaction: after a crash it is there whole or not at all.
+A group of pictures is one transaction: after a crash, the file holds all of it or none.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from img2prompt.batch.sources import Item
 from img2prompt.errors import DataError
 
 CHUNK = 500  # rows read at a time
-FORM = 0x69327031  # marks the file as a journal of this form: "i2p1"
+FORM = 0x69327031  # SQLite's application id for journals of this version: "i2p1"
 
 TABLES = """
 CREATE TABLE IF NOT EXISTS results (
@@ -46,7 +46,7 @@ CREATE TABLE IF NOT EXISTS written (
     PRIMARY KEY (path, digest)
 ) WITHOUT ROWID;
 """
-# Somebody's own caption goes before the model's.
+# A caption that somebody edited takes precedence over the model's.
 CAPTION = "coalesce((SELECT caption FROM edits WHERE edits.name = results.name), results.caption)"
 COLUMNS = f"name, {CAPTION}, prompt, labels, alt_text, hashtags, width, height, embedding, error"
 
@@ -55,7 +55,7 @@ Labels = dict[str, list[tuple[str, float]]]  # table → (label, cosine), best f
 
 @dataclass(frozen=True, eq=False)
 class Row:
-    """What there is to say about one picture: the words and the vector, or the error."""
+    """The results of one picture: words and a vector, or an error."""
 
     name: str
     caption: str = ""
@@ -70,7 +70,7 @@ class Row:
 
 
 class Line(NamedTuple):
-    """A picture in the overview of a run."""
+    """The short form of a row, for the overview of a run."""
 
     name: str
     caption: str
@@ -78,14 +78,14 @@ class Line(NamedTuple):
 
 
 class Journal:
-    """The results so far, in one file; one run at a time may have it open.
+    """The results so far, in one file, which one run at a time may have open.
 
-    Safe to share between threads, so that a page can show what is done while it works.
+    Safe to share between threads, so that a page can show results while the work goes on.
 
     Parameters
     ----------
-    path : the file, made if need be
-    settings : what results depend on besides the picture; those of other settings do not count
+    path : the file; created if there is none
+    settings : `fingerprint` of the pipeline; results with another one are ignored
 
     Raises
     ------
@@ -121,7 +121,7 @@ class Journal:
             self._database.close()
 
     def add(self, items: Sequence[Item], rows: Sequence[Row]) -> None:
-        """Keep the rows of these items: all of them, or none if the machine stops meanwhile."""
+        """Save one row for each item: all of them, or none if the machine stops meanwhile."""
         values = [
             (
                 row.name,
@@ -143,51 +143,51 @@ class Journal:
         self._write(f"INSERT OR REPLACE INTO results VALUES ({marks})", values)
 
     def missing(self, items: Iterable[Item]) -> list[Item]:
-        """Those that are not known yet, or have changed since, in the order given."""
+        """The items that have no row yet or whose file has changed since, in the given order."""
         known = dict(self._read("SELECT name, stamp FROM results WHERE settings = ?", [self.settings]))
         return [item for item in items if known.get(item.name) != item.stamp]
 
     def rows(self, items: Sequence[Item]) -> Iterator[Row]:
-        """The rows of those items that are known, in the order given, a few in memory at a time."""
+        """Yield the rows of the items that have one, in the given order, with few in memory at a time."""
         for start in range(0, len(items), CHUNK):
             names = [item.name for item in items[start : start + CHUNK]]
             marks = ", ".join("?" * len(names))
             query = f"SELECT {COLUMNS} FROM results WHERE settings = ? AND name IN ({marks})"
-            found = {values[0]: values for values in self._read(query, [self.settings, *names])}
+            by_name = {values[0]: values for values in self._read(query, [self.settings, *names])}
             for name in names:
-                if name in found:
-                    yield _row(*found[name])
+                if name in by_name:
+                    yield _row(*by_name[name])
 
     def failed(self, items: Sequence[Item]) -> Iterator[Row]:
-        """The rows of those items that have an error."""
+        """Yield the rows of the items that failed."""
         return (row for row in self.rows(items) if row.error)
 
     def overview(self) -> list[Line]:
-        """All that is known, in short, sorted by name."""
+        """The short form of all rows, sorted by name."""
         query = f"SELECT name, {CAPTION}, error FROM results WHERE settings = ? ORDER BY name"
         return [Line(*values) for values in self._read(query, [self.settings])]
 
     def edit(self, name: str, caption: str) -> None:
-        """Put somebody's own caption before the model's, also before one to come; none takes it away."""
+        """Replace the model's caption, now and after any later run; an empty caption restores the model's."""
         if caption:
             self._write("INSERT OR REPLACE INTO edits VALUES (?, ?)", [(name, caption)])
         else:
             self._write("DELETE FROM edits WHERE name = ?", [(name,)])
 
     def clear(self) -> None:
-        """Forget all results, but for what somebody wrote."""
+        """Delete all results, but keep the edited captions."""
         self._write("DELETE FROM results", [()])
 
     def forget_errors(self) -> None:
-        """Forget the pictures that failed, so that the next run tries them again."""
+        """Delete the rows of pictures that failed, so that the next run tries them again."""
         self._write("DELETE FROM results WHERE error != ''", [()])
 
     def will_write(self, paths: Iterable[str], digest: str) -> None:
-        """Note that files with this content are ours."""
+        """Note that this program writes files with this content (its SHA-256)."""
         self._write("INSERT OR IGNORE INTO written VALUES (?, ?)", [(path, digest) for path in paths])
 
     def wrote(self, path: str, digest: str) -> bool:
-        """Whether a file with this content is ours."""
+        """Whether this program wrote the file with this content (its SHA-256)."""
         return bool(self._read("SELECT 1 FROM written WHERE path = ? AND digest = ?", [path, digest]))
 
     def _read(self, query: str, values: Sequence[object]) -> list[tuple]:
@@ -233,7 +233,7 @@ def _row(
         name,
         caption,
         prompt,
-        {table: [(label, cosine) for label, cosine in found] for table, found in json.loads(labels).items()},
+        {table: [(label, cosine) for label, cosine in pairs] for table, pairs in json.loads(labels).items()},
         alt_text,
         tuple(json.loads(hashtags)),
         width,

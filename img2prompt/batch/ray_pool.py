@@ -1,4 +1,4 @@
-"""The same work on many processes or machines: Ray Data hands each group to one of several models."""
+"""Do the work of `img2prompt.batch.work` in many processes or on many machines, with Ray Data."""
 
 from __future__ import annotations
 
@@ -23,20 +23,24 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-STORE_BYTES = 128 * 2**20  # only names and results pass through Ray; it takes 75 MB at least
+STORE_BYTES = (
+    128 * 2**20
+)  # of Ray's object store: enough, as only names and results pass through it; 75 MB is its least
 
 
 def import_ray() -> ModuleType:
-    """The module ``ray`` with ``ray.data``, set to keep quiet.
+    """Import ``ray`` with ``ray.data``, set up to print nothing and report nothing.
 
     Raises
     ------
     ConfigError
-        When it is not installed.
+        When Ray is not installed.
     """
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # tell nobody
-    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # what goes wrong arrives as an exception
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # or Ray warns of its own default
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # send no usage statistics
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # errors arrive as exceptions
+    os.environ.setdefault(
+        "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0"
+    )  # otherwise Ray warns about its own default
     try:
         import ray
         import ray.data
@@ -53,25 +57,30 @@ def work_on_ray(
     actors: int | None = None,
     workers: int | None = None,
 ) -> Iterator[list[Row]]:
-    """As `img2prompt.batch.work`, on Ray: one model in each of several actors.
+    """Do the work of `img2prompt.batch.work` on Ray, with one model in each of several actors.
 
-    Runs on the cluster that ``RAY_ADDRESS`` names, or that this process is connected to, else
-    on processes of this machine. Every node needs this version of img2prompt, and sees the
-    pictures under the same paths or URLs. An actor computes with as many threads as this
-    process would, and reserves as many cores, or one GPU: results depend on the number of
-    threads, and may on the kind of processor, in their last bits.
+    It runs on the cluster that ``RAY_ADDRESS`` names or that this process is connected to, else in
+    processes on this machine. Every node needs this version of img2prompt and must see the
+    pictures under the same paths or URLs. An actor computes with as many threads as this process
+    would, and reserves as many cores, or one GPU: the last bits of results depend on the number
+    of threads, and may depend on the kind of processor.
 
-    Groups are kept in the order in which they are finished, so that none waits for a slow
-    one. What a stopped run has left are whole groups, of which at most the last is short:
-    cut from the missing items in order, they are the same groups again.
+    Groups are saved in the order in which they finish, so that none waits for a slow one. A
+    stopped run leaves whole groups, of which at most the last is short. The next run cuts the
+    missing items into the same groups again.
 
     Parameters
     ----------
-    settings : what each actor builds its pipeline from
-    journal : one of the settings that `fingerprint` names; an actor must agree with it
-    batch_size : pictures a group
-    actors : models at work; by default as many as the cluster has room for
-    workers : threads that open pictures in each actor; by default one a core, at most 8
+    settings : settings of each actor's pipeline
+    items : the pictures
+    journal : has the `fingerprint` of these settings; every actor must have the same
+    batch_size : pictures in a group
+    actors : number of models; by default as many as the cluster has room for
+    workers : threads that open pictures in each actor; by default one for each core, at most 8
+
+    Yields
+    ------
+    The rows of each group, once they are saved.
 
     Raises
     ------
@@ -95,16 +104,16 @@ def work_on_ray(
                 f"No machine of the cluster has {needs}. Set OMP_NUM_THREADS or --device to what one has, "
                 "or give --actors if the cluster grows."
             )
-        # Pickled as Ray pickles all it carries, between the processes of this run; nothing else is read so.
+        # Pickles only travel between the processes of this run, like everything that Ray sends.
         rows = [{"group": number, "items": pickle.dumps(group)} for number, group in enumerate(groups)]
-        found = ray.data.from_items(rows, override_num_blocks=len(rows)).map(
+        described = ray.data.from_items(rows, override_num_blocks=len(rows)).map(
             Worker,
             fn_constructor_args=(settings, journal.settings, threads, workers),
             compute=ray.data.ActorPoolStrategy(size=min(actors or room, len(groups))),
             **reserved,
         )
         try:
-            for done in found.iter_rows():
+            for done in described.iter_rows():
                 result = pickle.loads(done["result"])
                 if isinstance(result, Img2PromptError):
                     raise result
@@ -124,13 +133,14 @@ def work_on_ray(
 
 
 class Threads(NamedTuple):
-    """How many of them torch and numpy's BLAS each compute with: results depend on both."""
+    """Numbers of threads that torch and numpy's BLAS compute with; results depend on both."""
 
     torch: int
     blas: int
 
     @classmethod
     def here(cls) -> Threads:
+        """The numbers in this process."""
         import torch
         from threadpoolctl import threadpool_info
 
@@ -138,7 +148,7 @@ class Threads(NamedTuple):
         return cls(torch.get_num_threads(), max(pools, default=1))
 
     def use(self) -> None:
-        """Compute with so many from now on, whatever Ray made of OMP_NUM_THREADS."""
+        """Compute with these numbers in this process, whatever Ray set OMP_NUM_THREADS to."""
         import torch
         from threadpoolctl import threadpool_limits
 
@@ -147,10 +157,10 @@ class Threads(NamedTuple):
 
 
 class Worker:
-    """What an actor is: a pipeline that answers groups.
+    """An actor: describes groups of pictures with a pipeline of its own.
 
-    Errors raised on purpose are answers too, because Ray would wrap an exception in others
-    of its own, and try again.
+    It returns the errors of this program instead of raising them, because Ray would wrap an
+    exception in its own and try again.
     """
 
     def __init__(self, settings: Settings, expected: str, threads: Threads, workers: int | None):
@@ -198,7 +208,7 @@ def _load(settings: Settings, expected: str) -> Pipeline:
 
 @contextlib.contextmanager
 def _connected(ray: ModuleType, processors: int) -> Iterator[None]:
-    """Ray: the one that is there, that RAY_ADDRESS names, or one of our own for so long."""
+    """Connect to Ray: keep an existing connection, else use RAY_ADDRESS, else start Ray for this block."""
     if ray.is_initialized():
         yield
         return
@@ -222,7 +232,7 @@ def _connected(ray: ModuleType, processors: int) -> Iterator[None]:
 
 
 def _share(ray: ModuleType, settings: Settings, threads: int) -> tuple[Settings, dict[str, int], int]:
-    """An actor's settings, what it reserves, and how many of them the cluster has room for."""
+    """An actor's settings, the resources it reserves, and how many actors the cluster has room for."""
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = context.print_on_execution_start = False
     logging.getLogger("ray.data").setLevel(logging.ERROR)
@@ -232,5 +242,5 @@ def _share(ray: ModuleType, settings: Settings, threads: int) -> tuple[Settings,
         # Ray shows each actor its own GPU only.
         return replace(settings, device="cuda"), {"num_gpus": 1}, gpus
     device = "cpu" if settings.device == "auto" else settings.device
-    room = sum(int(node.get("CPU", 0)) // threads for node in nodes)  # an actor lies on one node
+    room = sum(int(node.get("CPU", 0)) // threads for node in nodes)  # an actor runs on one node
     return replace(settings, device=device), {"num_cpus": threads}, room

@@ -1,10 +1,9 @@
-"""Batches that are worked on behind the page.
+"""Batches of the Batch page, which work in the background.
 
-A batch lives in a folder of its own, named by an unguessable id, so that a visitor who
-reloads the page, or comes back after the server was restarted, finds it again and nobody
-else does:
+Each batch has its own folder, named by an id that nobody can guess. So a visitor who reloads the
+page, or comes back after a restart of the server, finds it again, and nobody else does:
 
-    <id>/about.json   what was given
+    <id>/about.json   the title and the names of the pictures
     <id>/files/0, 1…  the uploads; their own names are never used as paths
     <id>/journal      the results and the visitor's edits
 """
@@ -28,7 +27,7 @@ from typing import IO, TYPE_CHECKING
 
 from img2prompt.batch.formats import FORMATS, check_output, export, export_errors
 from img2prompt.batch.journal import Journal, Line
-from img2prompt.batch.sources import Item, discover, in_archive, is_wanted, on_disk
+from img2prompt.batch.sources import Item, discover, in_archive, is_picture_path, on_disk
 from img2prompt.batch.work import batch_size_for, fingerprint, work
 from img2prompt.errors import DataError, Img2PromptError
 from img2prompt.settings import RUNS, variable
@@ -37,38 +36,39 @@ if TYPE_CHECKING:
     from img2prompt import Pipeline
 
 DAYS = 7  # a batch that nobody has looked at for longer is removed
-MOST_RUNS = 50  # and so are the oldest above this number,
-IDLE_SECONDS = 3600.0  # unless somebody has looked at them lately
-MOST_WORKING = 3  # at a time; others wait for their turn
-RATE_SECONDS = 120.0  # over which the pace is measured
-SPARE_BYTES = 500 * 2**20  # of the disk, left free by uploads
-ABOUT, FILES, JOURNAL, UNFINISHED = "about.json", "files", "journal", ".new-"
+MOST_RUNS = 50  # of more batches than this, the oldest are removed …
+IDLE_SECONDS = 3600.0  # … if nobody has looked at them for so long
+MOST_WORKING = 3  # batches that work at the same time; others wait
+RATE_SECONDS = 120.0  # the period over which the pace is measured
+SPARE_BYTES = 500 * 2**20  # of the disk that uploads leave free
+MANIFEST, FILES, JOURNAL, UNFINISHED = "about.json", "files", "journal", ".new-"
 
 
 @dataclass(frozen=True)
-class About:
-    """What a batch was made of."""
+class Manifest:
+    """What a batch was made from; saved as ``about.json``."""
 
     title: str
     names: tuple[str, ...] = ()  # of the uploads: files/0, files/1…
-    folder: str = ""  # on this machine, in place of uploads
-    settings: str = ""  # what the results depend on, once there are any
+    folder: str = ""  # a folder on this machine, instead of uploads
+    settings: str = ""  # fingerprint of the pipeline; empty before the first result
 
     @classmethod
-    def load(cls, file: Path) -> About:
+    def load(cls, file: Path) -> Manifest:
+        """Read a manifest from its file."""
         values = json.loads(file.read_text("utf-8"))
         return cls(**values | {"names": tuple(values["names"])})
 
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a batch is."""
+    """How much of a batch is done."""
 
     total: int
     done: int  # failed pictures included
     failed: int
     rate: float | None  # pictures a second, over the last two minutes
-    seconds_left: float | None
+    seconds_left: float | None  # None while unknown
 
 
 class Run:
@@ -80,14 +80,14 @@ class Run:
         When an archive or a folder cannot be read, or the journal is in use by another server.
     """
 
-    def __init__(self, place: Path):
-        self.id = place.name
-        self.error = ""  # why the last work ended early
-        self._place = place
-        self._about = About.load(place / ABOUT)
-        self.title = self._about.title
-        self._find()
-        self.journal = Journal(place / JOURNAL, self._about.settings)
+    def __init__(self, run_folder: Path):
+        self.id = run_folder.name
+        self.error = ""  # why the last work ended early; empty if it did not
+        self._folder = run_folder
+        self._manifest = Manifest.load(run_folder / MANIFEST)
+        self.title = self._manifest.title
+        self._find_items()
+        self.journal = Journal(run_folder / JOURNAL, self._manifest.settings)
         self._failed = 0
         self._start = threading.Lock()
         self._stop = threading.Event()
@@ -97,31 +97,33 @@ class Run:
 
     @property
     def working(self) -> bool:
-        """Whether a thread works on it, or waits to."""
+        """Whether a thread works on the batch or waits to."""
         return self._thread is not None and self._thread.is_alive()
 
     @property
     def stopping(self) -> bool:
+        """Whether it was asked to stop and still works."""
         return self.working and self._stop.is_set()
 
     @property
     def waiting(self) -> bool:
-        """Whether the work has not begun: the model is being loaded, or others are first."""
+        """Whether a thread waits: for the model to load, or for other batches."""
         return self.working and self._waiting
 
     def progress(self) -> Progress:
+        """How much is done, and how fast the work goes."""
         pace = self._pace
         rate = pace.rate
         left = (len(self.items) - pace.done) / rate if self.working and rate else None
         return Progress(len(self.items), pace.done, self._failed, rate, left)
 
     def start(self, load: Callable[[], Pipeline], turn: threading.Semaphore) -> None:
-        """Work on what is missing, in a thread; does nothing while one does.
+        """Describe the missing pictures in a thread, unless one does already.
 
         Parameters
         ----------
-        load : gives the pipeline, and may take its time
-        turn : taken while the model is used
+        load : returns the pipeline; may take long
+        turn : held while the pipeline is used
         """
         with self._start:
             if self.working:
@@ -129,54 +131,55 @@ class Run:
             self.error = ""
             self._stop.clear()
             self._waiting = True
-            # A daemon: nobody waits for a batch when the server is told to end; the journal has it.
+            # A daemon thread: the server can end without waiting, as results are in the journal.
             self._thread = threading.Thread(
                 target=self._work, args=(load, turn), name=f"batch-{self.id[:6]}", daemon=True
             )
             self._thread.start()
 
     def stop(self) -> None:
-        """Ask for a stop: the group of pictures that the model looks at is finished and kept."""
+        """Ask the thread to stop; it finishes and saves the current group of pictures first."""
         self._stop.set()
 
     def edit(self, name: str, caption: str) -> str:
-        """Replace a caption in the results and all downloads; an empty one brings the model's back.
+        """Replace a caption in the results and all downloads; an empty one restores the model's.
 
-        Returns the caption as it is now.
+        Returns the caption that counts now.
         """
         self.journal.edit(name, caption.strip())
         return next(self.journal.rows([self.item(name)])).caption
 
     def lines(self) -> list[Line]:
-        """What is known of the pictures, in their order."""
+        """The short form of all results, sorted by name."""
         return [line for line in self.journal.overview() if line.name in self._by_name]
 
     def item(self, name: str) -> Item:
+        """The picture with this name."""
         return self._by_name[name]
 
     def problem(self, kind: str) -> str:
-        """Why these pictures cannot be written in this format; empty if they can."""
+        """Why these pictures cannot be exported in a format; empty if they can."""
         if kind in FORMATS:
             try:
-                check_output(kind, self._place / "download", self.items, self._place)
+                check_output(kind, self._folder / "download", self.items, self._folder)
             except DataError as error:
                 return str(error)
         return ""
 
     def export(self, kind: str, load: Callable[[], Pipeline]) -> bytes:
-        """A file with what is known by now.
+        """The content of a file with the results so far.
 
         Parameters
         ----------
         kind : one of `img2prompt.batch.formats.FORMATS`, where ``txt`` is a ZIP archive, or ``errors``
-        load : gives the pipeline, for what stands for failed pictures in a submission
+        load : returns the pipeline, whose mean embedding stands for failed pictures in a submission
 
         Raises
         ------
         DataError
             When there is no space, or the format does not fit these pictures.
         """
-        with TemporaryDirectory(dir=self._place) as scratch:
+        with TemporaryDirectory(dir=self._folder) as scratch:
             output = Path(scratch, "output")
             if kind == "errors":
                 export_errors(output, self.items, self.journal)
@@ -186,33 +189,34 @@ class Run:
             return output.read_bytes()
 
     def touch(self) -> None:
-        """Note that somebody looks at it."""
+        """Note that somebody looks at the batch now."""
         with suppress(OSError):
-            os.utime(self._place / ABOUT)
+            os.utime(self._folder / MANIFEST)
 
     def close(self) -> None:
+        """Stop the work, wait for its end, and close the journal."""
         self.stop()
         if self._thread is not None:
             self._thread.join()
         self.journal.close()
 
-    def _find(self) -> None:
-        if self._about.folder:
-            found = discover(self._about.folder, recursive=True)
+    def _find_items(self) -> None:
+        if self._manifest.folder:
+            items = discover(self._manifest.folder, recursive=True)
         else:
-            found = []
-            for number, name in enumerate(self._about.names):
-                file = self._place / FILES / str(number)
-                found += self._in_upload(file, name)
-            found = sorted(_distinct(found), key=lambda item: item.name)
-        self.items = found
-        self._by_name = {item.name: item for item in found}
+            items = []
+            for number, name in enumerate(self._manifest.names):
+                file = self._folder / FILES / str(number)
+                items += self._in_upload(file, name)
+            items = sorted(_distinct(items), key=lambda item: item.name)
+        self.items = items
+        self._by_name = {item.name: item for item in items}
 
     def _in_upload(self, file: Path, name: str) -> list[Item]:
         if not is_archive(name):
             return [on_disk(name, file)]
         items = in_archive(file, name)
-        if len(self._about.names) == 1:
+        if len(self._manifest.names) == 1:
             return items
         return [replace(item, name=f"{name[: -len('.zip')]}/{item.name}") for item in items]
 
@@ -234,17 +238,17 @@ class Run:
 
     def _describe(self, pipeline: Pipeline) -> None:
         settings = fingerprint(pipeline)
-        if settings != self._about.settings:  # the first time, or the model or its settings changed since
-            self._about = replace(self._about, settings=settings)
-            _save(self._place, self._about)
+        if settings != self._manifest.settings:  # no work was done yet, or the model or its settings changed
+            self._manifest = replace(self._manifest, settings=settings)
+            _save(self._folder, self._manifest)
             self.journal.settings = settings
-        if self._about.folder:  # what was added or repaired meanwhile counts
-            self._find()
+        if self._manifest.folder:  # pictures may have been added or repaired meanwhile
+            self._find_items()
         self._count()
         self._waiting = False
         if self._stop.is_set():
             return
-        # Smaller groups than the command line's: somebody watches, and may want to stop.
+        # Smaller groups than on the command line, as somebody watches and may want to stop.
         size = batch_size_for(pipeline.settings.device) // 2
         for rows in work(pipeline, self.items, self.journal, size):
             self._failed += sum(bool(row.error) for row in rows)
@@ -253,20 +257,23 @@ class Run:
                 return
 
     def _count(self) -> None:
-        """Count what is there, and measure from now on how fast the rest comes."""
+        """Count the results so far, and measure the pace from now on."""
         missing = {item.name for item in self.journal.missing(self.items)}
         self._failed = sum(bool(line.error) for line in self.lines() if line.name not in missing)
         self._pace = Pace(len(self.items) - len(missing))
 
 
 class Pace:
-    """How many pictures are done, and how many a second were over the last two minutes."""
+    """Counts pictures, and measures how many a second were done over the last two minutes."""
 
     def __init__(self, done: int):
         self.done = done
-        self._steps: deque[tuple[float, int]] = deque()  # when a group was done, and how many were by then
+        self._steps: deque[tuple[float, int]] = (
+            deque()
+        )  # time at which a group was done, and pictures done by then
 
     def advance(self, count: int) -> None:
+        """Note that this many more pictures are done."""
         now = time.monotonic()
         self.done += count
         self._steps.append((now, self.done))
@@ -275,7 +282,7 @@ class Pace:
 
     @property
     def rate(self) -> float | None:
-        """None until two groups tell."""
+        """Pictures a second; None until two groups are done."""
         if not self._steps:
             return None
         (start, before), (end, after) = self._steps[0], self._steps[-1]
@@ -283,7 +290,7 @@ class Pace:
 
 
 class Runs:
-    """All batches of this server, kept in one folder."""
+    """All batches of this server, in one folder."""
 
     def __init__(self, root: Path | None = None):
         self.turn = threading.Semaphore(MOST_WORKING)
@@ -292,29 +299,32 @@ class Runs:
         self._lock = threading.Lock()
 
     def get(self, id: str) -> Run | None:
-        """The batch with this id, opened if need be; None if there is none.
+        """The batch with this id, opened if it is not yet; None if there is none.
 
         Raises
         ------
         DataError
-            When it cannot be opened.
+            When the batch cannot be opened.
         """
         with self._lock:
             if id not in self._open:
-                place = self._places().get(id)  # an id comes from an address: never make a path of it
-                if place is None:
+                run_folder = self._folders().get(
+                    id
+                )  # ids come from visitors: look them up, never build a path
+                if run_folder is None:
                     return None
-                self._open[id] = Run(place)
+                self._open[id] = Run(run_folder)
             self._open[id].touch()
             return self._open[id]
 
     def add(self, files: Sequence[tuple[str, IO[bytes]]] = (), folder: Path | None = None) -> Run:
-        """A new batch of uploads (name, content), or of a folder on this machine with its sub-folders.
+        """Make a batch from uploads (name, content), or from a folder on this machine with its sub-folders.
 
         Raises
         ------
         DataError
-            When there is no picture, no space, or an archive is damaged or unsafe. Nothing stays then.
+            When there is no picture or no space, or an archive is damaged or unsafe. Nothing is
+            left behind then.
         """
         if folder is not None and not folder.is_dir():
             raise DataError(f"{folder} is not a folder on this machine. Check its name.")
@@ -322,28 +332,30 @@ class Runs:
         uploads = [
             (name, content)
             for name, (_, content) in zip(names, files, strict=True)
-            if is_archive(name) or is_wanted(name)
+            if is_archive(name) or is_picture_path(name)
         ]
         title = (folder.name or str(folder)) if folder else _title(names)
-        about = About(title, tuple(name for name, _ in uploads), str(folder.resolve()) if folder else "")
-        place = None
+        manifest = Manifest(
+            title, tuple(name for name, _ in uploads), str(folder.resolve()) if folder else ""
+        )
+        run_folder = None
         try:
             self._root.mkdir(mode=0o700, parents=True, exist_ok=True)
             _check_space(self._root, [content for _, content in uploads])
-            place = Path(mkdtemp(prefix=UNFINISHED, dir=self._root))
-            (place / FILES).mkdir()
+            run_folder = Path(mkdtemp(prefix=UNFINISHED, dir=self._root))
+            (run_folder / FILES).mkdir()
             for number, (_, content) in enumerate(uploads):
-                with open(place / FILES / str(number), "wb") as file:
+                with open(run_folder / FILES / str(number), "wb") as file:
                     shutil.copyfileobj(content, file, 2**20)
-            _save(place, about)
-            place = place.rename(self._root / secrets.token_urlsafe(16))
-            run = Run(place)
+            _save(run_folder, manifest)
+            run_folder = run_folder.rename(self._root / secrets.token_urlsafe(16))
+            run = Run(run_folder)
             if not run.items:
                 run.close()
                 raise DataError(f"{title or 'This'} holds no pictures. Choose others.")
         except BaseException as error:
-            if place is not None:
-                shutil.rmtree(place, ignore_errors=True)
+            if run_folder is not None:
+                shutil.rmtree(run_folder, ignore_errors=True)
             if isinstance(error, OSError):
                 raise DataError(f"{self._root} cannot be written ({error.strerror or error}).") from error
             raise
@@ -352,19 +364,21 @@ class Runs:
         return run
 
     def remove(self, id: str) -> None:
-        """Delete a batch with everything in it, after its work has stopped."""
+        """Stop a batch and delete it with everything in it."""
         with self._lock:
             run = self._open.pop(id, None)
-            place = self._places(unfinished=True).get(id)
+            run_folder = self._folders(unfinished=True).get(id)
         if run is not None:
             run.close()
-        if place is not None:
-            shutil.rmtree(place, ignore_errors=True)
+        if run_folder is not None:
+            shutil.rmtree(run_folder, ignore_errors=True)
 
     def clean(self) -> None:
-        """Delete what nobody has looked at for long, and the oldest of too many."""
+        """Delete batches that nobody has looked at for long, and the oldest if there are too many."""
         now = time.time()
-        ages = sorted((now - _looked_at(place), id) for id, place in self._places(unfinished=True).items())
+        ages = sorted(
+            (now - _looked_at(run_folder), id) for id, run_folder in self._folders(unfinished=True).items()
+        )
         for number, (age, id) in enumerate(ages):
             run = self._open.get(id)
             if run is not None and run.working:
@@ -373,27 +387,27 @@ class Runs:
                 self.remove(id)
 
     def titles(self) -> dict[str, str]:
-        """Id → title of all batches, those looked at last first."""
-        places = sorted(self._places().values(), key=_looked_at, reverse=True)
-        found = {}
-        for place in places:
+        """Id → title of all batches, the one looked at last first."""
+        folders = sorted(self._folders().values(), key=_looked_at, reverse=True)
+        titles = {}
+        for run_folder in folders:
             with suppress(OSError, ValueError, TypeError):
-                found[place.name] = About.load(place / ABOUT).title
-        return found
+                titles[run_folder.name] = Manifest.load(run_folder / MANIFEST).title
+        return titles
 
-    def _places(self, unfinished: bool = False) -> dict[str, Path]:
-        """Id → folder; what somebody else keeps in the same place is none of ours."""
+    def _folders(self, unfinished: bool = False) -> dict[str, Path]:
+        """Id → folder of all batches; other things in the same folder are ignored."""
         if not self._root.is_dir():
             return {}
         return {
-            place.name: place
-            for place in self._root.iterdir()
-            if (unfinished if place.name.startswith(UNFINISHED) else (place / ABOUT).is_file())
+            run_folder.name: run_folder
+            for run_folder in self._root.iterdir()
+            if (unfinished if run_folder.name.startswith(UNFINISHED) else (run_folder / MANIFEST).is_file())
         }
 
 
 def runs_folder() -> Path:
-    """Where batches are kept: ``IMG2PROMPT_RUNS``, else below the user's folder for such things."""
+    """The folder of all batches: ``IMG2PROMPT_RUNS``, else ``runs`` in the user's state folder."""
     if chosen := variable(RUNS):
         return Path(chosen)
     import platformdirs
@@ -402,11 +416,12 @@ def runs_folder() -> Path:
 
 
 def is_archive(name: str) -> bool:
+    """Whether a file name is that of a ZIP archive."""
     return name.lower().endswith(".zip")
 
 
 def clean_name(name: str) -> str:
-    """A name as a browser sends it, as a path that stays below where somebody unpacks it.
+    """Turn a name that a browser sent into a relative path that cannot lead out of its folder.
 
     >>> clean_name("..\\\\holiday/./beach.jpg")
     'holiday/beach.jpg'
@@ -417,19 +432,19 @@ def clean_name(name: str) -> str:
 
 
 def _distinct(items: Iterable[Item]) -> list[Item]:
-    """A second ``a.jpg`` becomes ``a (2).jpg``."""
-    found: dict[str, Item] = {}
+    """Rename items with the same name: a second ``a.jpg`` becomes ``a (2).jpg``."""
+    by_name: dict[str, Item] = {}
     for item in items:
         path, name, number = PurePosixPath(item.name), item.name, 1
-        while name in found:
+        while name in by_name:
             number += 1
             name = str(path.with_name(f"{path.stem} ({number}){path.suffix}"))
-        found[name] = replace(item, name=name)
-    return list(found.values())
+        by_name[name] = replace(item, name=name)
+    return list(by_name.values())
 
 
 def _title(names: Sequence[str]) -> str:
-    """What many names have in common: their folder, or else the first of them."""
+    """A title for many names: the folder that they share, else the first name."""
     folders = {name.split("/")[0] for name in names if "/" in name}
     return folders.pop() if len(folders) == 1 else next(iter(names), "")
 
@@ -445,15 +460,15 @@ def _check_space(root: Path, contents: Sequence[IO[bytes]]) -> None:
         )
 
 
-def _save(place: Path, about: About) -> None:
-    part = place / f"{ABOUT}.part"
-    part.write_text(json.dumps(asdict(about)), "utf-8")
-    part.replace(place / ABOUT)
+def _save(run_folder: Path, manifest: Manifest) -> None:
+    part = run_folder / f"{MANIFEST}.part"
+    part.write_text(json.dumps(asdict(manifest)), "utf-8")
+    part.replace(run_folder / MANIFEST)
 
 
-def _looked_at(place: Path) -> float:
+def _looked_at(run_folder: Path) -> float:
     """When somebody last looked at a batch, in seconds since 1970."""
-    for file in (place / ABOUT, place):
+    for file in (run_folder / MANIFEST, run_folder):
         with suppress(OSError):
             return file.stat().st_mtime
     return 0.0

@@ -1,8 +1,8 @@
-"""Which pictures there are: in a folder, here or in an object store, in a ZIP archive, or on a list.
+"""Discover pictures: in a folder, in an object store, in a ZIP archive, or on a list.
 
-Nothing is unpacked and nothing is opened yet: a picture is read when its turn comes, and
-one that cannot be read then is an error of its own, not of the run. Items can be pickled: another
-process, or a machine that sees the same files, reads them as this one does.
+Nothing is unpacked or opened yet. A picture is read when its turn comes; if that fails, only
+this picture fails, not the run. Items can be pickled, so that another process, or a machine
+that sees the same files, can read them.
 """
 
 from __future__ import annotations
@@ -26,24 +26,24 @@ if TYPE_CHECKING:
 
 JUNK = "__MACOSX"
 STDIN = "-"
-# What stores call the mark that changes with a file: S3 and GCS, Azure, local files, memory.
+# Names for a value that changes with a file: in S3 and GCS, Azure, local files, memory.
 MARKS = ("ETag", "etag", "mtime", "LastModified", "last_modified", "created")
 
-# Pictures are compressed already, so an honest archive is about as large as what it holds.
+# Pictures are compressed already, so an honest archive is about as large as its content.
 MOST_ENTRIES = 100_000
 MOST_BYTES = 64 * 2**30
 MOST_RATIO = 100
-SMALL = 100 * 2**20  # archives of less than this, unpacked, may shrink by any ratio
+SMALL = 100 * 2**20  # bytes; archives that unpack to less may have any ratio
 
 
 @dataclass(frozen=True)
 class Item:
-    """A picture that awaits its turn."""
+    """A picture that can be read when its turn comes."""
 
-    name: str  # below the folder or archive, with /; on a list, as listed
-    stamp: str  # another one when the file has changed
-    read: Callable[[int], bytes] = field(compare=False, repr=False)  # up to so many bytes of it
-    file: Path | None = None  # where it lies; None in an archive or a store
+    name: str  # path below the folder or archive, with /; on a list, as listed
+    stamp: str  # changes when the file changes
+    read: Callable[[int], bytes] = field(compare=False, repr=False)  # returns at most so many bytes of it
+    file: Path | None = None  # its path; None in an archive or a store
 
     @property
     def stem(self) -> str:
@@ -52,29 +52,29 @@ class Item:
 
 
 def discover(source: str | Path, recursive: bool = False) -> list[Item]:
-    """The pictures of a folder, archive or store, sorted by name, or of a list, in its order.
+    """The pictures in a folder, archive or store, sorted by name, or on a list, in its order.
 
     Parameters
     ----------
-    source : a folder; a ZIP archive; a folder's URL that fsspec knows (``s3://…``, ``gs://…``), with
-        the credentials that its backend finds; or a text file of paths, one a line or ended
-        by null characters (``-`` for standard input)
-    recursive : look into a folder's sub-folders too; an archive is always searched whole
+    source : a folder; a ZIP archive; the URL of a folder for fsspec (``s3://…``, ``gs://…``), opened
+        with the credentials that its backend finds; or a text file of paths, one on each line or
+        each ended by a null character (``-`` for standard input)
+    recursive : search a folder's sub-folders too; an archive is always searched completely
 
-    Hidden files, macOS's ``__MACOSX`` and archives in archives are passed over.
+    Hidden files, macOS's ``__MACOSX`` and archives in archives are ignored.
 
     Raises
     ------
     DataError
-        When there is no such source, it holds no picture, a store cannot be reached, or an
-        archive is damaged, unsafe or larger than any honest one.
+        When the source does not exist or holds no picture, a store cannot be reached, or an
+        archive is damaged, unsafe or too large.
     """
     path = Path(source)
-    folder = _in_store if "://" in str(source) else _in_folder if path.is_dir() else None
-    if folder:
-        items = sorted(folder(str(source), recursive), key=lambda item: item.name)
+    search = _in_store if "://" in str(source) else _in_folder if path.is_dir() else None
+    if search:
+        items = sorted(search(str(source), recursive), key=lambda item: item.name)
         if not items:
-            deeper = not recursive and any(folder(str(source), recursive=True))
+            deeper = not recursive and any(search(str(source), recursive=True))
             advice = "Add --recursive to look into its sub-folders." if deeper else _known()
             raise DataError(f"{_text(str(source))} holds no pictures. {advice}")
         return items
@@ -110,24 +110,24 @@ def _in_store(url: str, recursive: bool) -> Iterator[Item]:
 
     try:
         store, folder = url_to_fs(url)
-        found = store.find(folder, maxdepth=None if recursive else 1, detail=True)
-        exists = bool(found) or store.exists(folder)
-    except (ValueError, ImportError) as error:  # an unknown protocol, or one whose package is not there
+        details = store.find(folder, maxdepth=None if recursive else 1, detail=True)
+        exists = bool(details) or store.exists(folder)
+    except (ValueError, ImportError) as error:  # an unknown protocol, or one whose package is not installed
         raise DataError(f"{url} cannot be opened: {error}. Check the protocol and its package.") from error
-    except Exception as error:  # every store has its own kinds
+    except Exception as error:  # every store has its own exceptions
         raise DataError(
             f"{url} cannot be listed ({_reason(error)}). Check the address and your credentials."
         ) from error
     folder = folder.rstrip("/")
     if not exists:
         raise DataError(f"{url} does not exist. Check the address.")
-    if list(found) == [folder]:
+    if list(details) == [folder]:
         raise DataError(f"{url} is a file. Name a folder; archives and lists must lie on disk.")
-    for path, about in found.items():
+    for path, detail in details.items():
         name = path.removeprefix(f"{folder}/")
-        if is_wanted(name):
-            mark = next((about[key] for key in MARKS if about.get(key)), "")
-            yield Item(_text(name), f"{about['size']}-{mark}", partial(_read_stored, store, path))
+        if is_picture_path(name):
+            mark = next((detail[key] for key in MARKS if detail.get(key)), "")
+            yield Item(_text(name), f"{detail['size']}-{mark}", partial(_read_stored, store, path))
 
 
 def _on_list(data: bytes) -> list[Item]:
@@ -138,12 +138,12 @@ def _on_list(data: bytes) -> list[Item]:
 
 
 def in_archive(path: Path, title: str | None = None) -> list[Item]:
-    """The pictures of a ZIP archive, in the archive's order; `title` is what messages call it.
+    """The pictures in a ZIP archive, in the archive's order; messages call it by its `title`.
 
     Raises
     ------
     DataError
-        When it is no archive, or is damaged, unsafe or larger than any honest one.
+        When it is not an archive, or is damaged, unsafe or too large.
     """
     title = title or str(path)
     archive = _Archive(path.absolute())
@@ -157,7 +157,7 @@ def in_archive(path: Path, title: str | None = None) -> list[Item]:
     return [
         Item(name, f"{entry.file_size}-{entry.CRC:08x}", partial(_read_entry, archive, entry))
         for name, entry in {entry.filename: entry for entry in entries}.items()
-        if is_wanted(name)
+        if is_picture_path(name)
     ]
 
 
@@ -180,12 +180,12 @@ def _check_archive(path: Path, title: str, entries: list[zipfile.ZipInfo]) -> No
 
 
 def on_disk(name: str, file: Path) -> Item:
-    """A picture that lies in a file, under the name that the results give it."""
+    """The item for a picture file; the results call it by `name`."""
     try:
-        about = os.stat(file)
-        stamp = f"{about.st_size}-{about.st_mtime_ns}"
+        status = os.stat(file)
+        stamp = f"{status.st_size}-{status.st_mtime_ns}"
     except (OSError, ValueError):
-        stamp = "missing"  # reading it will say why
+        stamp = "missing"  # the error comes when it is read
     return Item(name, stamp, partial(_read_file, file.absolute()), file)
 
 
@@ -201,7 +201,7 @@ def _read_file(file: Path, limit: int) -> bytes:
 
 
 class _Archive:
-    """A ZIP archive that is opened when needed, and by each process for itself."""
+    """A ZIP archive that each process opens for itself when it needs it."""
 
     def __init__(self, path: Path):
         self.path = path
@@ -216,7 +216,7 @@ class _Archive:
 
 @lru_cache(maxsize=1)
 def _same_archive(path: Path) -> _Archive:
-    """One object for all the items that arrive in a process, so that it opens the archive once."""
+    """The same object for all unpickled items, so that a process opens the archive once."""
     return _Archive(path)
 
 
@@ -236,7 +236,7 @@ def _read_stored(store: AbstractFileSystem, path: str, limit: int) -> bytes:
     try:
         with store.open(path, "rb") as handle:
             return handle.read(limit)
-    except Exception as error:  # every store has its own kinds
+    except Exception as error:  # every store has its own exceptions
         raise ImageError(
             f"The picture cannot be read from its store ({_reason(error)}). Check your access to it."
         ) from error
@@ -246,8 +246,8 @@ def _reason(error: Exception) -> str:
     return str(error) or type(error).__name__
 
 
-def is_wanted(name: str) -> bool:
-    """Whether a name below a folder or archive is a picture's, and neither hidden nor macOS's junk."""
+def is_picture_path(name: str) -> bool:
+    """Whether a path below a folder or archive is a picture's, and neither hidden nor macOS's junk."""
     parts = PurePosixPath(name).parts
     return _is_picture(parts[-1] if parts else "") and not any(
         part == JUNK or part.startswith(".") for part in parts

@@ -15,21 +15,21 @@ from img2prompt.files import cannot_write, replacing, sha256_of
 
 @dataclass(frozen=True)
 class TextFiles:
-    """How captions are written for trainers such as kohya: ``photo.txt`` for ``photo.jpg``."""
+    """Options for writing captions as text files."""
 
-    prepend: str = ""
-    append: str = ""
-    overwrite: bool = False  # also files that this program did not write
-    skip_existing: bool = False  # leave pictures alone that have such a file
+    prepend: str = ""  # before each caption
+    append: str = ""  # after each caption
+    overwrite: bool = False  # replace files that this program did not write too
+    skip_existing: bool = False  # leave out pictures that have such a file
 
 
 def text_files(items: Sequence[Item], output: Path | None) -> list[tuple[Item, Path]]:
-    """Each item with its text file: beside the picture, or at the same place under `output`.
+    """Each item with its text file: beside the picture, or at the same path below `output`.
 
     Raises
     ------
     ConfigError
-        When the pictures lie in an archive and there is no `output`.
+        When the pictures lie in an archive or a store and there is no `output`.
     """
     if output is None and any(item.file is None for item in items):
         raise ConfigError(
@@ -45,14 +45,14 @@ def text_files(items: Sequence[Item], output: Path | None) -> list[tuple[Item, P
 
 
 def output_of(name: str, folder: Path | None) -> Path:
-    """The text file of a picture of this name under a folder; a listed path may lead anywhere, this does not."""
+    """The text file for a picture's name. It never lies outside the folder, even if the name leads there."""
     parts = [part for part in PurePosixPath(name).parts if part not in ("/", "..")]
     return (folder or Path()).joinpath(*parts).with_suffix(".txt")
 
 
 def foreign_texts(items: Sequence[Item], output: Path | None, journal: Journal) -> list[tuple[Item, Path]]:
-    """The items whose text file is there already and is not, or no longer, as this program wrote it."""
-    found = []
+    """The items whose text file exists already and was written or changed by somebody else, with that file."""
+    foreign = []
     for item, file in text_files(items, output):
         if os.path.lexists(file):
             try:
@@ -60,20 +60,20 @@ def foreign_texts(items: Sequence[Item], output: Path | None, journal: Journal) 
             except OSError:
                 digest = ""
             if not journal.wrote(str(file.absolute()), digest):
-                found.append((item, file))
-    return found
+                foreign.append((item, file))
+    return foreign
 
 
 def export_text(items: Sequence[Item], output: Path | None, journal: Journal, options: TextFiles) -> int:
-    """Write one text file for each picture that did not fail; returns how many.
+    """Write one text file for each picture that did not fail; return how many.
 
-    Whose files may be replaced is the caller's to check (`foreign_texts`): before the work,
-    and because it takes long, here again.
+    Files of somebody else are checked here again, because the work between the caller's check
+    (`foreign_texts`) and this one takes long.
 
     Raises
     ------
     DataError
-        When a file cannot be written, or is somebody else's and `options` do not allow to replace it.
+        When a file cannot be written, or is somebody else's and `options` do not allow replacing it.
     """
     files = {item.name: file for item, file in text_files(items, output)}
     keep = set() if options.overwrite else {item.name for item, _ in foreign_texts(items, output, journal)}
@@ -97,7 +97,7 @@ def export_text(items: Sequence[Item], output: Path | None, journal: Journal, op
 
 
 def text_exists(files: Sequence[Path]) -> DataError:
-    """What to tell somebody whose text files are in the way."""
+    """The error for text files that must not be replaced."""
     return DataError(
         f"Text files that this program did not write are in the way: {min(files)} ({len(files)} in all). "
         "Keep them with --skip-existing, or replace them with --overwrite."

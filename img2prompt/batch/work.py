@@ -1,4 +1,4 @@
-"""Pictures through the pipeline: opened in threads ahead of the model, journalled in groups."""
+"""Describe pictures: threads open them ahead of the model, and groups of results go to the journal."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from img2prompt.pipeline import Pipeline
 
 MOST_WORKERS = 8
-ON_CPU, ON_GPU = 16, 64  # pictures a group
-# Settings that change no words, or whose effect is named apart.
+ON_CPU, ON_GPU = 16, 64  # pictures in a group
+# Settings that are no part of the fingerprint: they change no results, or it names their effect separately.
 ELSEWHERE = (
     *("engine", "device", "ensemble", "max_megabytes", "max_megapixels"),
     *("labels", "label_cache", "low_vram"),
@@ -37,7 +37,7 @@ ELSEWHERE = (
 
 @dataclass(frozen=True, eq=False)
 class Opened:
-    """A picture ready for the model, or why there is none."""
+    """A picture ready for the model, or the reason why it could not be opened."""
 
     item: Item
     picture: Image.Image | None = None
@@ -48,16 +48,20 @@ class Opened:
 def work(
     pipeline: Pipeline, items: Sequence[Item], journal: Journal, batch_size: int, workers: int | None = None
 ) -> Iterator[list[Row]]:
-    """Describe the items that the journal lacks; yields the rows of each group once they are kept.
+    """Describe the items that the journal lacks.
 
-    Stop by not asking for more. Groups are cut from the missing items in order and kept
-    whole or not at all, so a run that was stopped, however rudely, continues with the same
+    To stop, ask for no more groups. Groups are cut from the missing items in order and saved
+    completely or not at all. So a run that was stopped in any way continues with the same
     groups, and gives the same vectors to the last bit.
 
     Parameters
     ----------
-    batch_size : pictures a group
-    workers : threads that open pictures; by default one a core, at most 8
+    batch_size : pictures in a group
+    workers : threads that open pictures; by default one for each core, at most 8
+
+    Yields
+    ------
+    The rows of each group, once they are saved.
 
     Raises
     ------
@@ -66,7 +70,7 @@ def work(
     """
     missing = journal.missing(items)
     workers = workers or cores()
-    # While the model has one group, the threads open the next.
+    # While the model describes one group, the threads open the next.
     opened = open_ahead(pipeline, missing, workers, ahead=batch_size + 1)
     for group in cut(missing, batch_size):
         rows = describe(pipeline, list(islice(opened, len(group))))
@@ -75,15 +79,15 @@ def work(
 
 
 def cut(items: Sequence[Item], size: int) -> list[Sequence[Item]]:
-    """Groups of `size` items in order; the last may be shorter.
+    """Cut items into groups of `size`, in order; the last may be shorter.
 
-    Whichever groups are done, the items of the others are cut into the same groups again.
+    Whichever groups are done, cutting the remaining items gives the remaining groups again.
     """
     return [items[start : start + size] for start in range(0, len(items), size)]
 
 
 def describe(pipeline: Pipeline, group: Sequence[Opened]) -> list[Row]:
-    """The rows of one group: one call of the model for all pictures that could be opened."""
+    """Describe one group in one call of the model; pictures that could not be opened get rows with errors."""
     pictures = [opened.picture for opened in group if opened.picture is not None]
     results = iter(pipeline.describe(pictures))
     rows = []
@@ -99,8 +103,8 @@ def describe(pipeline: Pipeline, group: Sequence[Opened]) -> list[Row]:
                 caption=result.caption,
                 prompt=result.prompt,
                 labels={
-                    table: [(match.label, match.score) for match in found]
-                    for table, found in result.labels.items()
+                    table: [(match.label, match.score) for match in matches]
+                    for table, matches in result.labels.items()
                 },
                 alt_text=alt_text(seen),
                 hashtags=hashtags(seen, Choices()),
@@ -113,7 +117,7 @@ def describe(pipeline: Pipeline, group: Sequence[Opened]) -> list[Row]:
 
 
 def open_ahead(pipeline: Pipeline, items: Iterable[Item], workers: int, ahead: int) -> Iterator[Opened]:
-    """Open pictures in threads, at most `ahead` of them before they are asked for, in order."""
+    """Open pictures in threads and yield them in order, at most `ahead` of them in advance."""
     waiting: deque[Future[Opened]] = deque()
     pool = ThreadPoolExecutor(workers, thread_name_prefix="open")
     try:
@@ -128,7 +132,7 @@ def open_ahead(pipeline: Pipeline, items: Iterable[Item], workers: int, ahead: i
 
 
 def open_item(pipeline: Pipeline, item: Item) -> Opened:
-    """Read and decode one picture; whatever is wrong with it becomes its error."""
+    """Read and decode one picture; a failure becomes its `error`."""
     try:
         data = item.read(int(pipeline.settings.max_megabytes * 2**20) + 1)
         picture = pipeline.open(data)
@@ -138,17 +142,20 @@ def open_item(pipeline: Pipeline, item: Item) -> Opened:
 
 
 def _upright_size(data: bytes) -> tuple[int, int]:
-    """(width, height) of a picture that could be opened; `Pipeline.open` may have reduced it."""
+    """(width, height) in pixels of the picture in a file, turned upright; `Pipeline.open` may reduce it."""
     with Image.open(io.BytesIO(data)) as image:
         width, height = image.size
         orientation = 1
-        with contextlib.suppress(Exception):  # a picture with broken EXIF data is still a picture
+        with contextlib.suppress(Exception):  # broken EXIF data must not fail the picture
             orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
         return (height, width) if orientation in (5, 6, 7, 8) else (width, height)
 
 
 def fingerprint(pipeline: Pipeline) -> str:
-    """Names everything but the picture that results depend on: version, weights, ensemble, labels, settings."""
+    """16 hexadecimal digits that change with anything but the picture that results depend on.
+
+    These are the version, the weights, the ensemble, the label tables and the settings.
+    """
     engine = pipeline.engine
     tables = {table.name: digest(table.labels) for table in pipeline.tables}
     values = {name: value for name, value in asdict(pipeline.settings).items() if name not in ELSEWHERE}
@@ -158,12 +165,12 @@ def fingerprint(pipeline: Pipeline) -> str:
 
 
 def cores() -> int:
-    """Threads that open pictures where nobody says how many."""
+    """Default number of threads that open pictures: one for each core, at most `MOST_WORKERS`."""
     return min(os.cpu_count() or 1, MOST_WORKERS)
 
 
 def batch_size_for(device: str) -> int:
-    """Pictures a group on this device (a setting's value: auto, cpu, cuda…)."""
+    """Number of pictures in a group for a device, as named in the settings ("auto", "cpu", "cuda" …)."""
     if device == "auto":
         import torch
 

@@ -1,4 +1,4 @@
-"""The command that starts the app: app."""
+"""The command `app`, which starts the app."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def start(
         raise ConfigError(
             f"The app needs Streamlit, which is not installed. {libraries.install('streamlit')}"
         )
-    # Streamlit finds the app's own configuration, .streamlit beside app.py, wherever this is called.
+    # Streamlit reads the configuration in .streamlit beside app.py, whatever the working directory is.
     command = [sys.executable, "-m", "streamlit", "run", str(resource("app.py"))]
     command += ["--server.headless", str(headless).lower(), "--server.showEmailPrompt", "false"]
     if port is not None:

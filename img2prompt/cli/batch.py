@@ -1,4 +1,4 @@
-"""The command for many pictures at once: batch."""
+"""The command `batch`, for many pictures at once."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from img2prompt.errors import ConfigError
 if TYPE_CHECKING:
     from img2prompt.batch import Item, Journal, Row, TextFiles
 
-SHOWN = 10  # failures told on stderr
+SHOWN = 10  # failures listed on stderr
 POOLS = ("local", "ray")
 
 commands = typer.Typer()
@@ -69,9 +69,10 @@ def batch(
         bool,
         typer.Option("--resume/--restart", help="Go on from the journal, or forget it and do everything."),
     ] = True,
-    journal: Annotated[
+    journal_file: Annotated[
         Path | None,
         typer.Option(
+            "--journal",
             metavar="FILE",
             help="Where results are kept while they come: OUT.journal. Two outputs with one journal share work.",
         ),
@@ -119,58 +120,59 @@ def batch(
     if actors and engine_pool != "ray":
         raise ConfigError("--actors is for --engine-pool ray.")
     if engine_pool == "ray":
-        import_ray()  # or say at once that it is not there
-    texts = batches.TextFiles(prepend, append, overwrite, skip_existing)
+        import_ray()  # a missing Ray is reported before the work starts
+    text_options = batches.TextFiles(prepend, append, overwrite, skip_existing)
     kind = kind or batches.guess_format(output)
     if kind != "txt" and output is None:
         raise ConfigError("Name the file to write with --output.")
-    if kind != "txt" and texts != batches.TextFiles():
+    if kind != "txt" and text_options != batches.TextFiles():
         raise ConfigError("--prepend, --append, --skip-existing and --overwrite are for --format txt.")
-    if journal is None and output is None and source == "-":
+    if journal_file is None and output is None and source == "-":
         raise ConfigError("Name a file for the results so far with --journal, or an --output.")
     items = batches.discover(source, recursive)
     batches.check_output(kind, output, items, source)
     if errors is not None:
         batches.check_output("csv", errors, items, source)
     pipeline = load(more, engine=engine, style=style, labels=labels or None, device=device)
-    place = journal or _journal_beside(output or Path(source))
-    with closing(batches.Journal(place, batches.fingerprint(pipeline))) as kept:
+    journal_file = journal_file or _journal_beside(output or Path(source))
+    with closing(batches.Journal(journal_file, batches.fingerprint(pipeline))) as journal:
         if not resume:
-            kept.clear()
+            journal.clear()
         if kind == "txt":
-            items = _without_foreign_texts(items, output, kept, texts)
+            items = _without_foreign_texts(items, output, journal, text_options)
         size = size or batches.batch_size_for(pipeline.settings.device)
         if engine_pool == "ray":
-            settled = replace(pipeline.settings, engine=pipeline.engine.name)  # auto may mean another there
-            groups = batches.work_on_ray(settled, items, kept, size, actors, workers)
+            # Name the engine, since "auto" may choose another one on the cluster.
+            settings = replace(pipeline.settings, engine=pipeline.engine.name)
+            groups = batches.work_on_ray(settings, items, journal, size, actors, workers)
         else:
-            groups = batches.work(pipeline, items, kept, size, workers)
+            groups = batches.work(pipeline, items, journal, size, workers)
         start = time.monotonic()
-        done = _watch(groups, len(items), len(kept.missing(items)))
+        done = _watch(groups, len(items), len(journal.missing(items)))
         seconds = time.monotonic() - start
-        failed = list(kept.failed(items))
+        failed = list(journal.failed(items))
         for row in failed[:SHOWN]:
             complain(f"{row.name}: {row.error}")
         if len(failed) > SHOWN:
             complain(f"… and {len(failed) - SHOWN} more; --errors FILE lists all of them.")
         if errors is not None:
-            batches.export_errors(errors, items, kept)
-        everything = bool(items) and len(failed) == len(items)
-        if not everything:
+            batches.export_errors(errors, items, journal)
+        all_failed = bool(items) and len(failed) == len(items)
+        if not all_failed:
             if kind == "txt":
-                batches.export_text(items, output, kept, texts)
+                batches.export_text(items, output, journal, text_options)
             elif output is not None:
-                batches.export(kind, output, items, kept, pipeline.engine.mean_embedding)
-        kept.forget_errors()
+                batches.export(kind, output, items, journal, pipeline.engine.mean_embedding)
+        journal.forget_errors()
     _summary(len(items), done, len(failed), seconds, kind, output)
-    if everything:
+    if all_failed:
         raise typer.Exit(2)
     if failed:
         raise typer.Exit(3)
 
 
 def _watch(groups: Iterable[list[Row]], total: int, missing: int) -> int:
-    """Work through the groups with a progress bar; returns how many pictures were done now."""
+    """Work through the groups with a progress bar; return how many pictures were done in this run."""
     done = 0
     columns = [
         TextColumn("{task.description}"),
@@ -199,7 +201,7 @@ def _watch(groups: Iterable[list[Row]], total: int, missing: int) -> int:
 
 
 class _Rate(ProgressColumn):
-    """Pictures a second."""
+    """A column of the progress bar: pictures a second."""
 
     def render(self, task: Task) -> Text:
         speed = task.finished_speed or task.speed
@@ -207,7 +209,7 @@ class _Rate(ProgressColumn):
 
 
 def _summary(total: int, done: int, failed: int, seconds: float, kind: str, output: Path | None) -> None:
-
+    """Print one line on what was done and written."""
     parts = [f"{total - failed} of {total} pictures described"]
     if done:
         parts[0] += f", {done} of them now, in {seconds:.0f} s ({done / seconds:.1f} a second)"
@@ -223,15 +225,22 @@ def _summary(total: int, done: int, failed: int, seconds: float, kind: str, outp
 
 
 def _without_foreign_texts(
-    items: list[Item], output: Path | None, journal: Journal, texts: TextFiles
+    items: list[Item], output: Path | None, journal: Journal, options: TextFiles
 ) -> list[Item]:
-    """The items to work on; refuses before the work starts what would be refused at its end."""
+    """The items to work on, without those that `options` skip.
+
+    Raises
+    ------
+    DataError
+        For text files of somebody else that `options` neither skip nor overwrite: now, rather
+        than at the end of the work.
+    """
     from img2prompt.batch import foreign_texts, text_exists
 
-    if texts.overwrite:
+    if options.overwrite:
         return items
     foreign = foreign_texts(items, output, journal)
-    if foreign and not texts.skip_existing:
+    if foreign and not options.skip_existing:
         raise text_exists([file for _, file in foreign])
     names = {item.name for item, _ in foreign}
     return [item for item in items if item.name not in names]
@@ -243,6 +252,7 @@ def _journal_beside(path: Path) -> Path:
 
 
 def _batch_size(text: str) -> int | None:
+    """The value of --batch-size; None for "auto"."""
     if text == "auto":
         return None
     if not text.isdecimal() or int(text) < 1:

@@ -1,4 +1,4 @@
-"""What commands share besides their options: the settings and the pipeline, and lines for people."""
+"""What commands share besides their options: loading the pipeline, and printing."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def load(more: Sequence[str] | None = None, **overrides: Any) -> Pipeline:
-    """The pipeline; a setting that cannot be used is reported before torch is imported."""
+    """Load the pipeline; unusable settings are reported first, before the slow import of torch."""
     settings = settings_from(more, **overrides)
     from img2prompt.pipeline import load_pipeline
 
@@ -28,7 +28,13 @@ def load(more: Sequence[str] | None = None, **overrides: Any) -> Pipeline:
 
 
 def settings_from(more: Sequence[str] | None = None, **overrides: Any) -> Settings:
-    """The settings; `more` are the values of --set, stronger than variables, weaker than other options."""
+    """Combine the settings: options in `overrides` count first, then --set in `more`, then variables.
+
+    Raises
+    ------
+    ConfigError
+        For a setting that does not exist or cannot be used.
+    """
     names = [field.name for field in fields(Settings)]
     environment = dict(os.environ)
     for text in more or ():
@@ -40,21 +46,21 @@ def settings_from(more: Sequence[str] | None = None, **overrides: Any) -> Settin
 
 
 def write(text: str, style: str = "") -> None:
-    """A line on stdout; plain where stdout is no terminal, and never wrapped or read as markup."""
+    """Print a line on stdout: never wrapped, never read as markup, and without style outside a terminal."""
     Console(soft_wrap=True, highlight=False).print(Text(printable(text), style))
 
 
 def complain(message: object) -> None:
-    """A line on stderr."""
+    """Print a line on stderr."""
     print(f"img2prompt: {printable(str(message))}", file=sys.stderr)
 
 
 def printable(text: str) -> str:
-    """Text whose file names may hold bytes that are not UTF-8."""
+    """Make text printable whose file names may hold bytes that are not UTF-8."""
     return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
 def finish(failed: int, total: int) -> None:
-    """Leave with the exit code for so many failures."""
+    """Exit with the code for this many failures; return if there are none."""
     if failed:
         raise typer.Exit(2 if total == 1 else 3)

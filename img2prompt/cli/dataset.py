@@ -1,4 +1,4 @@
-"""The commands that make data sets: dataset generate, clean, filter, explore."""
+"""The commands `dataset generate`, `clean`, `filter` and `explore`, which make and examine data sets."""
 
 from __future__ import annotations
 
@@ -74,10 +74,10 @@ def generate(
 
     if (text_model is None) == (prompts is None):
         raise ConfigError("Give either --text-model or --prompts.")
-    given = [text for text in read_table(prompts).texts if text.strip()] if prompts else []
-    count = count or (len(given) if prompts else 1000)
-    if prompts and len(given) < count:
-        raise DataError(f"{prompts} has {len(given)} prompts, and --count asks for {count}.")
+    file_prompts = [text for text in read_table(prompts).texts if text.strip()] if prompts else []
+    count = count or (len(file_prompts) if prompts else 1000)
+    if prompts and len(file_prompts) < count:
+        raise DataError(f"{prompts} has {len(file_prompts)} prompts, and --count asks for {count}.")
     width, height = _size(size)
     recipe = Recipe(
         image_model=image_model,
@@ -96,7 +96,7 @@ def generate(
         try:
             with _progress() as report:
                 if prompts:
-                    workshop.take_prompts(given)
+                    workshop.take_prompts(file_prompts)
                 else:
                     for planned in workshop.draw_prompts(count, device):
                         report("Writing prompts", planned, count)
@@ -182,18 +182,18 @@ def filter_(
     from img2prompt.spreadsheet import write_table
 
     check_options(threshold, batch_size, index)
-    others = [read_table(path) for path in against or []]
+    other_tables = [read_table(path) for path in against or []]
     report = report or output.with_name(f"{output.stem}.removed.csv")
     _check_outputs([output, report], [source, *(against or [])])
     table = read_table(source)
-    texts = [text for other in others for text in other.texts]
+    other_texts = [text for other in other_tables for text in other.texts]
     with _progress() as progress:
         encoder = SentenceEncoder(device=find_device(device))
-        found = find_twins(table.texts, encoder, threshold, texts, batch_size, index, progress)
-    places = [(other, row) for other in [*others, table] for row in range(len(other.rows))]
+        twins = find_twins(table.texts, encoder, threshold, other_texts, batch_size, index, progress)
+    all_rows = [(source, row) for source in [*other_tables, table] for row in range(len(source.rows))]
     removed = [
-        (number, *places[twin], similarity)
-        for number, (twin, similarity) in enumerate(zip(found.rows, found.similarities, strict=True))
+        (number, *all_rows[twin], similarity)
+        for number, (twin, similarity) in enumerate(zip(twins.rows, twins.similarities, strict=True))
         if twin >= 0
     ]
     with replacing(report) as file:
@@ -206,7 +206,7 @@ def filter_(
             ),
         )
     write_rows(
-        output, table.columns, (row for row, twin in zip(table.rows, found.rows, strict=True) if twin < 0)
+        output, table.columns, (row for row, twin in zip(table.rows, twins.rows, strict=True) if twin < 0)
     )
     counts = {
         "rows": len(table.rows),
@@ -214,8 +214,8 @@ def filter_(
         "removed": len(removed),
         "equal_texts": sum(_pair(table, row)[1] == _pair(other, twin)[1] for row, other, twin, _ in removed),
         "removed_against": sum(other is not table for _, other, *_ in removed),
-        "index": found.index,
-        "recall": found.recall,
+        "index": twins.index,
+        "recall": twins.recall,
     }
     if as_json:
         print(json.dumps(counts))
@@ -223,9 +223,9 @@ def filter_(
         f"{counts['kept']} of {counts['rows']} rows kept in {output}; {counts['removed']} removed, "
         f"{counts['equal_texts']} of them copies to the letter. Removals and their twins: {report}."
     )
-    if found.recall is not None:
+    if twins.recall is not None:
         complain(
-            f"The index found {found.recall:.2%} of what an exact search would remove (measured on a sample)."
+            f"The index found {twins.recall:.2%} of what an exact search would remove (measured on a sample)."
         )
 
 
@@ -255,19 +255,20 @@ def explore(
     _check_outputs([output], [source, *(against or [])])
     groups = [group for path in [source, *(against or [])] for group in exploring.load_sets(path)]
     with _progress() as progress:
-        found = exploring.survey(groups, SentenceEncoder(), progress)
-    page = reporting.report(found, f"{source.name}: what is in it")
+        survey = exploring.survey(groups, SentenceEncoder(), progress)
+    page = reporting.report(survey, f"{source.name}: what is in it")
     with replacing(output) as file:
         file.write(page.encode("utf-8", "replace"))
     complain(f"{sum(len(group.texts) for group in groups)} prompts explored; open {output}.")
 
 
 def _pair(table: Table, row: int) -> tuple[str, str]:
+    """Id and prompt of a row."""
     return table.rows[row][table.id_column], table.rows[row][table.text_column]
 
 
 def _check_outputs(outputs: Sequence[Path], inputs: Sequence[Path]) -> None:
-    """Find out before the work starts what would spoil the outputs at its end."""
+    """Raise DataError or ConfigError before the work starts if the outputs cannot be written at its end."""
     from img2prompt.batch.formats import check_output
 
     if len({output.resolve() for output in outputs}) < len(outputs):
@@ -278,6 +279,7 @@ def _check_outputs(outputs: Sequence[Path], inputs: Sequence[Path]) -> None:
 
 
 def _size(text: str) -> tuple[int, int]:
+    """(width, height) in pixels, from "712" or "768x512"."""
     width, _, height = text.partition("x")
     if not width.isdecimal() or not (height or width).isdecimal():
         raise ConfigError(f"size is {text!r}; give pixels: 712, or 768x512.")
@@ -286,7 +288,7 @@ def _size(text: str) -> tuple[int, int]:
 
 @contextmanager
 def _progress() -> Iterator[Report]:
-    """A bar for each thing that is done, on a terminal."""
+    """Show progress bars on a terminal; yields a function that updates the bar of a step."""
     console = Console(stderr=True, highlight=False)
     columns = [TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()]
     bars: dict[str, TaskID] = {}

@@ -1,4 +1,4 @@
-"""The commands that compare with what people wrote: evaluate captions, embeddings, styles."""
+"""The commands `evaluate captions`, `embeddings` and `styles`, which compare with what people wrote."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""The command line: a picture or a folder's worth of them, for people and for pipes.
+"""The command line program, put together from the commands in this folder.
 
-Exit codes: 0 all went well, 2 bad usage or input, 3 some pictures of several failed,
-1 anything else.
+Exit codes: 0 for success, 2 for wrong usage or input, 3 if some of several pictures failed,
+1 for anything else.
 """
 
 from __future__ import annotations
@@ -35,14 +35,14 @@ def options(
     version: Annotated[bool, typer.Option("--version", help="Print the version and stop.")] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
 ) -> None:
-    """Options of the program itself; `main` reads --debug."""
+    """Handle the options of the program itself; --debug is read by `main`."""
     if version:
         print(f"img2prompt {__version__}")
         raise typer.Exit
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
-    """Run a command and leave with its exit code.
+    """Run a command and exit with its code.
 
     An error becomes one line on stderr; --debug shows its traceback instead.
     """

@@ -1,4 +1,4 @@
-"""The commands for the weights of the full engine: models list, pull, verify, path."""
+"""The commands `models list`, `pull`, `verify` and `path`, for the weights of the full engine."""
 
 from __future__ import annotations
 
@@ -72,12 +72,12 @@ def pull(
     """
     from img2prompt.weights import fetch
 
-    wanted = weights.expand(names)
+    parts = weights.expand(names)
     if source is None:
-        wanted = [part for part in wanted if not is_there(part)]
+        parts = [part for part in parts if not is_there(part)]
     elif not source.is_dir():
         raise DataError(f"{source} is no folder. Name the one that holds the weights with --from.")
-    for part, folder in fetch.pull(wanted) if source is None else fetch.copy(wanted, source):
+    for part, folder in fetch.pull(parts) if source is None else fetch.copy(parts, source):
         print(f"{part.name} is now in {folder}")
 
 
@@ -89,20 +89,20 @@ def verify(
     ] = None,
 ) -> None:
     """Read all files of installed parts: do sizes, hashes and headers agree?"""
-    found = {part: weights.whereabouts(part) for part in weights.expand(names or weights.parts())}
+    folders = {part: weights.whereabouts(part) for part in weights.expand(names or weights.parts())}
     if not names:
-        found = {part: folder for part, folder in found.items() if folder}
-        if not found:
+        folders = {part: folder for part, folder in folders.items() if folder}
+        if not folders:
             print("No part is installed. Get some with: img2prompt models pull small")
-    wrong = 0
-    for part, folder in found.items():
+    damaged = 0
+    for part, folder in folders.items():
         try:
-            against = weights.verify(part, folder or weights.find(part.kind, part.name))
-            print(f"{part.name}: intact, compared with {against}")
+            reference = weights.verify(part, folder or weights.find(part.kind, part.name))
+            print(f"{part.name}: intact, compared with {reference}")
         except WeightsError as error:
-            wrong += 1
+            damaged += 1
             complain(error)
-    if wrong:
+    if damaged:
         raise typer.Exit(1)
 
 
@@ -121,7 +121,7 @@ def path(
 
 
 def as_record(part: weights.Part) -> dict[str, Any]:
-    """A part for --json."""
+    """A part as an object for --json."""
     folder = weights.locate(part)
     return {
         "name": part.name,
@@ -136,12 +136,12 @@ def as_record(part: weights.Part) -> dict[str, Any]:
 
 
 def is_there(part: weights.Part) -> bool:
-    """Whether a part is installed and intact, and need not be fetched.
+    """Whether a part is installed and intact, so that it need not be fetched.
 
     Raises
     ------
     WeightsError
-        When a damaged one is where `pull` cannot replace it and it would be found first.
+        When a damaged copy lies where `pull` cannot replace it, and would be preferred to a new one.
     """
     folder = weights.locate(part)
     if folder is None:

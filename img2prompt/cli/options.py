@@ -1,4 +1,4 @@
-"""Every command-line option that several commands share, written once."""
+"""The command-line options that several commands share."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The commands for a picture or a few: caption, post, embed."""
+"""The commands `caption`, `post` and `embed`, for one or a few pictures."""
 
 from __future__ import annotations
 
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from img2prompt.results import Result
 
 commands = typer.Typer()
-
 
 BATCH = 16  # pictures that go through the model together
 STDIN = "-"
@@ -86,24 +85,24 @@ def post(
     """Write Instagram posts and the alt text for each picture."""
     check_stdin(paths)
     choices = Choices(tone, goal, emoji, length, hashtags, variants, note, seed)
-    load_tone(tone)  # an unknown one is reported before the model is loaded
+    load_tone(tone)  # an unknown tone is reported before the model is loaded
     pipeline = load(more, engine=engine, device=device)
     failed = 0
-    for path, found in described(pipeline, paths):
-        if isinstance(found, ImageError):
+    for path, answer in described(pipeline, paths):
+        if isinstance(answer, ImageError):
             failed += 1
-            complain(found)
+            complain(answer)
             if as_json:
-                print(json.dumps(as_record(path, found)), flush=True)
+                print(json.dumps(as_record(path, answer)), flush=True)
             continue
-        picture, result = found
+        picture, result = answer
         seen = see(result, picture)
-        written = compose(seen, choices)
+        posts = compose(seen, choices)
         if as_json:
-            record = {"path": path, "alt_text": alt_text(seen), "variants": [asdict(one) for one in written]}
+            record = {"path": path, "alt_text": alt_text(seen), "variants": [asdict(post) for post in posts]}
             print(json.dumps(record), flush=True)
         else:
-            show_posts(path, alt_text(seen), written, several=len(paths) > 1)
+            show_posts(path, alt_text(seen), posts, several=len(paths) > 1)
     finish(failed, len(paths))
 
 
@@ -123,7 +122,7 @@ def embed(
     if output.is_dir():
         raise DataError(f"{output} is a folder. Name a file in it: {output / 'embeddings.npz'}")
     pipeline = load(more, engine=engine, style=style, device=device)
-    found: dict[str, np.ndarray] = {}
+    embeddings: dict[str, np.ndarray] = {}
     console = Console(stderr=True, highlight=False)
     for path, answer in track(
         answers(pipeline, paths), "Embedding", len(paths), console=console, disable=not console.is_terminal
@@ -131,24 +130,24 @@ def embed(
         if isinstance(answer, ImageError):
             complain(answer)
         else:
-            found[Path(path).stem] = answer.embedding
-    if found:
-        save_embeddings(output, found)
-    finish(len(paths) - len(found), len(paths))
+            embeddings[Path(path).stem] = answer.embedding
+    if embeddings:
+        save_embeddings(output, embeddings)
+    finish(len(paths) - len(embeddings), len(paths))
 
 
 def answers(pipeline: Pipeline, paths: Sequence[str]) -> Iterator[tuple[str, Result | ImageError]]:
-    """What the pipeline says about each path, in order, as each batch finishes."""
-    for path, found in described(pipeline, paths):
-        yield path, found if isinstance(found, ImageError) else found[1]
+    """Yield each path with its result or error, in order, as each batch finishes."""
+    for path, answer in described(pipeline, paths):
+        yield path, answer if isinstance(answer, ImageError) else answer[1]
 
 
 def described(
     pipeline: Pipeline, paths: Sequence[str]
 ) -> Iterator[tuple[str, tuple[Image.Image, Result] | ImageError]]:
-    """Each path's picture and what the pipeline says about it, in order, as each batch finishes.
+    """Yield each path with its picture and result, in order, as each batch finishes.
 
-    A path that holds no picture is answered with its error and never reaches the model.
+    A path without a readable picture comes with its error instead.
     """
     for start in range(0, len(paths), BATCH):
         batch = paths[start : start + BATCH]
@@ -163,7 +162,7 @@ def described(
 
 
 def open_timed(pipeline: Pipeline, path: str) -> tuple[Image.Image | ImageError, float]:
-    """The picture at a path, or why there is none, and the seconds it took to open."""
+    """The picture at a path, or the error instead, and the seconds it took to open it."""
     start = time.perf_counter()
     try:
         if path != STDIN and Path(path).is_dir():
@@ -175,14 +174,14 @@ def open_timed(pipeline: Pipeline, path: str) -> tuple[Image.Image | ImageError,
 
 
 def as_record(path: str, answer: Result | ImageError) -> dict[str, Any]:
-    """One line of --json."""
+    """A result or error as an object for --json."""
     if isinstance(answer, ImageError):
         return {"path": path, "error": str(answer)}
     return {"path": path, **answer.record(), "seconds": round(answer.seconds, 3)}
 
 
 def show(path: str, result: Result, several: bool) -> None:
-    """The same for people; several pictures are told apart by their paths."""
+    """Print a result for people, below its path if there are several."""
     if several:
         write(path, "bold cyan")
     write(as_sentence(result.caption), "bold")
@@ -195,7 +194,7 @@ def show(path: str, result: Result, several: bool) -> None:
 
 
 def show_posts(path: str, alt: str, variants: Sequence[Variant], several: bool) -> None:
-    """Posts for people: a number above each, the alt text below them all."""
+    """Print posts for people: a number above each, and the alt text below all."""
     if several:
         write(path, "bold cyan")
     for number, variant in enumerate(variants, 1):
@@ -211,21 +210,22 @@ def show_posts(path: str, alt: str, variants: Sequence[Variant], several: bool) 
 
 
 def check_stdin(paths: Sequence[str]) -> None:
+    """Raise ConfigError if standard input is named more than once."""
     if paths.count(STDIN) > 1:
         raise ConfigError("- is given twice, but standard input holds one picture.")
 
 
 def check_stems(paths: Sequence[str]) -> None:
-    """Ids are stems, so two paths may not share one."""
-    seen: dict[str, str] = {}
+    """Raise DataError if two paths have the same stem, since stems become ids."""
+    by_stem: dict[str, str] = {}
     for path in paths:
-        other = seen.setdefault(Path(path).stem, path)
-        if other is not path:
-            raise DataError(f"{other} and {path} would both get the id {Path(path).stem!r}; rename one.")
+        earlier = by_stem.setdefault(Path(path).stem, path)
+        if earlier is not path:
+            raise DataError(f"{earlier} and {path} would both get the id {Path(path).stem!r}; rename one.")
 
 
 def save_embeddings(output: Path, embeddings: dict[str, np.ndarray]) -> None:
-    """Write ids (N stems) and embeddings (N, 384)."""
+    """Write a .npz file with the arrays ids (N stems) and embeddings (N, 384)."""
     import numpy as np
 
     with replacing(output) as file:

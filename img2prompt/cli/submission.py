@@ -1,4 +1,4 @@
-"""The commands for the competition's files: score, ensemble."""
+"""The commands `score` and `ensemble`, for the competition's files."""
 
 from __future__ import annotations
 
@@ -18,7 +18,6 @@ from img2prompt.errors import ConfigError
 from img2prompt.files import check_folder_of
 
 commands = typer.Typer()
-
 
 TUNE = "tune"
 
@@ -45,35 +44,35 @@ def score(
     if output is not None:
         check_folder_of(output)
     answers = competition.read_submission(submission)
-    found = competition.score(answers, competition.read_truth(truth, SentenceEncoder()))
-    cosines = [round(float(cosine), 6) for cosine in found.cosines]
+    result = competition.score(answers, competition.read_truth(truth, SentenceEncoder()))
+    cosines = [round(float(cosine), 6) for cosine in result.cosines]
     if output is not None:
         with replacing(output) as file:
-            write_table(file, ("imgId", "cosine"), zip(found.ids, cosines, strict=True))
+            write_table(file, ("imgId", "cosine"), zip(result.ids, cosines, strict=True))
     if as_json:
         report = {
-            "score": found.mean,
-            "interval": found.interval,
-            "pictures": len(found.ids),
-            "worst": [{"id": name, "cosine": round(cosine, 6)} for name, cosine in found.worst()],
-            "missing": found.missing,
-            "extra": found.extra,
-            "cosines": dict(zip(found.ids, cosines, strict=True)),
+            "score": result.mean,
+            "interval": result.interval,
+            "pictures": len(result.ids),
+            "worst": [{"id": name, "cosine": round(cosine, 6)} for name, cosine in result.worst()],
+            "missing": result.missing,
+            "extra": result.extra,
+            "cosines": dict(zip(result.ids, cosines, strict=True)),
         }
         print(json.dumps(report))
     else:
-        low, high = found.interval
-        write(f"{found.mean:.5f}  mean cosine of {len(found.ids)} pictures", "bold")
+        low, high = result.interval
+        write(f"{result.mean:.5f}  mean cosine of {len(result.ids)} pictures", "bold")
         write(f"95 % interval {low:.5f} … {high:.5f}")
         table = Table("picture", "cosine", title="Farthest off", title_justify="left")
-        for name, cosine in found.worst():
+        for name, cosine in result.worst():
             table.add_row(Text(printable(name)), f"{cosine:.5f}")
         Console().print(table)
-    for what, names in (("lacks", found.missing), ("has, and the truth has not,", found.extra)):
+    for what, names in (("lacks", result.missing), ("has, and the truth has not,", result.extra)):
         if names:
             shown = ", ".join(names[:5]) + (", …" if len(names) > 5 else "")
             complain(f"{submission} {what} {len(names)} pictures: {shown}")
-    if found.missing:
+    if result.missing:
         raise typer.Exit(3)
 
 
@@ -100,7 +99,7 @@ def ensemble(
     weights on one half of the pictures and judges them on the other, both ways.
     """
     files = [argument for argument in arguments if not _is_number(argument)]
-    # An option takes one value; the further numbers after --ratio arrive as arguments.
+    # Typer gives an option one value, so further numbers after --ratio arrive as arguments.
     weights = [*(ratio or []), *(float(argument) for argument in arguments if _is_number(argument))]
     if files[:1] == [TUNE]:
         if len(files) < 4 or weights or output:
@@ -134,25 +133,27 @@ def _tune(files: list[Path], truth: Path, as_json: bool) -> None:
     from img2prompt.ensemble.blend import tune
     from img2prompt.minilm import SentenceEncoder
 
-    asked = competition.read_truth(truth, SentenceEncoder())
-    members = [competition.read_submission(file).aligned(asked.ids, str(file)) for file in files]
-    found = tune(members, asked.vectors)
+    expected = competition.read_truth(truth, SentenceEncoder())
+    members = [competition.read_submission(file).aligned(expected.ids, str(file)) for file in files]
+    tuning = tune(members, expected.vectors)
     if as_json:
         report = {
-            "ratio": [round(weight, 4) for weight in found.weights],
-            "held_out": found.held_out,
-            "halves": [[round(weight, 4) for weight in half] for half in found.halves],
-            "alone": found.alone,
-            "pictures": len(asked.ids),
+            "ratio": [round(weight, 4) for weight in tuning.weights],
+            "held_out": tuning.held_out,
+            "halves": [[round(weight, 4) for weight in half] for half in tuning.halves],
+            "alone": tuning.alone,
+            "pictures": len(expected.ids),
         }
         print(json.dumps(report))
         return
-    write(f"--ratio {_weights(found.weights)}", "bold")
-    write(f"{found.held_out:.5f}  mean cosine on pictures that the weights were not searched on")
-    for file, cosine in zip(files, found.alone, strict=True):
+    write(f"--ratio {_weights(tuning.weights)}", "bold")
+    write(f"{tuning.held_out:.5f}  mean cosine on pictures that the weights were not searched on")
+    for file, cosine in zip(files, tuning.alone, strict=True):
         write(f"{cosine:.5f}  {file} alone")
-    one, other = found.halves
-    write(f"The two halves of the {len(asked.ids)} pictures chose {_weights(one)} and {_weights(other)}.")
+    first, second = tuning.halves
+    write(
+        f"The two halves of the {len(expected.ids)} pictures chose {_weights(first)} and {_weights(second)}."
+    )
 
 
 def _weights(weights: Sequence[float]) -> str:

@@ -1,4 +1,4 @@
-"""The commands that train and tune: regressor, search, knn and ensemble."""
+"""The commands `train regressor`, `search`, `knn` and `ensemble`, which train and tune predictors."""
 
 from __future__ import annotations
 
@@ -106,10 +106,10 @@ def regressor(
         seed=seed,
     )
     folder = PairsFolder(pairs)
-    learned, held = (some[:limit] for some in divide(folder, split, validation))
+    train_set, validation_set = (part[:limit] for part in divide(folder, split, validation))
     with _resumable():
         run = training.train(
-            folder, learned, held, output, config, device=device, workers=workers, passes=passes
+            folder, train_set, validation_set, output, config, device=device, workers=workers, passes=passes
         )
     write(
         f"{run.best.cosine:.4f}  validation cosine of epoch {run.best.epoch}, the best of {len(run.epochs)}",
@@ -165,12 +165,12 @@ def search(
         init=init, input=input, epochs=epochs, average=average, precision=precision, seed=seed
     )
     folder = PairsFolder(pairs)
-    learned, held = (some[:limit] for some in divide(folder, split, validation))
+    train_set, validation_set = (part[:limit] for part in divide(folder, split, validation))
     with _resumable():
         study = searching.search(
             folder,
-            learned,
-            held,
+            train_set,
+            validation_set,
             output,
             config,
             space,
@@ -185,9 +185,9 @@ def search(
     )
     for trial in searching.ranked(study):
         state = "given up" if trial.state.name == "PRUNED" else ""
-        chosen = trial.params
+        values = trial.params
         table.add_row(
-            f"{trial.value:.4f}", str(chosen["batch"]), str(chosen["patch"]), f"{chosen['rate']:g}", state
+            f"{trial.value:.4f}", str(values["batch"]), str(values["patch"]), f"{values['rate']:g}", state
         )
     Console().print(table)
     for file in searching.save_plots(study, output):
@@ -222,23 +222,24 @@ def knn(
     from img2prompt.training.regressor.pictures import mean_texts
 
     folder = PairsFolder(pairs)
-    tuned, judged = ensembles.tune_and_report(folder, tune, report, limit)
-    learned = (
+    tune_set, report_set = ensembles.tune_and_report(folder, tune, report, limit)
+    bank_prompts = (
         ensembles.read_prompts(prompts)
         if prompts
-        else ensembles.own_prompts(folder, split, [*tuned, *judged])
+        else ensembles.own_prompts(folder, split, [*tune_set, *report_set])
     )
     pipeline = load(engine=engine, device=device)
     progress = sys.stderr.isatty()
-    bank = build_bank(output, learned, pipeline.engine, pipeline.sentences, progress)
-    seen = ensembles.look_at(pipeline, folder, [*tuned, *judged], progress)
-    truth = mean_texts([*tuned, *judged], pipeline.sentences)
-    found = bank.tune(seen[: len(tuned)], truth[: len(tuned)])
-    row = ensembles.score(output.name, bank.predict(seen[len(tuned) :]), truth[len(tuned) :])
+    bank = build_bank(output, bank_prompts, pipeline.engine, pipeline.sentences, progress)
+    vectors = ensembles.look_at(pipeline, folder, [*tune_set, *report_set], progress)
+    truth = mean_texts([*tune_set, *report_set], pipeline.sentences)
+    count = len(tune_set)
+    tuning = bank.tune(vectors[:count], truth[:count])
+    row = ensembles.score(output.name, bank.predict(vectors[count:]), truth[count:])
     interval = f"95 % interval {row.low:.4f} … {row.high:.4f}"
-    write(f"{row.cosine:.4f}  mean cosine of {len(judged)} pictures, {interval}", "bold")
+    write(f"{row.cosine:.4f}  mean cosine of {len(report_set)} pictures, {interval}", "bold")
     write(
-        f"{bank.config.prompts} prompts, k = {found.neighbours}, temperature {found.temperature:g}; {found.held_out:.4f} held out"
+        f"{bank.config.prompts} prompts, k = {tuning.neighbours}, temperature {tuning.temperature:g}; {tuning.held_out:.4f} held out"
     )
     write(f"Written to {output}; a member for img2prompt train ensemble: --member {output}.")
 
@@ -279,29 +280,33 @@ def ensemble(
     check_folder_of(output)
     sources = ensembles.named(member)
     folder = PairsFolder(pairs)
-    tuned, judged = ensembles.tune_and_report(folder, tune, report, limit)
-    predictor = ensembles.Predictor(folder, [*tuned, *judged], device, mirror, sys.stderr.isatty())
+    tune_set, report_set = ensembles.tune_and_report(folder, tune, report, limit)
+    predictor = ensembles.Predictor(folder, [*tune_set, *report_set], device, mirror, sys.stderr.isatty())
     vectors = {name: predictor(source) for name, source in sources.items()}
-    truth = mean_texts([*tuned, *judged], SentenceEncoder())
-    found = ensembles.compare(vectors, truth, len(tuned))
+    truth = mean_texts([*tune_set, *report_set], SentenceEncoder())
+    comparison = ensembles.compare(vectors, truth, len(tune_set))
     save_recipe(
         output,
-        Recipe(found.weights, sources, mirror),
-        tuned_on=len(tuned),
-        reported_on=len(judged),
-        rows=[asdict(row) for row in found.rows],
-        gain=asdict(found.gain),
+        Recipe(comparison.weights, sources, mirror),
+        tuned_on=len(tune_set),
+        reported_on=len(report_set),
+        rows=[asdict(row) for row in comparison.rows],
+        gain=asdict(comparison.gain),
     )
     if as_json:
         print(output.read_text(encoding="utf-8"), end="")
         return
     table = Table(
-        "predictor", "cosine", "95 % interval", title=f"{pairs}, {len(judged)} pictures", title_justify="left"
+        "predictor",
+        "cosine",
+        "95 % interval",
+        title=f"{pairs}, {len(report_set)} pictures",
+        title_justify="left",
     )
-    for row in found.rows:
+    for row in comparison.rows:
         table.add_row(row.name, f"{row.cosine:.4f}", f"{row.low:.4f} … {row.high:.4f}")
     Console().print(table)
-    gain = found.gain
+    gain = comparison.gain
     write(
         f"{gain.cosine:+.4f}  tuned weights against {gain.name} (95 % interval {gain.low:+.4f} … {gain.high:+.4f})",
         "bold",
@@ -310,6 +315,7 @@ def ensemble(
 
 
 def _numbers(name: str, text: str, kind: Callable[[str], Number]) -> tuple[Number, ...]:
+    """The numbers in the value of an option, such as "16,32,64"."""
     try:
         return tuple(kind(part) for part in text.split(","))
     except ValueError:
@@ -317,7 +323,7 @@ def _numbers(name: str, text: str, kind: Callable[[str], Number]) -> tuple[Numbe
 
 
 def _check(*packages: str) -> None:
-    """Raise ConfigError unless what training needs is installed."""
+    """Raise ConfigError if one of these packages, which training needs, is not installed."""
     missing = [package for package in packages if find_spec(package) is None]
     if missing:
         raise ConfigError(f"Training needs {', '.join(missing)}. {install(*missing)}")
@@ -325,7 +331,7 @@ def _check(*packages: str) -> None:
 
 @contextmanager
 def _resumable() -> Iterator[None]:
-    """Leave quietly on Ctrl-C."""
+    """Exit without a traceback on Ctrl-C."""
     try:
         yield
     except KeyboardInterrupt:

@@ -1,4 +1,4 @@
-"""What was captioned before: saved, found again, exported and deleted.
+"""The history of posts: save them, search them, export them, delete them.
 
 >>> from img2prompt.history import History, open_database
 >>> history = History(open_database(), owner="local")

@@ -1,4 +1,4 @@
-"""The database: found or made, brought up to date, and its errors in words."""
+"""Open the history's database: create or migrate it, and explain its errors."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ BUSY_SECONDS = 10  # how long SQLite waits for another program's write
 CONNECT_SECONDS = 10  # how long PostgreSQL may take to answer
 MIGRATION_LOCK = 0x696D6732  # "img2", the number of PostgreSQL's advisory lock
 
-# What the databases say → what is wrong and what to do. The first that fits counts.
+# Part of a database's own message → what is wrong and what to do. The first that matches counts.
 REMEDIES = {
     "disk is full": "has no space left. Free some space, or delete old posts",
     "no space left": "has no space left. Free some space on the server, or delete old posts",
@@ -34,36 +34,36 @@ REMEDIES = {
 
 
 def default_url() -> str:
-    """``IMG2PROMPT_DATABASE_URL``, else ``history.db`` in the user's data folder, as SQLAlchemy's URL."""
+    """The URL in ``IMG2PROMPT_DATABASE_URL``, else that of ``history.db`` in the user's data folder."""
     from platformdirs import user_data_dir
 
     return variable(DATABASE_URL) or f"sqlite:///{Path(user_data_dir('img2prompt'), 'history.db')}"
 
 
 def open_database(url: str | URL | None = None, create: Callable[..., Engine] = create_engine) -> Engine:
-    """Connect to the database, make it if it is new, and bring its tables up to date.
+    """Connect to the database, create it if there is none, and bring its tables up to date.
 
     Parameters
     ----------
     url : ``sqlite:////folder/history.db`` or ``postgresql://user:password@host/name``;
         by default `default_url`
-    create : makes an engine of a URL and options, as SQLAlchemy's `create_engine` does
+    create : makes an engine from a URL and options, like SQLAlchemy's `create_engine`
 
     Raises
     ------
     HistoryError
-        When it cannot be reached, opened or written, or was written by a newer version.
+        When the database cannot be reached, opened or written, or was written by a newer version.
     """
     try:
-        place = make_url(url or default_url())
-        if place.drivername in ("postgres", "postgresql"):
-            place = place.set(drivername="postgresql+psycopg")
+        address = make_url(url or default_url())
+        if address.drivername in ("postgres", "postgresql"):
+            address = address.set(drivername="postgresql+psycopg")
         options: dict[str, Any] = {}
-        if place.drivername.startswith("postgresql"):
+        if address.drivername.startswith("postgresql"):
             options = {"pool_pre_ping": True, "connect_args": {"connect_timeout": CONNECT_SECONDS}}
-        elif place.database:
-            Path(place.database).absolute().parent.mkdir(parents=True, exist_ok=True)
-        engine = create(place, **options)
+        elif address.database:
+            Path(address.database).absolute().parent.mkdir(parents=True, exist_ok=True)
+        engine = create(address, **options)
     except (ArgumentError, NoSuchModuleError, ValueError) as error:
         raise HistoryError(
             f"{DATABASE_URL} is no address of a database ({error}). "
@@ -75,26 +75,26 @@ def open_database(url: str | URL | None = None, create: Callable[..., Engine] = 
         ) from error
     except OSError as error:
         raise HistoryError(
-            f"The folder of {place.database} cannot be made ({error.strerror}). "
+            f"The folder of {address.database} cannot be made ({error.strerror}). "
             f"Choose another with {DATABASE_URL}."
         ) from error
     return prepare(engine)
 
 
 def prepare(engine: Engine) -> Engine:
-    """Set up an engine that somebody else made (``st.connection(…).engine``) and migrate its database.
+    """Set up an engine made elsewhere (``st.connection(…).engine``), migrate its database, and return it.
 
-    Safe to call again, and from several processes at once: one migrates, the others wait.
+    Calling it again is harmless, also from several processes at once: one migrates, the others wait.
 
     Raises
     ------
     HistoryError
-        As `open_database`.
+        For the same reasons as in `open_database`, and for a database other than SQLite and PostgreSQL.
     """
     if engine.dialect.name not in ("sqlite", "postgresql"):
         raise HistoryError(f"{engine.dialect.name} is not supported; use SQLite or PostgreSQL.")
     if engine.dialect.name == "sqlite" and not event.contains(engine, "connect", _set_up_sqlite):
-        engine.dispose()  # what is connected already was not set up
+        engine.dispose()  # connections made before lack the settings below
         event.listen(engine, "connect", _set_up_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
     with explained(engine), engine.connect() as connection:
@@ -109,7 +109,7 @@ def prepare(engine: Engine) -> Engine:
 
 
 def migrate(connection: Connection, revision: str = "head") -> None:
-    """Bring the tables to a revision, in the connection's own transaction."""
+    """Migrate the tables to a revision, in the transaction of the connection."""
     from alembic import command
     from alembic.config import Config
 
@@ -126,41 +126,41 @@ def _is_current(connection: Connection) -> bool:
     config = Config()
     config.set_main_option("script_location", "img2prompt.history:migrations")
     scripts = ScriptDirectory.from_config(config)
-    here = MigrationContext.configure(connection).get_current_revision()
-    if here and here not in {script.revision for script in scripts.walk_revisions()}:
+    current = MigrationContext.configure(connection).get_current_revision()
+    if current and current not in {script.revision for script in scripts.walk_revisions()}:
         raise HistoryError(
             f"{name_of(connection.engine)} was written by a newer version of img2prompt (its tables have "
-            f"revision {here}). Update img2prompt, or name another database in {DATABASE_URL}."
+            f"revision {current}). Update img2prompt, or name another database in {DATABASE_URL}."
         )
-    return here == scripts.get_current_head()
+    return current == scripts.get_current_head()
 
 
 @contextmanager
 def reading(engine: Engine) -> Iterator[Connection]:
-    """A connection that sees one state of the database until it ends."""
+    """Open a connection that sees the same state of the database until it is closed."""
     with explained(engine), engine.connect() as connection:
         yield connection
 
 
 @contextmanager
 def writing(engine: Engine) -> Iterator[Connection]:
-    """A transaction that is committed at the end of the block, or not at all."""
+    """Open a transaction that is committed at the end of the block, or rolled back after an error."""
     with explained(engine), engine.connect().execution_options(writes=True) as connection, connection.begin():
         yield connection
 
 
 @contextmanager
 def explained(engine: Engine) -> Iterator[None]:
-    """Turn what a database raises into a `HistoryError` that says what to do."""
+    """Turn errors of the database into a `HistoryError` that says what to do."""
     try:
         yield
     except DBAPIError as error:
-        said = " ".join(str(error.orig).split())
-        remedy = next((remedy for sign, remedy in REMEDIES.items() if sign in said.lower()), None)
+        reason = " ".join(str(error.orig).split())
+        remedy = next((remedy for part, remedy in REMEDIES.items() if part in reason.lower()), None)
         if remedy is None and (error.connection_invalidated or not error.statement):
             remedy = f"cannot be reached. Check that the server runs, and {DATABASE_URL}"
         raise HistoryError(
-            f"The history {name_of(engine)} {remedy or 'reported an error'}. ({said})"
+            f"The history {name_of(engine)} {remedy or 'reported an error'}. ({reason})"
         ) from error
     except TimeoutError as error:
         raise HistoryError(f"The history {name_of(engine)} is busy. Try again in a moment.") from error
@@ -169,24 +169,27 @@ def explained(engine: Engine) -> Iterator[None]:
 
 
 def name_of(engine: Engine) -> str:
-    """What to call the database in a message: the file, or the address without its password."""
+    """The name of the database for messages: its file, or its address without the password."""
     if engine.dialect.name == "sqlite":
         return engine.url.database or "in memory"
     return engine.url.render_as_string(hide_password=True)
 
 
 def _set_up_sqlite(connection: Any, _: Any) -> None:
-    connection.isolation_level = None  # transactions begin where `_begin_sqlite` says, tables included
+    connection.isolation_level = (
+        None  # `_begin_sqlite` begins transactions; changes to tables are part of them
+    )
     cursor = connection.cursor()
     cursor.execute(f"PRAGMA busy_timeout = {BUSY_SECONDS * 1000}")
     cursor.execute("PRAGMA foreign_keys = ON")
-    cursor.execute("PRAGMA secure_delete = ON")  # who deletes a post wants it gone from the file too
+    cursor.execute("PRAGMA secure_delete = ON")  # a deleted post must be gone from the file too
     if cursor.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
         cursor.execute("PRAGMA journal_mode = WAL")
     cursor.close()
 
 
 def _begin_sqlite(connection: Connection) -> None:
-    # Who reads first and writes then would not wait for another writer but fail; so writers say so at once.
+    # A transaction that reads first and writes later fails instead of waiting for another writer, so
+    # writers lock the database at once.
     writes = connection.get_execution_options().get("writes")
     connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")

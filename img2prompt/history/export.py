@@ -1,4 +1,4 @@
-"""The history as a file: CSV for spreadsheets, JSON for programs. Without thumbnails and embeddings."""
+"""Write the history as CSV for spreadsheets or JSON for programs, without thumbnails and embeddings."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ COLUMNS = (
 
 
 def write_csv(file: IO[bytes], posts: Iterable[Post]) -> None:
-    """Write a line for each post, in UTF-8; no cell is a formula to a spreadsheet.
+    """Write a UTF-8 CSV with a line for each post; no cell works as a formula in a spreadsheet.
 
     `posts` may be an iterator such as `History.export`; only one post is held at a time.
     """
@@ -25,7 +25,7 @@ def write_csv(file: IO[bytes], posts: Iterable[Post]) -> None:
 
 
 def write_json(file: IO[bytes], posts: Iterable[Post]) -> None:
-    """Write an array of objects in UTF-8, one object to a line, one post at a time."""
+    """Write a UTF-8 JSON array with one object on each line; only one post is held in memory at a time."""
     start = b"[\n"
     for post in posts:
         file.write(start + json.dumps(as_object(post), ensure_ascii=False).encode())
@@ -34,7 +34,7 @@ def write_json(file: IO[bytes], posts: Iterable[Post]) -> None:
 
 
 def as_object(post: Post) -> dict[str, Any]:
-    """A post in JSON's types."""
+    """A post as an object for JSON."""
     choices = post.choices
     return {
         "id": post.id,
@@ -68,7 +68,7 @@ def as_object(post: Post) -> dict[str, Any]:
 
 
 def _cells(post: Post) -> list[object]:
-    """A line of the spreadsheet."""
+    """A post as a line of the spreadsheet."""
     cells = as_object(post)
     cells["labels"] = labels_line(post.seen.labels)
     cells["objects"] = ", ".join(post.objects)

@@ -1,4 +1,4 @@
-"""More like this: the owner's embeddings in memory, kept up with the database."""
+"""Find similar posts: one owner's embeddings in memory, kept in step with the database."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ PAGE = 10_000  # vectors read at a time
 class Neighbours:
     """The embeddings of one owner's posts. Safe to use from several threads.
 
-    100,000 of them take 77 MB. What other processes add or delete is noticed at each call
-    by the count, the sum and the largest of the ids; only vectors that are new are read.
+    100,000 embeddings take 77 MB. Each call notices what other processes added or deleted, by
+    the count, the sum and the largest of the ids, and reads only the new vectors.
     """
 
     def __init__(self, engine: Engine, owner: str):
@@ -31,48 +31,55 @@ class Neighbours:
         self._vectors = np.empty((0, WIDTH), np.float16)  # (N, 384)
 
     def nearest(self, to: int | np.ndarray, limit: int) -> list[tuple[int, float]]:
-        """Ids of posts with their cosine to a post or a vector (384,), nearest first.
+        """Find the nearest posts, nearest first.
 
-        Empty when there is no such post.
+        Parameters
+        ----------
+        to : the id of a post, or a vector (384,)
+        limit : the most posts to return
+
+        Returns
+        -------
+        Ids of posts, each with its cosine; none if there is no post with the id `to`.
         """
         with self._lock:
             with reading(self.engine) as connection:
                 self._refresh(connection)
             posts, vectors = self._posts, self._vectors  # replaced, never changed
         if isinstance(to, int):
-            place = np.flatnonzero(posts == to)
-            if not len(place):
+            rows = np.flatnonzero(posts == to)
+            if not len(rows):
                 return []
-            to = vectors[place[0]]
+            to = vectors[rows[0]]
         vector = np.asarray(to, np.float32)
         vector = vector / max(float(np.linalg.norm(vector)), 1e-12)
         cosines = np.empty(len(posts), np.float32)
-        for start in range(0, len(posts), PAGE):  # widened in parts, which stay small
+        for start in range(0, len(posts), PAGE):  # in parts, since float32 takes twice the memory
             part = slice(start, start + PAGE)
             cosines[part] = vectors[part].astype(np.float32) @ vector
         best = np.argsort(-cosines, kind="stable")[:limit]
         return [(int(posts[i]), float(cosines[i])) for i in best]
 
     def _refresh(self, connection: Connection) -> None:
-        mine = EmbeddingRow.owner == self.owner
+        is_own = EmbeddingRow.owner == self.owner
         key = EmbeddingRow.id
-        found = connection.execute(select(func.count(), func.sum(key), func.max(key)).where(mine)).one()
-        state = tuple(int(value or 0) for value in found)
+        totals = connection.execute(select(func.count(), func.sum(key), func.max(key)).where(is_own)).one()
+        state = tuple(int(value or 0) for value in totals)
         if state == self._state:
             return
-        ids = np.array(connection.scalars(select(key).where(mine).order_by(key)).all(), np.int64)
+        ids = np.array(connection.scalars(select(key).where(is_own).order_by(key)).all(), np.int64)
         kept = np.isin(self._ids, ids)
         new = ids[~np.isin(ids, self._ids)]
         posts, vectors = [self._posts[kept]], [self._vectors[kept]]
         order = [self._ids[kept]]
         for start in range(0, len(new), PAGE):
             part = new[start : start + PAGE]
-            # New ones nearly always follow each other: a range finds them, and others are left out.
+            # New ids nearly always follow each other: read their range, and leave out the others in it.
             query = select(key, EmbeddingRow.post_id, EmbeddingRow.vector).where(
-                mine, key.between(int(part[0]), int(part[-1]))
+                is_own, key.between(int(part[0]), int(part[-1]))
             )
-            wanted = set(part.tolist())
-            rows = [row for row in connection.execute(query) if row.id in wanted]
+            new_ids = set(part.tolist())
+            rows = [row for row in connection.execute(query) if row.id in new_ids]
             order.append(np.array([row.id for row in rows], np.int64))
             posts.append(np.array([row.post_id for row in rows], np.int64))
             read = np.frombuffer(b"".join(row.vector for row in rows), np.float16)

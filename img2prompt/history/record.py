@@ -1,4 +1,4 @@
-"""A post as it is saved: everything but the photo itself."""
+"""A post as the history saves it: everything except the photo itself."""
 
 from __future__ import annotations
 
@@ -24,36 +24,36 @@ if TYPE_CHECKING:
     from img2prompt.results import Result
 
 THUMBNAIL_BYTES = 20_000
-THUMBNAIL_SIDES = (320, 240, 160)  # pixels; smaller only where the lowest quality does not fit
-QUALITIES = (80, 65, 50, 35, 20)
-OBJECTS = "objects"  # the table of labels that are the things a caption names
+THUMBNAIL_SIDES = (320, 240, 160)  # pixels; the next is tried when even the lowest quality is too large
+QUALITIES = (80, 65, 50, 35, 20)  # of WebP, tried in turn
+OBJECTS = "objects"  # the table name under which the things that a caption names are saved as labels
 
 
 @dataclass(frozen=True)
 class Variant:
-    """A finished post and what became of it."""
+    """One text of a post, and what the person did with it."""
 
-    text: str  # as it was written, by which it is known
+    text: str  # as it was first written; identifies the variant
     edited: str | None = None  # as the person changed it
     copied: bool = False
     starred: bool = False
 
     @property
     def now(self) -> str:
-        """The text as it reads now."""
+        """The current text."""
         return self.text if self.edited is None else self.edited
 
 
 @dataclass(frozen=True, eq=False)
 class Post:
-    """One picture and what was said about it; for a carousel, one of these for each picture."""
+    """One picture and what was written about it; a carousel has a `Post` for each picture."""
 
     content_hash: str  # SHA-256 of the decoded pixels
     thumbnail: bytes = field(repr=False)  # WebP of at most 20 kB, without metadata
     size: tuple[int, int]  # of the picture the engine saw: width and height in pixels
     seen: Seen  # caption, labels with scores, orientation, colours
     prompt: str
-    embedding: np.ndarray = field(repr=False)  # (384,) float32 of unit length; kept as float16
+    embedding: np.ndarray = field(repr=False)  # (384,) float32 of unit length; saved as float16
     engine: str
     versions: Mapping[str, str]  # package → version
     language: str  # of the variants
@@ -67,7 +67,7 @@ class Post:
 
     @property
     def starred(self) -> bool:
-        """Whether any of its variants is."""
+        """Whether any of its variants is starred."""
         return any(variant.starred for variant in self.variants)
 
 
@@ -80,14 +80,14 @@ def record_of(
     seen: Seen | None = None,
     language: str = "en",
 ) -> Post:
-    """A post to save.
+    """Make a post that can be saved.
 
     Parameters
     ----------
-    picture : what the engine looked at
+    picture : the picture that the engine saw
     result : what the pipeline said about it
-    choices, variants : what was asked of `captions.compose`, and what it wrote
-    seen : what `captions.see` found; measured here if not given
+    choices, variants : the arguments and the result of `img2prompt.posts.compose`
+    seen : the result of `img2prompt.posts.see`; computed here by default
     language : of the variants, as a BCP 47 tag
     """
     seen = seen or see(result, picture)
@@ -110,13 +110,16 @@ def record_of(
 
 
 def content_hash(picture: Image.Image) -> str:
-    """SHA-256 of the pixels and the size: the same for the same picture in another lossless file."""
+    """SHA-256 of a picture's pixels and size, in hexadecimal; lossless copies have the same."""
     rgb = picture.convert("RGB")
     return hashlib.sha256(f"{rgb.width}x{rgb.height}\n".encode() + rgb.tobytes()).hexdigest()
 
 
 def thumbnail(picture: Image.Image) -> bytes:
-    """A WebP of at most `THUMBNAIL_BYTES`, with nothing of the file but its pixels."""
+    """Encode a small copy as WebP of at most `THUMBNAIL_BYTES` bytes, without metadata.
+
+    Only a picture that is too large even at the lowest quality and size exceeds the limit.
+    """
     encoded = b""
     for side in THUMBNAIL_SIDES:
         small = picture.convert("RGB")
@@ -132,7 +135,7 @@ def thumbnail(picture: Image.Image) -> bytes:
 
 
 def labels_of(rows: Sequence[tuple[str, str, float]]) -> tuple[dict[str, list[Match]], tuple[str, ...]]:
-    """Saved labels (table, name, score) → labels by table, and the objects among them."""
+    """Split saved labels (table, name, score) into labels by table, and the names of objects."""
     labels: dict[str, list[Match]] = {}
     for table, name, score in rows:
         labels.setdefault(table, []).append(Match(name, score))

@@ -1,7 +1,7 @@
-"""Questions in SQL about one's own posts, which can change nothing and see nobody else's.
+"""Answer questions in SQL about one owner's posts.
 
-A private copy of the owner's rows, without pictures and vectors, is what they are asked of: the
-same for every database that keeps the history, and safe between people by construction.
+Questions go to a private copy of the owner's rows, without pictures and vectors. So they work the
+same for every database, cannot change the history, and cannot see the posts of other people.
 """
 
 from __future__ import annotations
@@ -24,32 +24,34 @@ TABLES: tuple[Any, ...] = (PostRow, VariantRow, LabelRow, HashtagRow, TimingRow,
 LEFT_OUT = ("owner", "fingerprint", "colours", "versions")
 MOST_ROWS = 1000
 MOST_SECONDS = 2.0
-MOST_CHARACTERS = 10_000  # of a question
-MOST_BYTES = 100_000  # of a value, so that no answer fills the memory
-STEPS = 10_000  # of SQLite's machine between two looks at the clock
-# What could load code, or fill the memory before SQLite looks at the clock.
+MOST_CHARACTERS = 10_000  # in a question
+MOST_BYTES = 100_000  # in a value, so that no answer fills the memory
+STEPS = 10_000  # instructions of SQLite's virtual machine between two checks of the time
+# Functions that could load code, or fill the memory before the time is checked.
 DENIED_FUNCTIONS = ("load_extension", "randomblob", "zeroblob", "printf", "format")
 ALLOWED = (sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_FUNCTION, sqlite3.SQLITE_RECURSIVE)
 
 
 class Answer(NamedTuple):
+    """A table that answers a question."""
+
     columns: list[str]
     rows: list[tuple[Any, ...]]
-    cut: bool  # whether there were more
+    cut: bool  # whether rows were left out
 
 
 def columns() -> dict[str, list[str]]:
-    """Table → its columns, as they can be asked about."""
+    """Table → the names of its columns, as questions can use them."""
     return {model.__tablename__: [column.key for column in _columns(model)] for model in TABLES}
 
 
 def copy(engine: Engine, owner: str, file: Path) -> None:
-    """Write the owner's rows into a new SQLite database; a file that is there is replaced.
+    """Write the owner's rows into a new SQLite database; an existing file is replaced.
 
     Raises
     ------
     HistoryError
-        When the history cannot be read, or the copy not be written.
+        When the history cannot be read, or the copy cannot be written.
     """
     file.unlink(missing_ok=True)
     try:
@@ -73,15 +75,15 @@ def copy(engine: Engine, owner: str, file: Path) -> None:
 
 
 def ask(file: Path, question: str) -> Answer:
-    """The answer to one SELECT, from the copy.
+    """Answer one SELECT from a copy that `copy` made.
 
-    At most `MOST_ROWS` rows, and no longer than `MOST_SECONDS`. The connection is read-only,
-    and SQLite's authorizer lets pass nothing but reading.
+    The answer has at most `MOST_ROWS` rows and takes at most `MOST_SECONDS`. The connection is
+    read-only, and SQLite's authorizer permits nothing but reading.
 
     Raises
     ------
     HistoryError
-        For anything else than one SELECT that can be answered within the limits.
+        For anything other than one SELECT that can be answered within the limits.
     """
     if len(question) > MOST_CHARACTERS:
         raise HistoryError(
@@ -110,14 +112,15 @@ def _authorize(action: int, first: str | None, second: str | None, *_: str | Non
     return sqlite3.SQLITE_OK if action in ALLOWED and not denied else sqlite3.SQLITE_DENY
 
 
-def _explained(said: str) -> str:
-    if said == "interrupted":
+def _explained(reason: str) -> str:
+    """Turn a message of SQLite into one that says what to do."""
+    if reason == "interrupted":
         return f"This takes longer than {MOST_SECONDS:g} seconds. Ask for less, or of fewer rows."
-    if "not authorized" in said or "prohibited" in said:
+    if "not authorized" in reason or "prohibited" in reason:
         return "Only reading is possible here. Write one SELECT on the tables below."
-    if "one statement" in said:
+    if "one statement" in reason:
         return "One SELECT at a time, please."
-    return f"SQLite does not understand this: {said}."
+    return f"SQLite does not understand this: {reason}."
 
 
 def _columns(model: Any) -> list[Any]:
@@ -125,5 +128,5 @@ def _columns(model: Any) -> list[Any]:
 
 
 def _plain(row: Iterable[Any]) -> tuple[Any, ...]:
-    """Dates as text that SQLite's own functions read."""
+    """A row with its dates as text that SQLite's date functions understand."""
     return tuple(f"{value:%Y-%m-%d %H:%M:%S}" if hasattr(value, "strftime") else value for value in row)

@@ -1,4 +1,4 @@
-"""What one person's posts add up to, for a period."""
+"""Statistics about one owner's posts in a period."""
 
 from __future__ import annotations
 
@@ -16,31 +16,39 @@ from img2prompt.history.tables import FailureRow, HashtagRow, LabelRow, PostRow,
 from img2prompt.posts.limits import size
 
 Query = Any  # a Select; its type names its columns one by one
-MOST = 10  # names of a ranking
+MOST = 10  # names in a ranking
 MOST_FAILURES = 20
 
 
 class Totals(NamedTuple):
+    """Numbers of posts and failures."""
+
     posts: int
-    copied: int  # posts of which a variant was
-    starred: int
+    copied: int  # posts with a copied variant
+    starred: int  # posts with a starred variant
     failures: int
 
 
 class Count(NamedTuple):
+    """How many posts have something, such as a tone or a hashtag."""
+
     name: str
     posts: int
 
 
 class Duration(NamedTuple):
+    """How long a step of an engine takes."""
+
     engine: str
     step: str
     median: float  # seconds a picture
-    p95: float
+    p95: float  # 95th percentile, seconds a picture
     posts: int
 
 
 class Failure(NamedTuple):
+    """An error, and how often it occurred."""
+
     step: str
     engine: str
     message: str
@@ -49,15 +57,15 @@ class Failure(NamedTuple):
 
 
 class Dashboard:
-    """Counts over the posts and failures of one owner; every query is bound to it.
+    """Statistics over the posts and failures of one owner.
 
-    Every call raises `HistoryError` when the database does not do what it should.
+    Every method raises `HistoryError` when the database fails.
 
     Parameters
     ----------
     engine : from `open_database`
-    owner : whose posts
-    since : an aware time, from which on they count; None for all
+    owner : whose posts to count
+    since : count only posts from this aware time on; None for all
     """
 
     def __init__(self, engine: Engine, owner: str, since: datetime | None = None):
@@ -66,9 +74,9 @@ class Dashboard:
         self._failures = and_(FailureRow.owner == owner, *([FailureRow.failed_at >= since] if since else []))
 
     def totals(self) -> Totals:
-        """How many posts, how many of them of use, how many failures."""
+        """Numbers of posts, of copied and of starred posts, and of failures."""
 
-        def those(marked: ColumnElement[bool]) -> Query:
+        def posts_with(marked: ColumnElement[bool]) -> Query:
             return (
                 select(func.count(VariantRow.post_id.distinct()))
                 .join(PostRow, PostRow.id == VariantRow.post_id)
@@ -77,15 +85,15 @@ class Dashboard:
 
         queries = (
             select(func.count()).select_from(PostRow).where(self._posts),
-            those(VariantRow.copied.is_(True)),
-            those(VariantRow.starred.is_(True)),
+            posts_with(VariantRow.copied.is_(True)),
+            posts_with(VariantRow.starred.is_(True)),
             select(func.count()).select_from(FailureRow).where(self._failures),
         )
         with reading(self.engine) as connection:
             return Totals(*(connection.scalar(query) or 0 for query in queries))
 
     def days(self) -> list[tuple[date, int]]:
-        """Posts a day (UTC), the oldest first; days without any are left out."""
+        """Number of posts on each day (UTC), the oldest first; days without posts are left out."""
         at: Any = PostRow.created_at
         if self.engine.dialect.name == "postgresql":
             at = func.timezone("UTC", at)
@@ -94,15 +102,15 @@ class Dashboard:
         return [(date.fromisoformat(str(day)), count) for day, count in rows]
 
     def tones(self) -> list[Count]:
-        """Posts of each tone, the most used first."""
+        """Number of posts for each tone, the most used first."""
         return self._counts(PostRow.tone, select(PostRow.tone, func.count()))
 
     def goals(self) -> list[Count]:
-        """Posts of each goal, the most used first."""
+        """Number of posts for each goal, the most used first."""
         return self._counts(PostRow.goal, select(PostRow.goal, func.count()))
 
     def objects(self) -> list[Count]:
-        """The things that captions name most often."""
+        """The things that captions name most often, with their numbers of posts."""
         return self._labels(LabelRow.table_name == OBJECTS)
 
     def styles(self) -> list[Count]:
@@ -115,17 +123,17 @@ class Dashboard:
                     partition_by=(LabelRow.post_id, LabelRow.table_name),
                     order_by=(LabelRow.score.desc(), LabelRow.id),
                 )
-                .label("place"),
+                .label("rank"),
             )
             .join(PostRow, PostRow.id == LabelRow.post_id)
             .where(self._posts, LabelRow.table_name.in_(("mediums", "movements", "flavors")))
             .subquery()
         )
-        query = select(best.c.name, func.count()).where(best.c.place == 1).group_by(best.c.name)
+        query = select(best.c.name, func.count()).where(best.c.rank == 1).group_by(best.c.name)
         return self._ranked(query, best.c.name)
 
     def hashtags(self) -> list[Count]:
-        """The hashtags of most posts."""
+        """The most frequent hashtags, with their numbers of posts."""
         query = (
             select(HashtagRow.tag, func.count())
             .join(PostRow, PostRow.id == HashtagRow.post_id)
@@ -135,12 +143,12 @@ class Dashboard:
         return self._ranked(query, HashtagRow.tag)
 
     def lengths(self) -> list[int]:
-        """The length of each post as Instagram counts it, in UTF-16 units.
+        """The length of each post in UTF-16 units, as Instagram counts, the shortest first.
 
-        Of its variants the one that was copied counts, else the starred one, else the first,
-        as it reads now.
+        A post counts with the current text of its copied variant, else of the starred one, else
+        of the first.
         """
-        places = (
+        ranked = (
             select(
                 func.coalesce(VariantRow.edited, VariantRow.text).label("words"),
                 func.row_number()
@@ -148,13 +156,13 @@ class Dashboard:
                     partition_by=VariantRow.post_id,
                     order_by=(VariantRow.copied.desc(), VariantRow.starred.desc(), VariantRow.id),
                 )
-                .label("place"),
+                .label("rank"),
             )
             .join(PostRow, PostRow.id == VariantRow.post_id)
             .where(self._posts)
             .subquery()
         )
-        rows = self._rows(select(places.c.words).where(places.c.place == 1))
+        rows = self._rows(select(ranked.c.words).where(ranked.c.rank == 1))
         return sorted(size(words) for (words,) in rows)
 
     def durations(self) -> list[Duration]:
@@ -167,14 +175,14 @@ class Dashboard:
         seconds = defaultdict(list)
         for engine, step, took in rows:
             seconds[engine, step].append(took)
-        found = [
+        durations = [
             Duration(engine, step, float(np.median(took)), float(np.percentile(took, 95)), len(took))
             for (engine, step), took in seconds.items()
         ]
-        return sorted(found, key=lambda duration: (duration.engine, -duration.median, duration.step))
+        return sorted(durations, key=lambda duration: (duration.engine, -duration.median, duration.step))
 
     def failures(self) -> list[Failure]:
-        """What did not work, the latest first."""
+        """The failures, each kind once, the latest first."""
         latest = func.max(FailureRow.failed_at)
         rows = self._rows(
             select(FailureRow.step, FailureRow.engine, FailureRow.message, func.count(), latest)
@@ -198,7 +206,7 @@ class Dashboard:
         return self._ranked(query.where(self._posts).group_by(column), column)
 
     def _ranked(self, query: Query, name: Any) -> list[Count]:
-        """The rows of a query for names and counts, the largest counts first."""
+        """Run a query for names and counts; the largest counts come first."""
         count = query.selected_columns[1]
         return [Count(*row) for row in self._rows(query.order_by(count.desc(), name).limit(MOST))]
 

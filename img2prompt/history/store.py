@@ -1,4 +1,4 @@
-"""The history of one person. Whoever holds a `History` sees its owner's posts and no others."""
+"""The history of one owner. A `History` never shows the posts of anybody else."""
 
 from __future__ import annotations
 
@@ -36,16 +36,16 @@ PAGE = 500  # posts read, or ids deleted, at a time
 class History:
     """Saves, finds, marks, exports and deletes the posts of one owner.
 
-    Safe to use from several threads and beside other processes. Keep one for as long as the
-    person stays: it remembers the embeddings that `like` compares.
+    Safe to use from several threads, and while other processes use the same database. Reuse the
+    object: it remembers the embeddings that `like` compares.
 
-    Every call raises `HistoryError` when the database does not do what it should; the
-    message says what to do. Nothing is half written then.
+    Every method raises `HistoryError` when the database fails; the message says what to do, and
+    nothing is half written.
 
     Parameters
     ----------
     engine : from `open_database` or `prepare`
-    owner : whose history; every query is bound to it
+    owner : whose posts; every query is limited to them
     """
 
     def __init__(self, engine: Engine, owner: str):
@@ -56,11 +56,11 @@ class History:
         self._neighbours = Neighbours(engine, owner)
 
     def save(self, post: Post) -> int:
-        """Keep a post; returns its id.
+        """Save a post and return its id.
 
-        The same picture with the same engine and prompt is the same post: saved again, it
-        keeps its id, its date, its embedding and what was copied, starred and edited; variants
-        that are new are added, and everything else is replaced.
+        The same picture with the same engine and prompt is the same post. Saving it again keeps
+        its id, date, embedding and the marks of its variants, adds new variants, and replaces
+        everything else.
         """
         try:
             return self._save(post)
@@ -92,16 +92,18 @@ class History:
         starred: bool | None = None,
         edited: str | None = None,
     ) -> bool:
-        """Note what became of a variant; what is None stays as it was.
+        """Note what the person did with a variant; a mark that is None stays as it was.
 
         Parameters
         ----------
-        text : the variant as it was written; one that the post does not have is added
-        edited : the variant as it reads now
+        post_id : the post of the variant
+        text : the variant as it was first written; added if the post does not have it
+        copied, starred : whether it was
+        edited : the variant's current text
 
         Returns
         -------
-        Whether there is such a post (it may have been deleted elsewhere).
+        Whether the post exists; it may have been deleted elsewhere.
         """
         with writing(self.engine) as connection, Session(connection) as session:
             row = session.scalar(
@@ -134,21 +136,21 @@ class History:
         after: int | None = None,
         limit: int = 24,
     ) -> list[Post]:
-        """The newest posts first.
+        """One page of posts, the newest first.
 
         Parameters
         ----------
-        query : words that a post must have all of, or words that begin with them, in any order
-        since, until : aware times; `until` is not included
-        tones : any of these; empty for all
+        query : beginnings of words, in any order; a post must have all of them
+        since, until : aware times; `until` itself is not included
+        tones : posts in any of these tones; empty for all
         starred : only posts with a starred variant
-        after : the id of the last post of the page before
-        limit : posts of a page
+        after : the id of the last post on the page before
+        limit : the most posts on a page
         """
-        wanted = self._wanted(query, since, until, tones, starred)
+        conditions = self._conditions(query, since, until, tones, starred)
         if after is not None:
-            wanted.append(PostRow.id < after)
-        return self._read(wanted, limit)
+            conditions.append(PostRow.id < after)
+        return self._read(conditions, limit)
 
     def count(
         self,
@@ -159,22 +161,23 @@ class History:
         tones: Sequence[str] = (),
         starred: bool = False,
     ) -> int:
-        """How many posts there are, of those `posts` gives page by page."""
-        wanted = self._wanted(query, since, until, tones, starred)
+        """The number of posts on all pages of `posts`, with the same parameters."""
+        conditions = self._conditions(query, since, until, tones, starred)
         with reading(self.engine) as connection:
-            return connection.scalar(select(func.count()).select_from(PostRow).where(*wanted)) or 0
+            return connection.scalar(select(func.count()).select_from(PostRow).where(*conditions)) or 0
 
     def get(self, post_id: int) -> Post | None:
-        """The post with this id, or None."""
-        found = self._read([PostRow.owner == self.owner, PostRow.id == post_id], 1)
-        return found[0] if found else None
+        """The post with this id; None if there is none."""
+        posts = self._read([PostRow.owner == self.owner, PostRow.id == post_id], 1)
+        return posts[0] if posts else None
 
     def like(self, to: int | np.ndarray, limit: int = 12) -> list[tuple[Post, float]]:
-        """The posts whose prompt embeddings are nearest, nearest first, each with its cosine.
+        """The posts with the most similar prompt embeddings, nearest first, each with its cosine.
 
         Parameters
         ----------
-        to : the id of a post, which is not among its own neighbours, or a vector (384,)
+        to : the id of a post, which is left out of its own neighbours, or a vector (384,)
+        limit : the most posts to return
         """
         itself = int(to) if isinstance(to, int | np.integer) else None
         near = self._neighbours.nearest(to if itself is None else itself, limit + (itself is not None))
@@ -185,43 +188,44 @@ class History:
         return [(by_id[post_id], cosine) for post_id, cosine in near if post_id in by_id]
 
     def delete(self, ids: Sequence[int]) -> int:
-        """Delete posts with everything that belongs to them; returns how many there were."""
+        """Delete posts and everything that belongs to them; return how many were deleted."""
         count = 0
         with writing(self.engine) as connection:
             for start in range(0, len(ids), PAGE):
-                of_these = PostRow.id.in_(ids[start : start + PAGE])
-                done = connection.execute(delete(PostRow).where(PostRow.owner == self.owner, of_these))
-                count += _rows(done)
+                is_listed = PostRow.id.in_(ids[start : start + PAGE])
+                result = connection.execute(delete(PostRow).where(PostRow.owner == self.owner, is_listed))
+                count += _row_count(result)
         return count
 
     def delete_all(self) -> int:
-        """Delete the owner's posts and failures; returns how many posts there were."""
+        """Delete all posts and failures of the owner; return how many posts were deleted."""
         with writing(self.engine) as connection:
             connection.execute(delete(FailureRow).where(FailureRow.owner == self.owner))
-            return _rows(connection.execute(delete(PostRow).where(PostRow.owner == self.owner)))
+            return _row_count(connection.execute(delete(PostRow).where(PostRow.owner == self.owner)))
 
     def export(self) -> Iterator[Post]:
-        """All posts, the newest first, read a page at a time."""
+        """Yield all posts, the newest first, reading one page at a time."""
         after = None
         while page := self.posts(after=after, limit=PAGE):
             yield from page
             after = page[-1].id
 
     def failed(self, step: str, engine: str, message: str, at: datetime | None = None) -> None:
-        """Note that something did not work, for the dashboard.
+        """Record a failure, for the dashboard.
 
         Parameters
         ----------
         step : what was being done, for example "open" or "caption"
-        engine : who did it; "" if nobody yet
-        at : when, if not now
+        engine : name of the engine; "" if none was involved
+        message : what went wrong
+        at : an aware time; now by default
         """
         with writing(self.engine) as connection, Session(connection) as session:
             at = at or datetime.now(timezone.utc)
             session.add(FailureRow(owner=self.owner, failed_at=at, step=step, engine=engine, message=message))
             session.flush()
 
-    def _wanted(
+    def _conditions(
         self,
         query: str,
         since: datetime | None,
@@ -229,37 +233,38 @@ class History:
         tones: Sequence[str],
         starred: bool,
     ) -> list[ColumnElement[bool]]:
-        wanted: list[ColumnElement[bool]] = [PostRow.owner == self.owner]
-        found = search.matches(query, self.engine.dialect.name)
-        if found is not None:
-            wanted.append(found)
+        conditions: list[ColumnElement[bool]] = [PostRow.owner == self.owner]
+        matches = search.matches(query, self.engine.dialect.name)
+        if matches is not None:
+            conditions.append(matches)
         if since is not None:
-            wanted.append(PostRow.created_at >= since)
+            conditions.append(PostRow.created_at >= since)
         if until is not None:
-            wanted.append(PostRow.created_at < until)
+            conditions.append(PostRow.created_at < until)
         if tones:
-            wanted.append(PostRow.tone.in_(tones))
+            conditions.append(PostRow.tone.in_(tones))
         if starred:
-            wanted.append(PostRow.id.in_(select(VariantRow.post_id).where(VariantRow.starred)))
-        return wanted
+            conditions.append(PostRow.id.in_(select(VariantRow.post_id).where(VariantRow.starred)))
+        return conditions
 
-    def _read(self, wanted: Sequence[ColumnElement[bool]], limit: int) -> list[Post]:
+    def _read(self, conditions: Sequence[ColumnElement[bool]], limit: int) -> list[Post]:
         parts = [
             getattr(PostRow, name)
             for name in ("variants", "labels", "hashtags", "timings", "thumbnail", "embedding")
         ]
-        query = select(PostRow).where(*wanted).order_by(PostRow.id.desc()).limit(limit)
+        query = select(PostRow).where(*conditions).order_by(PostRow.id.desc()).limit(limit)
         with reading(self.engine) as connection, Session(connection) as session:
             return [_post(row) for row in session.scalars(query.options(*map(selectinload, parts)))]
 
 
 def _fingerprint(post: Post) -> str:
-    known_by = f"{post.content_hash}\n{post.engine}\n{post.prompt}"
-    return hashlib.sha256(known_by.encode("utf-8", "ignore")).hexdigest()
+    """What identifies a post: a hash of its picture, engine and prompt."""
+    identity = f"{post.content_hash}\n{post.engine}\n{post.prompt}"
+    return hashlib.sha256(identity.encode("utf-8", "ignore")).hexdigest()
 
 
 def _fill(row: PostRow, post: Post) -> None:
-    """Write a post into its row."""
+    """Copy a post into its row."""
     row.content_hash = post.content_hash
     row.width, row.height = post.size
     row.orientation, row.colours = post.seen.orientation, list(post.seen.colours)
@@ -277,8 +282,8 @@ def _fill(row: PostRow, post: Post) -> None:
     ]
     row.labels = [
         LabelRow(table_name=table, name=match.label, score=float(match.score))
-        for table, found in post.seen.labels.items()
-        for match in found
+        for table, matches in post.seen.labels.items()
+        for match in matches
     ] + [LabelRow(table_name=OBJECTS, name=name, score=1.0) for name in post.objects]
     row.hashtags = [HashtagRow(tag=tag) for tag in post.hashtags]
     row.timings = [TimingRow(step=step, seconds=float(seconds)) for step, seconds in post.timings.items()]
@@ -301,7 +306,7 @@ def _words(row: PostRow) -> str:
 
 
 def _post(row: PostRow) -> Post:
-    """A row and what hangs on it, as a post."""
+    """The post that a row and its related rows hold."""
     labels, objects = labels_of([(label.table_name, label.name, label.score) for label in row.labels])
     return Post(
         content_hash=row.content_hash,
@@ -332,6 +337,6 @@ def _post(row: PostRow) -> Post:
     )
 
 
-def _rows(result: object) -> int:
+def _row_count(result: object) -> int:
     assert isinstance(result, CursorResult)
     return result.rowcount

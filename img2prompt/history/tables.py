@@ -1,7 +1,7 @@
-"""The tables, as SQLAlchemy knows them. They are made and changed by `migrations` alone.
+"""The tables, as SQLAlchemy knows them. Only `migrations` creates and changes them.
 
-Everything about a post hangs on its row in ``posts`` and goes when that goes. Pictures and
-vectors have tables of their own, so that counting and listing do not read them.
+Everything about a post belongs to its row in ``posts`` and is deleted with it. Pictures and
+vectors have tables of their own, so that counting and listing posts do not read them.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ Key = BigInteger().with_variant(Integer, "sqlite")
 
 
 class Words(TypeDecorator[str]):
-    """Text that every database takes: PostgreSQL refuses NUL, and UTF-8 half of a surrogate pair."""
+    """Text without what some databases refuse: NUL characters and halves of surrogate pairs."""
 
     impl = Text
     cache_ok = True
@@ -39,7 +39,7 @@ class Words(TypeDecorator[str]):
 
 
 class Moment(TypeDecorator[datetime]):
-    """An aware datetime, in UTC on both ways. SQLite, which knows no time zones, keeps it without."""
+    """An aware datetime in UTC. SQLite knows no time zones and stores it without one."""
 
     impl = DateTime(timezone=True)
     cache_ok = True
@@ -58,12 +58,12 @@ class Base(DeclarativeBase):
 
 
 def post_key(**options: Any) -> Mapped[int]:
-    """The column that says which post a row belongs to."""
+    """The column with the id of the post that a row belongs to."""
     return mapped_column(Key, ForeignKey("posts.id", ondelete="CASCADE"), **options)
 
 
 class PostRow(Base):
-    """A picture and what was said about it."""
+    """A picture and what was written about it."""
 
     __tablename__ = "posts"
     __table_args__ = (
@@ -71,13 +71,13 @@ class PostRow(Base):
         Index("posts_owner_id", "owner", "id"),
         Index("posts_owner_created_at", "owner", "created_at"),
         Index("posts_owner_tone", "owner", "tone", "id"),
-        {"sqlite_autoincrement": True},  # an id is never given twice, so a larger one is always newer
+        {"sqlite_autoincrement": True},  # ids are never reused, so a larger one is always newer
     )
 
     id: Mapped[int] = mapped_column(Key, primary_key=True)
     owner: Mapped[str]
     created_at: Mapped[datetime]
-    fingerprint: Mapped[str]  # of picture, engine and prompt: what makes it the same post again
+    fingerprint: Mapped[str]  # hash of picture, engine and prompt, which identify the post
     content_hash: Mapped[str]
     width: Mapped[int]  # of the picture the engine saw, in pixels
     height: Mapped[int]
@@ -94,7 +94,7 @@ class PostRow(Base):
     emoji: Mapped[str]
     note: Mapped[str]
     seed: Mapped[int]
-    hashtag_count: Mapped[int]  # wanted; those written are in ``hashtags``
+    hashtag_count: Mapped[int]  # as chosen; those written are in ``hashtags``
     variant_count: Mapped[int]
 
     variants: Mapped[list[VariantRow]] = relationship(order_by="VariantRow.id", cascade="all, delete-orphan")
@@ -107,7 +107,7 @@ class PostRow(Base):
 
 
 class VariantRow(Base):
-    """A finished post as it was written, and what became of it."""
+    """One text of a post, and what the person did with it."""
 
     __tablename__ = "variants"
     __table_args__ = (
@@ -118,13 +118,13 @@ class VariantRow(Base):
     id: Mapped[int] = mapped_column(Key, primary_key=True)
     post_id: Mapped[int] = post_key()
     text: Mapped[str]
-    edited: Mapped[str | None]  # as the person changed it
+    edited: Mapped[str | None]  # the current text, if the person changed it
     copied: Mapped[bool]
     starred: Mapped[bool]
 
 
 class LabelRow(Base):
-    """A label of the picture; those of the table ``objects`` are the things its caption names."""
+    """A label of the picture. Those of the table ``objects`` are the things that its caption names."""
 
     __tablename__ = "labels"
     __table_args__ = (Index("labels_post_id", "post_id"),)
@@ -148,7 +148,7 @@ class HashtagRow(Base):
 
 
 class ThumbnailRow(Base):
-    """The picture, small, as WebP."""
+    """A small copy of the picture, as WebP."""
 
     __tablename__ = "thumbnails"
 
@@ -157,7 +157,7 @@ class ThumbnailRow(Base):
 
 
 class EmbeddingRow(Base):
-    """The prompt embedding: 384 float16. A new vector is a new row with a larger id."""
+    """The prompt embedding, 384 float16 values. A new vector gets a new row with a larger id."""
 
     __tablename__ = "embeddings"
     __table_args__ = (Index("embeddings_owner_id", "owner", "id"), {"sqlite_autoincrement": True})
@@ -169,7 +169,7 @@ class EmbeddingRow(Base):
 
 
 class SearchRow(Base):
-    """The words by which a post is found, see `search`; the index over them is the database's own."""
+    """The words by which a post can be found (see `search`). The index over them is the database's own."""
 
     __tablename__ = "search_texts"
 
@@ -190,7 +190,7 @@ class TimingRow(Base):
 
 
 class FailureRow(Base):
-    """Something that did not work; it belongs to a person, not to a post."""
+    """A failure. It belongs to an owner, not to a post."""
 
     __tablename__ = "failures"
     __table_args__ = (Index("failures_owner_failed_at", "owner", "failed_at"),)

@@ -1,4 +1,4 @@
-"""From what the engine says to what people post."""
+"""Instagram posts, alt text and hashtags, written from what the engine says about a picture."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Alt text: one factual sentence for those who do not see the picture."""
+"""Alt text: one factual sentence for people who cannot see the picture."""
 
 from __future__ import annotations
 

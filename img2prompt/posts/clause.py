@@ -1,7 +1,7 @@
-"""Where a caption's verb is, and how the caption reads as a noun phrase.
+"""Find a caption's verb, and turn the caption into a noun phrase.
 
-"a brown dog runs on the beach" → before the verb "a brown dog", predicate "running on
-the beach". The rules know the sentences that caption models and annotators write.
+"a brown dog runs on the beach" splits into the subject "a brown dog" and the predicate
+"running on the beach". The rules cover the sentences that caption models and annotators write.
 """
 
 from __future__ import annotations
@@ -41,10 +41,18 @@ NOT_A_PLACE = frozenset("like about to up".split())  # "is about to jump", "is u
 
 
 def split(words: list[str], verb: int | None) -> tuple[list[str], list[str] | None]:
-    """Words before the verb at a position, and the predicate as it follows a noun ("running on the beach").
+    """Split a caption into the words before its verb and a predicate that can follow a noun.
 
-    The predicate is None where it cannot follow a noun ("a dog is wet"), and without a
-    verb it is what follows the subject ("a plate of food" + "with rice").
+    Parameters
+    ----------
+    words : the caption
+    verb : position of the verb, from `find_verb`; None if there is none
+
+    Returns
+    -------
+    The words before the verb, and the predicate ("running on the beach"): None where it cannot
+    follow a noun ("a dog is wet"). Without a verb, the predicate is everything after the
+    subject ("a plate of food" + "with rice").
     """
     if verb is None:
         core = core_length(words)
@@ -64,7 +72,10 @@ def split(words: list[str], verb: int | None) -> tuple[list[str], list[str] | No
 
 
 def is_finite(words: Sequence[str], i: int, several: bool) -> bool:
-    """Whether a word is the verb of a sentence: in -s after one, in its base form after several."""
+    """Whether the word at position `i` is a finite verb ("a dog runs", "two dogs run").
+
+    `several` says that the subject is plural, so that the base form counts too.
+    """
     if i == 0:
         return False
     word, previous, follows = words[i], words[i - 1], words[i + 1] if i + 1 < len(words) else ""
@@ -72,10 +83,10 @@ def is_finite(words: Sequence[str], i: int, several: bool) -> bool:
         return False
     if not (is_noun(previous) or previous in ADVERBS | PRONOUNS | RELATIVES):
         return False
-    # "on monkey bars": after a preposition and a noun without an article comes another noun.
+    # After a preposition and a noun without an article comes another noun: "on monkey bars".
     complete = is_plural(previous) or previous in data.words("mass") | COLOURS or is_clothing(previous)
     bare = i >= 2 and words[i - 2] in PREPOSITIONS - {"of"} and not complete
-    # Of someone who acts, verbs that captions seldom use count too, as do words that are nothing but verbs.
+    # After a person or an animal, verbs that are rare in captions count too; so do words that can only be verbs.
     acts = is_agent(previous) and not bare
     open_class = acts and follows in DETERMINERS | PREPOSITIONS | PRONOUNS
     open_class = open_class or (bool(lemmas(word)) and "NOUN" not in lemmas(word))
@@ -91,7 +102,7 @@ def is_finite(words: Sequence[str], i: int, several: bool) -> bool:
 
 
 def find_verb(words: Sequence[str]) -> int | None:
-    """Where the predicate begins: at is/are, has/have, a finite verb, else at a gerund; None without."""
+    """Position where the predicate begins: at is/are, has/have or a finite verb, else at a gerund; None without any."""
     gerund = None
     relative = noun = several = False
     for i, word in enumerate(words):
@@ -128,7 +139,10 @@ def _follows_noun(rest: Sequence[str]) -> bool:
 
 
 def _gerunds(predicate: list[str]) -> list[str] | None:
-    """A predicate whose further verbs follow its first: "running and jumps" → "running and jumping"."""
+    """Put all verbs of a predicate in -ing: "running and jumps" → "running and jumping".
+
+    None where another clause begins.
+    """
     changed = list(predicate)
     for i in range(1, len(predicate)):
         word, previous = predicate[i], predicate[i - 1]

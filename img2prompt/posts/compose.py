@@ -1,4 +1,4 @@
-"""Finished posts from what was seen: hook, body, call to action, hashtags, within all limits."""
+"""Compose finished posts: hook, body, call to action and hashtags, within Instagram's limits."""
 
 from __future__ import annotations
 
@@ -14,24 +14,26 @@ from img2prompt.posts.topic import topic
 
 
 def compose(seen: Seen | Sequence[Seen], choices: Choices, rewriter: Rewriter | None = None) -> list[Variant]:
-    """Posts for one picture, or one post's variants for all pictures of a carousel.
+    """Write variants of a post about one picture, or about all pictures of a carousel.
 
     Parameters
     ----------
-    seen : what is known of the picture, or of each of several
-    choices : what the person wants
-    rewriter : who writes the sentences; the templates by default
+    seen : what is known about the picture, or about each of several
+    choices : tone, length and so on
+    rewriter : writes the sentences; by default from templates
 
     Returns
     -------
-    `choices.variants` posts, all different, the same for the same arguments; fewer only
-    where the pictures give too little to talk about. No text exceeds 2,200 characters and
-    no first line 125, counted in UTF-16 units.
+    `choices.variants` different posts, always the same for the same arguments; fewer only
+    where the pictures give too little to talk about. A text has at most 2,200 characters and
+    its first line at most 125, counted in UTF-16 units.
 
     Raises
     ------
     ConfigError
         For an unknown tone.
+    DataError
+        For a tone whose file is malformed.
     """
     pictures = [seen] if isinstance(seen, Seen) else list(seen)
     if not pictures:
@@ -47,7 +49,7 @@ def compose(seen: Seen | Sequence[Seen], choices: Choices, rewriter: Rewriter | 
 
 
 def finish(draft: Draft, tags: tuple[str, ...], signs: Sequence[str], choices: Choices, turn: int) -> Variant:
-    """Add the note, emoji and hashtags to a draft and keep the limits."""
+    """Add the note, emoji and hashtags to a draft, within the limits; `turn` varies the emoji."""
     note = cut(tidy(choices.note), MAX_NOTE, mark="")
     hook, *body, call = decorate(draft.hook, draft.body, draft.call, signs, choices, turn)
     if note and choices.length == "line" and size(f"{hook} {note}") <= HOOK_LIMIT:
@@ -63,7 +65,7 @@ def finish(draft: Draft, tags: tuple[str, ...], signs: Sequence[str], choices: C
 
 
 def fitting(tags: tuple[str, ...], room: int) -> tuple[str, ...]:
-    """As many hashtags, from the first, as the room takes."""
+    """The first hashtags that together take at most `room` UTF-16 units."""
     while tags and size(" ".join(tags)) > room:
         tags = tags[:-1]
     return tags

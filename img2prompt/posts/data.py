@@ -1,4 +1,4 @@
-"""The word lists beside this module, read once."""
+"""Read the word lists that lie beside this module, each once."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import re
 import sys
 from dataclasses import dataclass
 from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 if sys.version_info >= (3, 11):
@@ -15,27 +16,27 @@ else:
     import tomli as tomllib
 
 
-def read_toml(name: str) -> dict[str, Any]:
-    """A data file of this folder, for example ``"things.toml"``."""
-    return tomllib.loads(files(__package__).joinpath(name).read_text(encoding="utf-8"))
+def read_toml(name: str, folder: Path | None = None) -> dict[str, Any]:
+    """The content of a TOML file, for example ``"things.toml"``; by default one beside this module."""
+    return tomllib.loads((folder or files(__package__)).joinpath(name).read_text(encoding="utf-8"))
 
 
 @dataclass(frozen=True)
 class Thing:
-    """What is known of a word for something that can be seen."""
+    """What ``things.toml`` says about a word for something visible."""
 
     kind: str  # animals, food, nature, sport, places, objects, people or clothes
-    tag: str  # the broad hashtag above it, without #; "" for none
+    tag: str  # a broader hashtag for it, without #; "" for none
     emoji: str  # "" for none
 
 
 @functools.cache
 def things() -> dict[str, Thing]:
-    """Word in its base form → what it is, from ``things.toml``."""
+    """The entries of ``things.toml``, by word in its base form."""
     known: dict[str, Thing] = {}
     for group in read_toml("things.toml")["group"]:
-        for emoji, words in group["words"].items():
-            for word in words.split():
+        for emoji, members in group["words"].items():
+            for word in members.split():
                 sign = "" if emoji == "none" else emoji
                 known.setdefault(word, Thing(group["kind"], group.get("tag", ""), sign))
     return known
@@ -43,25 +44,25 @@ def things() -> dict[str, Thing]:
 
 @functools.cache
 def words(name: str) -> frozenset[str]:
-    """A list of ``words.toml``."""
+    """One of the word lists in ``words.toml``, by its name there."""
     return frozenset(read_toml("words.toml")[name].split())
 
 
 @functools.cache
 def replacements() -> dict[str, str]:
-    """Words for people that give way to plain ones, from ``words.toml``."""
+    """Words for people → the plain words that replace them, from ``words.toml``."""
     return dict(read_toml("words.toml")["becomes"])
 
 
 @functools.cache
 def mediums() -> dict[str, str]:
-    """Label of a medium that is worth a hashtag → the hashtag, from ``words.toml``."""
+    """Medium labels that are worth a hashtag → that hashtag, from ``words.toml``."""
     return dict(read_toml("words.toml")["mediums"])
 
 
 @functools.cache
 def capitals() -> tuple[re.Pattern[str], dict[str, str]]:
-    """A pattern of the words of ``words.toml`` that have capitals, and lower case → as written."""
+    """A pattern that finds words written with capitals, and lower case → spelling, from ``words.toml``."""
     written = {
         word.lower(): word for word in " ".join(read_toml("words.toml")["capitals"].split()).split(", ")
     }

@@ -1,4 +1,4 @@
-"""Emoji for what is seen, and neutral ones where that is not enough."""
+"""Choose emoji: those of the things in the picture first, then neutral ones."""
 
 from __future__ import annotations
 
@@ -13,31 +13,39 @@ CALLS = {"question": "💬", "save": "🔖", "tag": "👋"}
 
 
 def emoji_of(words: Sequence[str]) -> list[str]:
-    """The emoji of a caption's words, in order, each once."""
+    """The emoji that belong to these words, in order and without repetition."""
     known = data.things()
-    found = (known.get(word) or known.get(singular(word)) for word in words)
-    return list(dict.fromkeys(thing.emoji for thing in found if thing and thing.emoji))
+    named = (known.get(word) or known.get(singular(word)) for word in words)
+    return list(dict.fromkeys(thing.emoji for thing in named if thing and thing.emoji))
 
 
 def decorate(
     hook: str, body: Sequence[str], call: str, seen: Sequence[str], choices: Choices, turn: int
 ) -> list[str]:
-    """Hook, body sentences and call, some with emoji behind them; empty ones stay empty.
+    """Add emoji to the ends of some sentences; empty sentences stay empty.
 
-    `seen` are the emoji of what is seen. Few means one or two in all, many three to six;
-    `turn` varies how many and which.
+    Parameters
+    ----------
+    hook, body, call : the sentences of a draft
+    seen : emoji of the things in the picture
+    choices : how many emoji: off, few (one or two in all) or many (three to six)
+    turn : varies how many and which
+
+    Returns
+    -------
+    The hook, the body's sentences and the call, as one list.
     """
     sentences = [hook, *body, call]
     if choices.emoji == "off":
         return sentences
-    wanted = 1 + turn % 2 if choices.emoji == "few" else max(3, min(6, len(seen) + 1 + turn % 2))
-    if call and wanted > 1:
+    count = 1 + turn % 2 if choices.emoji == "few" else max(3, min(6, len(seen) + 1 + turn % 2))
+    if call and count > 1:
         sentences[-1] = f"{call} {CALLS[choices.goal]}"
-        wanted -= 1
+        count -= 1
     spare = [NEUTRAL[(turn + i) % len(NEUTRAL)] for i in range(len(NEUTRAL))]
-    chosen = [*seen[:4], *(sign for sign in spare if sign not in seen)][:wanted]
-    places = [i for i, sentence in enumerate([hook, *body]) if sentence]
-    for i, place in enumerate(places):
-        if own := "".join(chosen[i :: len(places)]):
-            sentences[place] = f"{sentences[place]} {own}"
+    chosen = [*seen[:4], *(sign for sign in spare if sign not in seen)][:count]
+    filled = [i for i, sentence in enumerate([hook, *body]) if sentence]
+    for i, position in enumerate(filled):
+        if share := "".join(chosen[i :: len(filled)]):
+            sentences[position] = f"{sentences[position]} {share}"
     return sentences

@@ -1,4 +1,4 @@
-"""Facts measured from the pixels: the picture's orientation and its dominant colours."""
+"""Facts measured from the pixels: a picture's orientation and its dominant colours."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ if TYPE_CHECKING:
 
     from img2prompt.results import Result
 
-SIDE = 64  # pixels of the copy that is measured
-SHARE = 0.12  # of the picture that a colour must fill to count
-MOST = 3
+SIDE = 64  # pixels a side of the small copy that is measured
+SHARE = 0.12  # part of the picture that a colour must fill to count
+MOST = 3  # colours of a picture
 NAMES = ("black", "white", "gray", "red", "orange", "yellow", "green", "blue", "purple", "pink", "brown")
 
 
 def see(result: Result, picture: Image.Image) -> Seen:
-    """What is known of a picture: the pipeline's words, its orientation and its colours."""
+    """Combine what the pipeline says about a picture with its orientation and colours."""
     return Seen(result.caption, result.labels, orientation(picture.size), colours(picture))
 
 
 def orientation(size: tuple[int, int]) -> str:
-    """landscape, portrait or square, for (width, height); square is within 5 %."""
+    """ "landscape", "portrait" or "square" for a size (width, height); sides within 5 % count as square."""
     width, height = size
     if abs(width - height) <= 0.05 * max(width, height):
         return "square"
@@ -32,7 +32,7 @@ def orientation(size: tuple[int, int]) -> str:
 
 
 def colours(picture: Image.Image) -> tuple[str, ...]:
-    """Names of up to three colours that fill at least an eighth of the picture each, most first."""
+    """Names of up to three colours that each fill at least 12 % of the picture, the largest first."""
     import numpy as np
 
     small = picture.convert("RGB").resize((SIDE, SIDE))
@@ -42,7 +42,7 @@ def colours(picture: Image.Image) -> tuple[str, ...]:
 
 
 def _named(hsv: np.ndarray) -> np.ndarray:
-    """(N, 3) hue, saturation and value, 0–255 → (N,) positions in `NAMES`."""
+    """Name colours: (N, 3) hue, saturation and value, 0–255 → (N,) positions in `NAMES`."""
     import numpy as np
 
     hue = hsv[:, 0].astype(float) * 360 / 255

@@ -1,7 +1,7 @@
-"""English words: their classes and forms, as far as captions need them, from two libraries.
+"""Classes and forms of English words, as far as captions need them.
 
-``lemminflect`` knows which forms a word has, ``inflect`` which article it takes. Both
-are imported when first used. A caption is a list of lower-case words.
+Two libraries, imported when first used, do the work: ``lemminflect`` knows the forms of a
+word, ``inflect`` the article that it takes. A caption is a list of lower-case words.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ COLOURS = frozenset(
     "black white gray grey brown tan red orange yellow green blue purple pink beige gold golden silver teal maroon".split()
 )
 
-# Words in -ing that name a thing, although a verb has the same form.
+# Nouns in -ing that look like a verb.
 ING_NOUNS = frozenset(
     """building ceiling clothing crossing railing string ring king wing spring thing something nothing anything
     everything wedding evening morning painting sling swing lightning awning siding sibling herring duckling earring
@@ -66,6 +66,8 @@ UNCHANGED = frozenset(
     "deer fish stairs fries".split()
 )
 SINGULARS = frozenset("tennis lens gas bus grass dress canvas christmas news lacrosse series chess".split())
+CACHED = 10_000  # words remembered by each function below; captions use fewer, visitors may write any
+
 IRREGULAR = {
     "leaves": "leaf",
     "buses": "bus",
@@ -77,43 +79,43 @@ IRREGULAR = {
 }
 
 
-@functools.cache
+@functools.lru_cache(maxsize=CACHED)
 def lemmas(word: str) -> dict[str, tuple[str, ...]]:
     """Part of speech (NOUN, VERB, ADJ, ADV, …) → base forms of a word; empty for an unknown word.
 
-    Of a word with a hyphen the last part counts.
+    An unknown word with a hyphen is treated as its last part.
     """
     from lemminflect import getAllLemmas
 
-    found: dict[str, tuple[str, ...]] = getAllLemmas(word)
+    bases: dict[str, tuple[str, ...]] = getAllLemmas(word)
     last = word.rpartition("-")[2]
-    return lemmas(last) if not found and last != word and last else found
+    return lemmas(last) if not bases and last != word and last else bases
 
 
-@functools.cache
+@functools.lru_cache(maxsize=CACHED)
 def verb_form(verb: str, tag: str) -> str:
-    """A verb's form: VBZ runs, VBG running, VBN run."""
+    """A form of a verb, by its Penn Treebank tag: VBZ "runs", VBG "running", VBN "run"."""
     from lemminflect import getInflection
 
     forms = getInflection(verb, tag)
     return str(forms[0]) if forms else verb
 
 
-@functools.cache
+@functools.lru_cache(maxsize=CACHED)
 def caption_verb(word: str) -> str:
-    """The base form of a word that captions use as a verb; empty if they do not."""
+    """The base form of a word that captions use as a verb; empty for other words."""
     bases = lemmas(word).get("VERB", ()) if lemmas(word) else (word, word.removesuffix("s"))  # windsurfs
     return next((base for base in bases if base in data.words("verbs")), "")
 
 
-@functools.cache
+@functools.lru_cache(maxsize=CACHED)
 def verb_base(word: str) -> str:
-    """The base form of a word that can be a verb, in captions or elsewhere; empty for others."""
+    """The base form of a word that can be a verb at all; empty for other words."""
     return caption_verb(word) or next(iter(lemmas(word).get("VERB", ())), "")
 
 
 def is_gerund(words: Sequence[str], i: int) -> bool:
-    """Whether a word is a verb in -ing, and neither a thing nor the first part of "bathing suit"."""
+    """Whether the word at position `i` is a verb in -ing: no noun like "ceiling", nor part of "bathing suit"."""
     word = words[i]
     if not word.endswith("ing") or word in ING_NOUNS or len(word) < 5:
         return False
@@ -123,7 +125,7 @@ def is_gerund(words: Sequence[str], i: int) -> bool:
 
 
 def is_finite_form(word: str) -> bool:
-    """Whether a word is a caption's verb in -s, as "runs"."""
+    """Whether a word is a verb of captions in -s, such as "runs"."""
     return bool(caption_verb(word)) and word == verb_form(caption_verb(word), "VBZ")
 
 
@@ -134,7 +136,7 @@ def is_participle(word: str) -> bool:
 
 
 def is_noun(word: str) -> bool:
-    """Whether a word can be a noun; a word that no dictionary knows can."""
+    """Whether a word can be a noun; an unknown word counts as one."""
     if not word or word in FUNCTION_WORDS or word.endswith("'s"):
         return False
     known = lemmas(word)
@@ -142,13 +144,13 @@ def is_noun(word: str) -> bool:
 
 
 def is_person(word: str) -> bool:
-    """Whether a word stands for a person or several."""
+    """Whether a word stands for one or several people."""
     thing = data.things().get(singular(word)) or data.things().get(word)
     return thing is not None and thing.kind == "people"
 
 
 def is_agent(word: str) -> bool:
-    """Whether a word stands for people or animals, who do things."""
+    """Whether a word stands for people or animals: subjects that act."""
     thing = data.things().get(word) or data.things().get(singular(word))
     return thing is not None and thing.kind in ("people", "animals")
 
@@ -160,15 +162,15 @@ def is_clothing(word: str) -> bool:
 
 
 def is_plural(noun: str) -> bool:
-    """Whether a noun stands for several."""
+    """Whether a noun is in the plural."""
     if noun in PLURALS:
         return True
     return noun not in SINGULARS and not noun.endswith(("ss", "us", "is")) and singular(noun) != noun
 
 
-@functools.cache
+@functools.lru_cache(maxsize=CACHED)
 def singular(noun: str) -> str:
-    """The form for one, as far as there is another: dogs → dog, children → child, glasses → glasses."""
+    """The singular of a noun, or the noun itself: dogs → dog, children → child, glasses → glasses."""
     if noun in UNCHANGED or noun in SINGULARS or "-" in noun:
         return noun
     if noun in IRREGULAR:
@@ -180,23 +182,23 @@ def singular(noun: str) -> str:
     return noun
 
 
-@functools.cache
+@functools.lru_cache(maxsize=CACHED)
 def plural(noun: str) -> str:
-    """The form for several."""
+    """The plural of a noun."""
     if is_plural(noun):
         return noun
-    known = {one: several for several, one in IRREGULAR.items()}
+    known = {base: form for form, base in IRREGULAR.items()}
     return known.get(noun) or str(_inflect().plural_noun(noun))
 
 
 def written(words: Sequence[str]) -> str:
-    """Words as text: names get their capitals, and nouns the article that fits them."""
+    """Join words into text: names get their capitals, and a/an agrees with the next word."""
     pattern, names = data.capitals()
-    text = pattern.sub(lambda found: names[found[0]], " ".join(words))
-    return re.sub(r"\b(an?) (?=([\w][\w'-]*))", lambda found: f"{_article(found[2])} ", text)
+    text = pattern.sub(lambda match: names[match[0]], " ".join(words))
+    return re.sub(r"\b(an?) (?=([\w][\w'-]*))", lambda match: f"{_article(match[2])} ", text)
 
 
-@functools.cache
+@functools.lru_cache(maxsize=CACHED)
 def _article(word: str) -> str:
     if len(word) > 1 and word.isupper():
         return "an" if word[0] in "AEFHILMNORSX" else "a"  # letter by letter: an SUV, a TV

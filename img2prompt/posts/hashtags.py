@@ -1,4 +1,4 @@
-"""Hashtags from what was seen and from the person's own words."""
+"""Hashtags from what the pictures show and from the person's own words."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from img2prompt.posts.post import MAX_NOTE, Choices, Seen
 from img2prompt.posts.style import styles
 from img2prompt.posts.topic import Topic, topic
 
-LONGEST = 30  # UTF-16 units of a tag, without #
+LONGEST = 30  # UTF-16 units in a tag, without #
 BROAD = ("photography", "photooftheday", "picoftheday", "instadaily", "everydaymoments")  # true of any post
-NAME = 3  # words with capitals that make one tag: "New York City"
+NAME = 3  # most words with capitals that make one tag: "New York City"
 NOT_IN_TAG = regex.compile(r"[^\p{L}\p{M}\p{N}_]+")
 WORDS = regex.compile(r"[^\s,;.!?…:/|()\[\]{}\"“”„«»、。，！？·–—]+")
 SMALL_WORDS = frozenset(
@@ -26,43 +26,43 @@ SMALL_WORDS = frozenset(
 
 
 def hashtags(seen: Seen | Sequence[Seen], choices: Choices) -> tuple[str, ...]:
-    """At most `choices.hashtags` tags, broad before specific; the person's own words come last.
+    """At most `choices.hashtags` tags with #, broad ones first and the person's own words last.
 
-    Made of letters, digits and underscores of any script; no two differ only by case, and
-    none is on the list of tags that Instagram restricts (``words.toml``).
+    Tags consist of letters, digits and underscores of any script. No two differ only by case,
+    and none is on the list of tags that Instagram restricts (``words.toml``).
     """
     pictures = [seen] if isinstance(seen, Seen) else list(seen)
-    about = topic(pictures) if pictures else Topic()
+    content = topic(pictures) if pictures else Topic()
     own = usable(names(cut(tidy(choices.note), MAX_NOTE, mark="")))
-    nouns = usable(thing.base for thing in about.things)
-    broader = usable(itertools.chain(topics(about), styles(pictures)))
-    # What says most about this post is kept when few are wanted …
+    nouns = usable(thing.base for thing in content.things)
+    broader = usable(itertools.chain(broad_tags(content), styles(pictures)))
+    # First choose the tags that say most about this post …
     by_worth = distinct([*own[:2], *nouns[:1], *broader[:1], *own[2:], *nouns[1:], *broader[1:], *BROAD])
-    kept = {tag.casefold() for tag in by_worth[: choices.hashtags]}
-    # … and written from broad to specific.
-    ordered = distinct([*(tag for tag in BROAD if tag in kept), *broader, *nouns, *own])
-    return tuple(f"#{tag}" for tag in ordered if tag.casefold() in kept)
+    chosen = {tag.casefold() for tag in by_worth[: choices.hashtags]}
+    # … then write them from broad to specific.
+    ordered = distinct([*(tag for tag in BROAD if tag in chosen), *broader, *nouns, *own])
+    return tuple(f"#{tag}" for tag in ordered if tag.casefold() in chosen)
 
 
-def topics(about: Topic) -> Iterator[str]:
-    """The broad tags above what is seen: pets for a dog, sea for a beach, surfing for a surfer."""
+def broad_tags(content: Topic) -> Iterator[str]:
+    """Broader tags for what is named: pets for a dog, sea for a beach, surfing for a surfer."""
     known = data.things()
-    for thing in about.things:
+    for thing in content.things:
         if thing.base in known:
             yield known[thing.base].tag
-    for word in about.words:
+    for word in content.words:
         if is_person(word):
             yield known[singular(word) if singular(word) in known else word].tag
         elif caption_verb(word) and (doing := known.get(verb_form(caption_verb(word), "VBG"))):
             yield doing.tag
-    if about.kind == "people":
+    if content.kind == "people":
         yield "people"
 
 
 def names(note: str) -> Iterator[str]:
-    """Tags in a person's own words: names, nouns, and every word of another script.
+    """Words of a person's note that make tags: names, nouns, and every word of another script.
 
-    Words with capitals that stand together are one name: "Central Park" → CentralPark.
+    Neighbouring words with capitals are one name: "Central Park" → CentralPark.
     """
     for phrase in regex.split(r"[,;.!?…:/|()]+", regex.sub(r"\S+://\S+|www\.\S+", " ", note)):
         words = [word for word in WORDS.findall(phrase) if not word.startswith("@")]
@@ -80,7 +80,7 @@ def _says_something(word: str) -> bool:
 
 
 def usable(words: Iterable[str]) -> list[str]:
-    """Words as tags; those that cannot be one, and restricted ones, are left out."""
+    """Turn words into tags; leave out those that Instagram does not take or restricts."""
     blocked = data.words("blocked_hashtags")
     tags = (NOT_IN_TAG.sub("", word) for word in words)
     return [
@@ -94,7 +94,7 @@ def usable(words: Iterable[str]) -> list[str]:
 
 
 def distinct(tags: Iterable[str]) -> list[str]:
-    """The first of those that differ only by case."""
+    """Drop tags that differ from an earlier one only by case."""
     first: dict[str, str] = {}
     for tag in tags:
         first.setdefault(tag.casefold(), tag)

@@ -1,7 +1,7 @@
-"""Lengths as Instagram counts them, and cuts that hurt no word and no character.
+"""Measure text as Instagram does, and cut it without splitting a word or a character.
 
-Limits are counted in UTF-16 units, as browsers and phones do; there an emoji counts
-two or more, so a text within a limit here is within it everywhere.
+Limits are counted in UTF-16 units, as in browsers and on phones. There an emoji counts
+two or more, so a text that fits here fits everywhere.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ import regex
 from img2prompt.posts.post import HOOK_LIMIT
 
 ELLIPSIS = "…"
-HOOK_ROOM = HOOK_LIMIT - 12  # leaves room for emoji
-# Controls, lone surrogates and the marks that turn the direction of all text after them.
+HOOK_ROOM = HOOK_LIMIT - 12  # UTF-16 units; the rest is for emoji
+# Control characters, lone surrogates, and marks that reverse the direction of the text after them.
 UNWANTED = regex.compile(r"[\p{Cc}\p{Cs}\p{Co}\p{Cn}\u2028-\u202E\u2066-\u2069\uFEFF]+")
 
 
@@ -22,9 +22,9 @@ def size(text: str) -> int:
 
 
 def cut(text: str, limit: int, mark: str = ELLIPSIS) -> str:
-    """At most `limit` UTF-16 units: whole words followed by `mark`, or the text itself if it fits.
+    """Shorten text to at most `limit` UTF-16 units: whole words and `mark`, or the text itself if it fits.
 
-    Only a word that alone exceeds the limit is cut inside, then between two characters
+    Only a word that is longer than the limit is cut inside, and then between two characters
     as people see them (an emoji with its skin tone, a letter with its accents).
     """
     if size(text) <= limit:
@@ -36,14 +36,14 @@ def cut(text: str, limit: int, mark: str = ELLIPSIS) -> str:
         if used > room:
             break
         end = cluster.end()
-    kept = text[:end]
-    if not text[end].isspace() and (words := kept.rsplit(maxsplit=1)) and len(words) == 2:
-        kept = words[0]
-    kept = regex.sub(r"[\s,;:\-–—(\[\"“‘]+$", "", kept)
-    return kept + mark if kept else ""
+    start = text[:end]
+    if not text[end].isspace() and (pieces := start.rsplit(maxsplit=1)) and len(pieces) == 2:
+        start = pieces[0]
+    start = regex.sub(r"[\s,;:\-–—(\[\"“‘]+$", "", start)
+    return start + mark if start else ""
 
 
 def tidy(text: str) -> str:
-    """One line of valid Unicode: surrogate pairs joined, controls removed, single spaces."""
+    """Make text one line of valid Unicode: surrogate pairs joined, controls removed, single spaces."""
     joined = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "ignore")
     return " ".join(UNWANTED.sub(" ", joined).split())

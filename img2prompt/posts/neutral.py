@@ -1,4 +1,4 @@
-"""A caption without what a caption model adds to the facts: "a photo of", and guesses on people."""
+"""Remove from a caption what a model adds to the facts: "a photo of", and guesses about people."""
 
 from __future__ import annotations
 
@@ -19,19 +19,20 @@ from img2prompt.posts.grammar import (
 )
 from img2prompt.posts.limits import cut, tidy
 
-LONGEST = 400  # of a caption's characters that are read; engines write fewer than 100
+LONGEST = 400  # UTF-16 units of a caption that are read; engines write fewer than 100
 MEDIUM = re.compile(
     r"^(?:(?:an?|the|this|is|black and white|old|colou?r|blurry|close|large|small|cropped|aerial|vintage|beautiful|"
     r"saturated|stock|amateur|professional) )*"
     r"(?:photo|picture|image|photograph|snapshot|close-?up|close up|shot|view)s?(?: (?:shot|view|photo|picture|image))? of "
 )
+# Left out together with a guess that follows them.
 GO_WITH_GUESSES = frozenset("and or very mostly really quite rather somewhat partially slightly".split())
 MANY = frozenset("people children men women".split())  # "a people" is a stutter
 EXISTENTIAL = re.compile(r"^(?:there (?:is|are|was|were)|there's|this is|these are|here is|here are) ")
 
 
 def plain_words(caption: str) -> list[str]:
-    """Lower-case words of a caption, without punctuation, "a photo of", "there is" and guesses.
+    """The words of a caption in lower case, without punctuation, "a photo of", "there is" and guesses.
 
     >>> plain_words("A photo of an elderly man in a black coat.")
     ['a', 'man', 'in', 'a', 'black', 'coat']
@@ -52,13 +53,14 @@ def plain_words(caption: str) -> list[str]:
 
 
 def without_guesses(words: list[str]) -> list[str]:
-    """Words without those that guess at a person's age, origin, faith, health or looks.
+    """Remove words that guess at a person's age, origin, faith, health or looks.
 
-    Adjectives go where a person is what they describe; an old building and a black dog stay.
-    Nouns give way to a plain one (``becomes`` in ``words.toml``).
+    Adjectives are removed only where they describe a person; an old building and a black dog
+    stay. Nouns are replaced by plain ones (``becomes`` in ``words.toml``).
     """
     kept: list[str] = []  # from the last word to the first
-    describes_person = dropped = False  # only adjectives between here and a person; the word behind went
+    describes_person = False  # only adjectives stand between this word and a person
+    dropped = False  # the word after this one was removed
     for word in reversed(words):
         follower = kept[-1] if kept else ""
         guess = describes_person and word in data.words("guesses") | data.words("guesses_by_colour")
@@ -79,7 +81,7 @@ def without_guesses(words: list[str]) -> list[str]:
 
 
 def _with_articles(words: list[str]) -> list[str]:
-    """ "brown dog on grass" → "a brown dog on grass": headlines get the article they dropped."""
+    """Add an article that a headline left out: "brown dog on grass" → "a brown dog on grass"."""
     for i, word in enumerate(words):
         if word in FUNCTION_WORDS | PRONOUNS or is_plural(word) or is_gerund(words, i):
             break

@@ -1,4 +1,4 @@
-"""The noun phrase a caption is about, and the things it names."""
+"""Find the noun phrase that a caption is about, and the things that it names."""
 
 from __future__ import annotations
 
@@ -38,18 +38,18 @@ DROPPED = frozenset("a an some another many several one few both".split())  # be
 
 @dataclass(frozen=True)
 class Mention:
-    """A thing as the caption names it."""
+    """A thing that a caption names."""
 
-    base: str  # "dog"
-    said: str  # "dogs"
-    whole: bool = True  # not the first part of another noun, as in "dog sled"
+    base: str  # in its base form: "dog"
+    said: str  # in the caption's words: "dogs"
+    whole: bool = True  # False for the first part of another noun, as in "dog sled"
 
 
 WHOLE = Mention("", "")
 
 
 def core_length(words: Sequence[str]) -> int:
-    """Length of the noun phrase that begins here, without "in a red shirt", "wearing a hat" and so on."""
+    """Number of words in the leading noun phrase, without "in a red shirt", "wearing a hat" and so on."""
     noun = False
     for i, word in enumerate(words):
         if noun and (
@@ -66,7 +66,7 @@ def core_length(words: Sequence[str]) -> int:
 
 
 def head(core: Sequence[str]) -> str:
-    """The noun that a noun phrase is about, of several the first; empty when in doubt."""
+    """The main noun of a noun phrase, the first of several; empty when in doubt."""
     words = list(core)
     if not words or words[0] in PRONOUNS | {"no", "each", "every", "all", "any"}:
         return ""
@@ -81,7 +81,7 @@ def head(core: Sequence[str]) -> str:
 
 
 def is_several(core: Sequence[str], noun: str) -> bool:
-    """Whether a noun phrase takes "are"."""
+    """Whether a noun phrase with this main noun takes "are"."""
     after = core[list(core).index("and") + 1 :] if "and" in core else []
     joined = bool(after) and (after[0] in DETERMINERS or len(after) == 1 and is_person(after[0]))
     many = any(word in HERDS and after == "of" for word, after in itertools.pairwise(core))
@@ -89,7 +89,7 @@ def is_several(core: Sequence[str], noun: str) -> bool:
 
 
 def definite(core: Sequence[str]) -> str:
-    """ "a man and his dog" → "the man and his dog"; "some people" → "the people"."""
+    """Give a noun phrase the definite article: "some people" → "the people"."""
     words = ["the" if w in ("a", "an") and i and core[i - 1] == "and" else w for i, w in enumerate(core)]
     if words[0] in DROPPED:
         words[0] = "the"
@@ -99,7 +99,7 @@ def definite(core: Sequence[str]) -> str:
 
 
 def kind(core: Sequence[str], noun: str) -> str:
-    """people, animals, food or things, for the noun that a noun phrase is about."""
+    """ "people", "animals", "food" or "things": the kind of a noun phrase, by its main noun."""
     if is_person(noun):
         return "people"
     thing = data.things().get(base_form(core, list(core).index(noun))) if noun else None
@@ -107,16 +107,16 @@ def kind(core: Sequence[str], noun: str) -> str:
 
 
 def base_form(words: Sequence[str], i: int) -> str:
-    """The name under which ``things.toml`` knows a noun."""
+    """The entry of ``things.toml`` for the noun at position `i`, whether it exists or not."""
     return TWO_WORDS.get((words[i - 1] if i else "", singular(words[i])), singular(words[i]))
 
 
 def things(words: Sequence[str], verb: int | None = None) -> tuple[Mention, ...]:
-    """The things that are named, in order: known words, and others that are surely nouns.
+    """The things that a caption names, in order: words of ``things.toml``, and other certain nouns.
 
-    `verb` is where the caption's verb is, if it is known.
+    `verb` is the position of the caption's verb, if it is known.
     """
-    found: dict[str, Mention] = {}
+    mentions: dict[str, Mention] = {}
     for i, word in enumerate(words):
         base = base_form(words, i)
         if (
@@ -133,27 +133,27 @@ def things(words: Sequence[str], verb: int | None = None) -> tuple[Mention, ...]
         if word in COLOURS and not (word == "orange" and last and i and words[i - 1] == "an"):
             continue
         compound = i > 0 and (
-            base in TWO_WORDS.values() or not found.get(singular(words[i - 1]), WHOLE).whole
+            base in TWO_WORDS.values() or not mentions.get(singular(words[i - 1]), WHOLE).whole
         )
         said = written(words[i - compound : i + 1])  # "train station"
         if known is None and last and _surely_noun(words, i):
-            found.setdefault(base, Mention(base, said))
+            mentions.setdefault(base, Mention(base, said))
         elif known is not None and known.kind != "clothes" and not (word != base and _is_verb(words, i)):
             if not last and not _names_more(known, follows):
                 continue
-            found.setdefault(base, Mention(base, said, last))
-    return tuple(found.values())
+            mentions.setdefault(base, Mention(base, said, last))
+    return tuple(mentions.values())
 
 
 def _names_more(known: data.Thing, follows: str) -> bool:
-    """Whether the first of two nouns is there too: the snow of "snow cave", not the fire of "fire hydrant"."""
+    """Whether the first of two nouns is visible too: the snow of a "snow cave", no fire at a "fire hydrant"."""
     if known.tag == "sports":
         return follows in MATCHES
     return known.kind not in ("animals", "objects") or singular(follows) in data.things()
 
 
 def _is_verb(words: Sequence[str], i: int) -> bool:
-    """ "a man bikes": a known word in -s right after a noun for one, as a verb is."""
+    """Whether a noun in -s is really a verb, because it follows a singular noun: "a man bikes"."""
     follows = words[i + 1] if i + 1 < len(words) else ""
     after_one = i > 0 and is_noun(words[i - 1]) and not is_plural(words[i - 1])
     return "VERB" in lemmas(words[i]) and after_one and (not follows or follows in PREPOSITIONS | DETERMINERS)
@@ -171,7 +171,7 @@ def _surely_noun(words: Sequence[str], i: int) -> bool:
 
 
 def loved(thing: str) -> str:
-    """How one says that one loves it: "dogs", "snow", "skateboarding"; empty if nobody says so."""
+    """The words for a thing after "I love": "dogs", "snow", "skateboarding"; empty if nobody says so."""
     for (first, second), name in TWO_WORDS.items():
         if name == thing:
             return f"{first} {grammar.plural(second)}"
@@ -192,7 +192,7 @@ def loved(thing: str) -> str:
 
 
 def place(words: Sequence[str]) -> str:
-    """The last "on the beach" whose noun is a place; empty without."""
+    """The last phrase like "on the beach" whose noun is a place; empty without one."""
     stops = PREPOSITIONS | CONNECTIVES | BE
     for start in range(len(words) - 1, 0, -1):
         if words[start] not in LOCATIVES:

@@ -1,4 +1,4 @@
-"""What goes into a post and what comes out: the vocabulary of the composer."""
+"""What goes into a post and what comes out: the types and limits of the composer."""
 
 from __future__ import annotations
 
@@ -24,22 +24,23 @@ MAX_NOTE = 300
 
 @dataclass(frozen=True)
 class Seen:
-    """What is known of one picture: the engine's words and facts measured from its pixels."""
+    """What is known about one picture: the engine's words, and facts measured from its pixels."""
 
     caption: str  # as the engine writes it: "a brown dog runs on the beach"
     labels: Mapping[str, Sequence[Match]] = field(default_factory=dict)  # table → matches, best first
     orientation: str = "square"  # landscape, portrait or square
-    colours: tuple[str, ...] = ()  # names of the dominant colours, most first
+    colours: tuple[str, ...] = ()  # names of the dominant colours, the largest first
 
 
 @dataclass(frozen=True)
 class Choices:
-    """What the person wants. `tone` is the name of a file in ``posts/tones``.
+    """What a person wants of a post. `tone` is one of `img2prompt.posts.tones`.
 
     Raises
     ------
     ConfigError
-        For a choice that does not exist; the message names those that do.
+        For an unknown choice or a number out of range; the message names what is possible. The
+        tone is checked by `compose`.
     """
 
     tone: str = "plain"
@@ -69,6 +70,6 @@ class Choices:
 class Variant:
     """One finished post: hook, body and call to action, a blank line, hashtags."""
 
-    text: str  # all of it, at most 2,200 characters
+    text: str  # the whole post, at most 2,200 characters
     hook: str  # its first line, at most 125 characters
     hashtags: tuple[str, ...]  # "#dog", in the order written

@@ -1,4 +1,4 @@
-"""How a picture was made, where the labels are sure of it and it is worth saying."""
+"""Tags for how a picture was made, where the labels are certain and it is worth saying."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from img2prompt.posts import data
 from img2prompt.posts.post import Seen
 
 BEST = 3  # mediums that are looked at
-SURE = 0.3  # cosine; most pictures that are no photos stay below, and so does all that is wrong of photos
+SURE = 0.3  # cosine from which a medium counts; wrong ones stay below it, and so do many right ones
 
 
 def styles(seen: Sequence[Seen]) -> Iterator[str]:
-    """Tags such as "watercolor" for pictures that are no photos.
+    """Tags such as "watercolor" for pictures that are not photos.
 
-    The best medium counts where no kind of photo is among the first three: of a photo its
-    medium is not worth a tag, and any other is a mistake.
+    The best medium counts if no kind of photo is among the first three. A photo gets no tag:
+    its medium is not worth one, and any other medium would be a mistake.
     """
-    for one in seen:
-        best = one.labels.get("mediums", ())[:BEST]
+    for picture in seen:
+        best = picture.labels.get("mediums", ())[:BEST]
         if best and best[0].score >= SURE and not any("photo" in match.label for match in best):
             yield data.mediums().get(best[0].label, "")

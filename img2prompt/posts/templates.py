@@ -1,4 +1,9 @@
-"""The sentences of each tone, read from ``tones/*.toml`` and checked."""
+"""Read and check the sentences of each tone: one TOML file for each.
+
+Built-in tones lie in ``tones/`` beside this module, the user's own in ``tones/`` in the user's
+data folder (on Linux ``~/.local/share/img2prompt/tones``). A changed file counts from the next
+start on.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +12,7 @@ import string
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 from img2prompt.errors import ConfigError, DataError
@@ -21,7 +27,7 @@ SLOTS = frozenset(
 _FORMATTER = string.Formatter()
 
 
-@dataclass(frozen=True, eq=False)  # each line of a file is itself; found in caches at once
+@dataclass(frozen=True, eq=False)  # compared by identity, which makes it a cheap key of caches
 class Template:
     """A sentence with slots, for example ``"Just here for {definite}."``"""
 
@@ -29,61 +35,84 @@ class Template:
 
     @functools.cached_property
     def slots(self) -> frozenset[str]:
-        """The names in braces, lower case."""
-        return frozenset(name.lower() for _, name, _, _ in _FORMATTER.parse(self.text) if name is not None)
+        """The names in braces, their first letter in lower case."""
+        names = (name for _, name, _, _ in _FORMATTER.parse(self.text) if name is not None)
+        return frozenset(name[:1].lower() + name[1:] for name in names)
 
     def fill(self, parts: Mapping[str, str]) -> str:
-        """The sentence with its parts, among them those with a capital: ``{Scene}``."""
+        """The sentence with its slots replaced by `parts`, which also has those with a capital: ``{Scene}``."""
         return self.text.format_map(parts)
 
 
 @dataclass(frozen=True)
 class Tone:
-    """Sections (hooks, looks, thoughts, question, save, tag) → kind of subject → templates."""
+    """A tone's name and its templates."""
 
     name: str
-    sections: Mapping[str, Mapping[str, tuple[Template, ...]]]
+    sections: Mapping[str, Mapping[str, tuple[Template, ...]]]  # section → kind of subject → templates
 
     def usable(self, section: str, topic: Topic, parts: Mapping[str, str]) -> list[Template]:
-        """The templates of a section that fit the subject and whose slots all have a part."""
+        """The templates of a section that fit the subject and whose slots can all be filled."""
         kinds = ["any", "single", topic.kind] if topic.count == 1 else ["any", "several"]
-        found = [t for kind in kinds for t in self.sections[section].get(kind, ())]
-        return [template for template in found if all(parts.get(slot) for slot in template.slots)]
+        templates = (t for kind in kinds for t in self.sections[section].get(kind, ()))
+        return [template for template in templates if all(parts.get(slot) for slot in template.slots)]
 
 
 def tones() -> list[str]:
-    """Names of the tones there are, plain first."""
-    found = sorted(
-        file.name.removesuffix(".toml")
-        for file in files(__package__).joinpath("tones").iterdir()
-        if file.name.endswith(".toml")
-    )
-    return sorted(found, key=lambda name: name != "plain")
+    """Names of all tones: plain first, then the other built-in ones, then the user's own."""
+    built_in = sorted(_built_in(), key=lambda name: (name != "plain", name))
+    return [*built_in, *sorted(_own())]
 
 
 @functools.cache
 def load_tone(name: str) -> Tone:
-    """A tone by name.
+    """A tone by name, built-in or the user's own.
 
     Raises
     ------
     ConfigError
-        For a name without a file; the message lists those that have one.
+        For an unknown name; the message lists the known ones.
     DataError
-        For a file that is no TOML or has a section, kind or slot that does not exist.
+        For a file that cannot be read, is not TOML, or has an unknown section, kind or slot; the
+        message names the file.
     """
     if name not in tones():
         raise ConfigError(f"tone is {name!r}; choose one of {', '.join(tones())}.")
+    own = _own().get(name)
     shared = data.read_toml("goals.toml")
     try:
-        content = data.read_toml(f"tones/{name}.toml")
+        content = data.read_toml(own.name, own.parent) if own else data.read_toml(f"tones/{name}.toml")
         tone = _build(name, content, shared)
         problem = next(_problems(tone, set(content) - set(SECTIONS)), None)
-    except ValueError as error:  # no TOML, or braces that do not match
+    except OSError as error:
+        problem = f"cannot be read ({error.strerror}). Check its permissions."
+    except ValueError as error:  # no TOML, a section of another form, or braces that do not match
         problem = f"{error}."
     if problem:
-        raise DataError(f"posts/tones/{name}.toml: {problem}")
+        raise DataError(f"{own or f'posts/tones/{name}.toml'}: {problem}")
     return tone
+
+
+def _built_in() -> set[str]:
+    """Names of the tones of this package."""
+    tone_files = files(__package__).joinpath("tones").iterdir()
+    return {file.name.removesuffix(".toml") for file in tone_files if file.name.endswith(".toml")}
+
+
+def _own() -> dict[str, Path]:
+    """Name → file of the user's own tones. One that is named like a built-in tone does not count."""
+    from platformdirs import user_data_path
+
+    try:
+        own_files = list((user_data_path("img2prompt", appauthor=False) / "tones").iterdir())
+    except OSError:  # nearly nobody has such a folder
+        return {}
+    built_in = _built_in()
+    return {
+        file.stem: file
+        for file in own_files
+        if file.suffix == ".toml" and file.stem not in built_in and not file.name.startswith(".")
+    }
 
 
 def _build(name: str, content: Mapping[str, Any], shared: Mapping[str, Any]) -> Tone:
@@ -91,10 +120,19 @@ def _build(name: str, content: Mapping[str, Any], shared: Mapping[str, Any]) -> 
     for section in SECTIONS:
         kinds: dict[str, tuple[Template, ...]] = {}
         for source in (content, shared) if section in shared else (content,):
-            for kind, texts in source.get(section, {}).items():
+            lists = source.get(section, {})
+            if not _holds_lists_of_texts(lists):
+                raise ValueError(f"section {section!r} must hold lists of sentences, such as any = ['…']")
+            for kind, texts in lists.items():
                 kinds[kind] = kinds.get(kind, ()) + tuple(map(Template, texts))
         sections[section] = kinds
     return Tone(name, sections)
+
+
+def _holds_lists_of_texts(section: object) -> bool:
+    return isinstance(section, dict) and all(
+        isinstance(texts, list) and all(isinstance(text, str) for text in texts) for texts in section.values()
+    )
 
 
 def _problems(tone: Tone, unknown: set[str]) -> Iterator[str]:

@@ -1,8 +1,8 @@
-"""What pictures show, cut into the parts that sentences are made of.
+"""Cut captions into the parts that sentences are made of.
 
-Captions are one sentence or noun phrase in simple English, so a few rules find their
-parts (`clause`, `nouns`). A part that the rules are not sure of is left empty;
-sentences that need it are then not written.
+A caption is one sentence or noun phrase in simple English, so a few rules find its parts
+(`clause`, `nouns`). A part that the rules are not certain of stays empty, and sentences
+that need it are not written.
 """
 
 from __future__ import annotations
@@ -24,26 +24,26 @@ LISTED = 3  # subjects of a carousel that are named
 
 @dataclass(frozen=True)
 class Topic:
-    """The parts of one caption, or of several pictures' captions; lower case but for names."""
+    """The parts of one caption, or of the captions of several pictures; lower case except for names."""
 
-    sentence: str = ""  # all of it: "a brown dog is running on the beach"
+    sentence: str = ""  # the whole caption: "a brown dog is running on the beach"
     scene: str = ""  # as a noun phrase: "a brown dog running on the beach"
     subject: str = ""  # who or what: "a brown dog"
-    definite: str = ""  # the same, known already: "the brown dog"
+    definite: str = ""  # the subject with a definite article: "the brown dog"
     action: str = ""  # what it is doing: "running on the beach"
-    place: str = ""  # where, if that is a place: "on the beach"
-    things: tuple[Mention, ...] = ()  # what is named besides people and clothes
-    loved: tuple[str, ...] = ()  # of those what one can love: "dogs", "snow"
-    plural: bool = False  # whether the subject is several
+    place: str = ""  # where it happens: "on the beach"
+    things: tuple[Mention, ...] = ()  # things named, without people and clothes
+    loved: tuple[str, ...] = ()  # the things that one can love: "dogs", "snow"
+    plural: bool = False  # whether the subject takes "are"
     kind: str = "things"  # of the subject: people, animals, food or things
-    words: tuple[str, ...] = ()  # of the captions, as they were read
-    colours: tuple[str, ...] = ()
+    words: tuple[str, ...] = ()  # of the captions, after `plain_words`
+    colours: tuple[str, ...] = ()  # dominant colours, the largest first
     orientation: str = ""  # empty where several pictures differ
-    count: int = 1  # pictures
+    count: int = 1  # number of pictures
 
 
 def topic(seen: Sequence[Seen]) -> Topic:
-    """What the pictures show; several are told as one list of their subjects."""
+    """The topic of one picture, or of several: then one list of their subjects."""
     topics = [replace(_parts(s.caption), colours=tuple(s.colours), orientation=s.orientation) for s in seen]
     return topics[0] if len(topics) == 1 else _of_several(topics)
 
@@ -100,7 +100,7 @@ def _of_several(topics: Sequence[Topic]) -> Topic:
 
 
 def _listed(phrases: list[str]) -> str:
-    """ "a dog, two men and a plate of food"; more than three end in "and more"."""
+    """Join phrases: "a dog, two men and a plate of food"; more than three end in "and more"."""
     if len(phrases) > LISTED:
         phrases = [*phrases[:LISTED], "more"]
     return " and ".join([", ".join(phrases[:-1]), phrases[-1]] if len(phrases) > 1 else phrases)

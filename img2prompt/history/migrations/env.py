@@ -1,4 +1,4 @@
-"""What Alembic runs: the migrations, on the connection and in the transaction of `database.prepare`."""
+"""Alembic's entry point: runs the migrations in the transaction of `img2prompt.history.database.prepare`."""
 
 from alembic import context
 

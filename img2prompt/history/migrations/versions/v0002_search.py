@@ -47,7 +47,7 @@ def upgrade() -> None:
 
 
 def _fill(connection: sa.Connection) -> None:
-    """Make the posts that are there already findable."""
+    """Fill the search table for posts that exist already."""
     last = 0
     page = sa.text("SELECT id, caption, prompt, note FROM posts WHERE id > :last ORDER BY id LIMIT :page")
     while rows := connection.execute(page, {"last": last, "page": PAGE}).all():
@@ -59,13 +59,13 @@ def _fill(connection: sa.Connection) -> None:
             "SELECT post_id, text FROM variants",
             "SELECT post_id, edited FROM variants",
         ):
-            found = connection.execute(
+            rows_with_text = connection.execute(
                 sa.text(f"{query} WHERE post_id BETWEEN :first AND :last"),
                 {"first": rows[0].id, "last": last},
             )
-            for post_id, text in found:
+            for post_id, text in rows_with_text:
                 texts[post_id].append(text or "")
         connection.execute(
             sa.text("INSERT INTO search_texts (post_id, words) VALUES (:post_id, :words)"),
-            [{"post_id": post_id, "words": searchable(found)} for post_id, found in texts.items()],
+            [{"post_id": post_id, "words": searchable(lines)} for post_id, lines in texts.items()],
         )

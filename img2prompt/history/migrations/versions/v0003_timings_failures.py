@@ -1,4 +1,4 @@
-"""How long each step took, and what failed."""
+"""Tables for how long each step took, and for failures."""
 
 import sqlalchemy as sa
 from alembic import op
