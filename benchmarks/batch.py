@@ -20,7 +20,7 @@ import tempfile
 from contextlib import closing
 from pathlib import Path
 
-from lite import machine, samples, seconds, some_of
+from lite import dev_photos, machine, samples, seconds
 
 from img2prompt.images import open_image
 
@@ -32,7 +32,7 @@ TARGETS = {"share_of_model_speed": ">= 0.9", "memory_many_to_few": "<= 1.1"}
 
 def main() -> None:
     few, many = (int(value) for value in (sys.argv[1:3] or (FEW, MANY)))
-    photos = [photo for folder in sys.argv[3:] for photo in some_of(folder)] or samples()
+    photos = [photo for folder in sys.argv[3:] for photo in dev_photos(folder)] or samples()
     with tempfile.TemporaryDirectory() as folder:
         peaks = [peak_mb(fill(Path(folder, str(count)), count, photos), count) for count in (few, many)]
         speeds = speed(fill(Path(folder, "speed"), BATCH * GROUPS, photos), Path(folder))

@@ -39,23 +39,25 @@ def main() -> None:
     encoder.encode(texts[:64])
     twins, filter_s = timed(find_twins, texts, encoder)
     vectors, embed_s = timed(embed_texts, texts, encoder)
-    found, compare_s = timed(near_duplicates, vectors, THRESHOLD, index="exact")
+    exact, compare_s = timed(near_duplicates, vectors, THRESHOLD, index="exact")
     report: dict[str, Any] = {
         "prompts": len(texts),
         "removed": int((twins.rows >= 0).sum()),
         "embed_and_compare_s": round(filter_s, 1),
         "single_precision": {
-            "same_twins": np.array_equal(twins.rows, found.rows),
+            "same_twins": np.array_equal(twins.rows, exact.rows),
             "embed_s": round(embed_s, 1),
             "compare_s": round(compare_s, 1),
         },
     }
     if many:
-        found, approximate_s = timed(near_duplicates, multiply(vectors, many), THRESHOLD, index="approximate")
+        approximate, approximate_s = timed(
+            near_duplicates, multiply(vectors, many), THRESHOLD, index="approximate"
+        )
         report["approximate"] = {
             "vectors": many,
-            "removed": int((found.rows >= 0).sum()),
-            "recall": found.recall,
+            "removed": int((approximate.rows >= 0).sum()),
+            "recall": approximate.recall,
             "seconds": round(approximate_s, 1),
         }
     print(json.dumps({**report, "targets": TARGETS, "machine": machine()}, indent=2))

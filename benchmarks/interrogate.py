@@ -87,13 +87,13 @@ def compare(row: str, folder: Path, pictures: int | None) -> dict[str, Any]:
             runs[side].append(run_child(row, side, folder))
             if row.startswith("start"):
                 runs[side][-1]["whole_process_seconds"] = round(time.perf_counter() - start, 3)
-    found = {
+    medians = {
         side: sorted(each, key=lambda run: run["seconds"])[len(each) // 2] for side, each in runs.items()
     }
-    prompts = [found[side].pop("prompts", []) for side in SIDES]
+    prompts = [medians[side].pop("prompts", []) for side in SIDES]
     report: dict[str, Any] = {
-        **found,
-        "ratio": round(found["reference"]["seconds"] / found["ours"]["seconds"], 2),
+        **medians,
+        "ratio": round(medians["reference"]["seconds"] / medians["ours"]["seconds"], 2),
         "aim": TARGETS[row],
     }
     if any(prompts):

@@ -33,7 +33,7 @@ def main() -> None:
     cold_s, peak_mb = cold(SAMPLES[0])  # first, while this process is still small
     report: dict[str, object] = {"cold_s": cold_s, "peak_mb": peak_mb}
     for folder in sys.argv[1:]:
-        report[f"{PHOTOS} photos of {Path(folder).name}"] = warm(some_of(folder))
+        report[f"{PHOTOS} photos of {Path(folder).name}"] = warm(dev_photos(folder))
     report["sample photos"] = warm(samples() * (BATCH // 2))
     print(json.dumps({**report, "targets": TARGETS, "machine": machine()}, indent=2))
 
@@ -42,7 +42,7 @@ def samples() -> list[bytes]:
     return [sample.read_bytes() for sample in SAMPLES]
 
 
-def some_of(folder: str) -> list[bytes]:
+def dev_photos(folder: str) -> list[bytes]:
     from img2prompt.datasets.pairs import PairsFolder
 
     pairs = PairsFolder(folder)

@@ -41,8 +41,8 @@ def main() -> None:
         write_s = min(seconds(write) for _ in range(3))
         pandas_s = min(seconds(lambda: frame.to_csv(theirs, index=False)) for _ in range(2))
         read_s = seconds(lambda: read_submission(ours))
-        found = read_submission(ours)
-        assert found.ids == stems and found.vectors.tobytes() == vectors.tobytes()
+        read = read_submission(ours)
+        assert read.ids == stems and read.vectors.tobytes() == vectors.tobytes()
         size = ours.stat().st_size
     print(
         json.dumps(

@@ -147,7 +147,8 @@ class Pipeline:
         """The prompts of N pictures."""
         if style not in ("best", "negative"):
             return [
-                prompts.build(style, caption, found) for caption, found in zip(captions, matches, strict=True)
+                prompts.build(style, caption, labels)
+                for caption, labels in zip(captions, matches, strict=True)
             ]
         if not self.engine.space:
             raise ConfigError(f"style {style!r} compares texts with the picture; set clip_model for that.")

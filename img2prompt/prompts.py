@@ -94,8 +94,8 @@ def best(
     scores = [float(row[0]) for row in similar([[caption] for caption in captions])]
     chains = chain(captions, scores, pools, similar)
     candidates = [
-        [caption, truncate(_classic(caption, found, FAST_TERMS)), build("fast", caption, found), longest]
-        for caption, found, longest in zip(captions, labels, chains, strict=True)
+        [caption, truncate(_classic(caption, matches, FAST_TERMS)), build("fast", caption, matches), longest]
+        for caption, matches, longest in zip(captions, labels, chains, strict=True)
     ]
     chosen = [texts[int(row.argmax())] for texts, row in zip(candidates, similar(candidates), strict=True)]
     return [text.removeprefix(", ") for text in chosen]  # where the caption is empty
@@ -153,11 +153,11 @@ def chain(
         texts = [[f"{link.text}, {phrase}" for phrase in link.phrases] for link in links]
         if not any(texts):
             break
-        for link, row, found in zip(links, texts, similar(texts), strict=True):
+        for link, row, row_scores in zip(links, texts, similar(texts), strict=True):
             if not row:
                 continue
-            at = int(found.argmax())
-            text, score = row[at], float(found[at])
+            at = int(row_scores.argmax())
+            text, score = row[at], float(row_scores[at])
             if score > link.best_score:
                 link.best_text, link.best_score = text, score
             if (score > link.score or step < SURE_TERMS) and count_tokens(text) < CONTEXT:

@@ -50,4 +50,6 @@ def words_record(caption: str, prompt: str, labels: Labels) -> dict[str, Any]:
 
 def labels_line(labels: Labels) -> str:
     """Labels in a cell of a spreadsheet: ``mediums: a photo; flavors: sunset, beach``."""
-    return "; ".join(f"{table}: {', '.join(label for label, _ in found)}" for table, found in labels.items())
+    return "; ".join(
+        f"{table}: {', '.join(label for label, _ in matches)}" for table, matches in labels.items()
+    )

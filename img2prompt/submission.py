@@ -185,11 +185,11 @@ def score(submission: Embeddings, truth: Embeddings, seed: int = 0) -> Score:
         raise DataError(
             f"No picture is in both files: one has {_some(submission.ids)}, the other {_some(truth.ids)}."
         )
-    found = cosines(submission.aligned(ids), truth.aligned(ids))
+    similarities = cosines(submission.aligned(ids), truth.aligned(ids))
     return Score(
         ids,
-        found,
-        interval(found, seed),
+        similarities,
+        interval(similarities, seed),
         missing=[stem for stem in truth.ids if stem not in answered],
         extra=[stem for stem in submission.ids if stem not in asked],
     )

@@ -114,8 +114,8 @@ def _shipped(engine: JointSpace, name: str, labels: Sequence[str]) -> Tensor | N
     if engine.label_file is None or not engine.label_file.is_file():
         return None
     with safe_open(engine.label_file, "np") as stored:
-        found = key in stored.keys()  # noqa: SIM118 - not a dict
-        return torch.from_numpy(unpack(stored.get_tensor(key))) if found else None
+        is_stored = key in stored.keys()  # noqa: SIM118 - not a dict
+        return torch.from_numpy(unpack(stored.get_tensor(key))) if is_stored else None
 
 
 def _compute(engine: JointSpace, name: str, labels: Sequence[str], parts: Path) -> Tensor:
@@ -123,7 +123,7 @@ def _compute(engine: JointSpace, name: str, labels: Sequence[str], parts: Path) 
     import torch
     from tqdm import tqdm
 
-    found = []
+    chunks = []
     quiet = True if len(labels) <= CHUNK else None  # None: a bar on a terminal only
     with tqdm(total=len(labels), desc=f"Embedding {name}", unit=" labels", disable=quiet) as bar:
         for start in range(0, len(labels), CHUNK):
@@ -133,9 +133,9 @@ def _compute(engine: JointSpace, name: str, labels: Sequence[str], parts: Path) 
             if vectors is None:
                 vectors = torch.from_numpy(engine.embed_texts(chunk)).half()
                 _save(part, chunk, vectors, scratch=parts)
-            found.append(vectors)
+            chunks.append(vectors)
             bar.update(len(chunk))
-    return torch.cat(found)
+    return torch.cat(chunks)
 
 
 def _adopt(engine: JointSpace, name: str, labels: Sequence[str], folder: Path) -> Tensor | None:

@@ -91,10 +91,10 @@ def find_twins(
     suspects = _suspects(distinct, encoder, threshold, known, kind, progress)
     vectors = embed_texts([distinct[i] for i in suspects], encoder, progress)
     known = int(np.searchsorted(suspects, known))
-    found = near_duplicates(vectors, threshold, known, batch_size, kind, progress)
+    among_suspects = near_duplicates(vectors, threshold, known, batch_size, kind, progress)
     twins, similarities = np.full(len(distinct), -1, np.int64), np.zeros(len(distinct))
-    twins[suspects] = np.where(found.rows < 0, -1, suspects[found.rows])
-    similarities[suspects] = found.similarities
+    twins[suspects] = np.where(among_suspects.rows < 0, -1, suspects[among_suspects.rows])
+    similarities[suspects] = among_suspects.similarities
 
     twins, similarities = twins[numbers], similarities[numbers]
     stays = twins < 0
@@ -105,7 +105,7 @@ def find_twins(
     alone = stays & first_rows
     rows[alone], similarities[alone] = -1, 0.0
     begin = len(against)
-    return Twins(rows[begin:], similarities[begin:], found.index, found.recall)
+    return Twins(rows[begin:], similarities[begin:], among_suspects.index, among_suspects.recall)
 
 
 def near_duplicates(
@@ -179,8 +179,8 @@ def measure_recall(vectors: np.ndarray, twins: np.ndarray, threshold: float, kno
     for part in _parts(kept):
         close = vectors[suspects] @ vectors[part].T >= threshold
         missed |= (close & (part < suspects[:, None])).any(axis=1)
-    found = len(drawn) - len(suspects)
-    return found / (found + int(missed.sum())) if found or missed.any() else None
+    removed = len(drawn) - len(suspects)
+    return removed / (removed + int(missed.sum())) if removed or missed.any() else None
 
 
 def embed_texts(

@@ -211,18 +211,18 @@ class Workshop:
         from img2prompt.files import replacing
 
         file = self.folder / RECIPE
-        wanted = asdict(self.recipe)
+        recipe = asdict(self.recipe)
         if not file.exists():
             if (self.folder / PROMPTS).exists() or any(self.images.iterdir()):
                 raise DataError(f"{self.folder} holds pairs that were not made here. Name another folder.")
             with replacing(file) as out:
-                out.write(json.dumps(wanted, indent=2, ensure_ascii=False).encode())
+                out.write(json.dumps(recipe, indent=2, ensure_ascii=False).encode())
             return
         try:
             begun = json.loads(file.read_text("utf-8"))
         except ValueError as error:
             raise DataError(f"{file} is damaged: {error}. Name another folder.") from error
-        for name, value in wanted.items():
+        for name, value in recipe.items():
             if begun.get(name) != value:
                 raise ConfigError(
                     f"{self.folder} was begun with {name} = {begun.get(name)!r}, not {value!r}. "

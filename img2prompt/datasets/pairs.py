@@ -121,10 +121,10 @@ class PairsFolder:
         return f"{self.file}, line {pair.lines[text]}"
 
     def _find_csv(self) -> Path:
-        found = [self.path / name for name in CSV_NAMES if (self.path / name).is_file()]
-        if not found:
+        files = [self.path / name for name in CSV_NAMES if (self.path / name).is_file()]
+        if not files:
             raise DataError(f"{self.path} has no CSV; expected one of {', '.join(CSV_NAMES)}.")
-        return found[0]
+        return files[0]
 
     def _read_csv(self) -> list[Pair]:
         try:
@@ -183,7 +183,7 @@ class PairsFolder:
         return members
 
 
-def find_column(columns: Sequence[str], wanted: Sequence[str]) -> str | None:
+def find_column(columns: Sequence[str], names: Sequence[str]) -> str | None:
     """The first of the wanted columns that is there, as it is written there."""
     written = {column.lower(): column for column in reversed(columns)}
-    return next((written[name.lower()] for name in wanted if name.lower() in written), None)
+    return next((written[name.lower()] for name in names if name.lower() in written), None)

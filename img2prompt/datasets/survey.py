@@ -140,38 +140,38 @@ def survey(groups: Sequence[PromptSet], encoder: SentenceEncoder, progress: Prog
     ]
     texts = [text for group in groups for text in group.texts]
     counts = {group.name: _count_words(group.texts) for group in groups}
-    found = Survey(list(groups))
-    found.lengths = {group.name: [len(_WORD.findall(text)) for text in group.texts] for group in groups}
-    found.words = sum(counts.values(), Counter()).most_common(TOP)
+    summary = Survey(list(groups))
+    summary.lengths = {group.name: [len(_WORD.findall(text)) for text in group.texts] for group in groups}
+    summary.words = sum(counts.values(), Counter()).most_common(TOP)
     phrases = Counter(part.strip().lower() for text in texts if "," in text for part in text.split(","))
     phrases.pop("", None)
-    found.phrases = [(phrase, count) for phrase, count in phrases.most_common(TOP) if count > 1]
-    found.styles = _count_styles(texts).most_common(TOP)
-    found.equal = len(texts) - len(set(texts))
+    summary.phrases = [(phrase, count) for phrase, count in phrases.most_common(TOP) if count > 1]
+    summary.styles = _count_styles(texts).most_common(TOP)
+    summary.equal = len(texts) - len(set(texts))
 
     drawn = [group.draw(EMBEDDED) for group in groups]
     sample = [text for group in drawn for text in group.texts]
-    found.compared = len(sample)
+    summary.compared = len(sample)
     vectors = embed_texts(sample, encoder, progress)
     twins = near_duplicates(vectors, THRESHOLD)
     order = np.argsort(-twins.similarities, kind="stable")[: (twins.rows >= 0).sum()]
     pairs = ((sample[row], sample[twins.rows[row]], float(twins.similarities[row])) for row in order)
-    found.twins = [pair for pair in pairs if pair[0] != pair[1]][:TOP]
+    summary.twins = [pair for pair in pairs if pair[0] != pair[1]][:TOP]
 
     ends = np.cumsum([len(group.texts) for group in drawn])
     parts = np.split(vectors, ends[:-1])
     for group, part in zip(groups[1:], parts[1:], strict=True):
         ratios = _rarer(counts[groups[0].name], counts[group.name])
-        found.drifts.append(Drift(group.name, *_compare(parts[0], part), ratios))
+        summary.drifts.append(Drift(group.name, *_compare(parts[0], part), ratios))
     rows = np.sort(np.random.default_rng(1).permutation(len(sample))[:MAPPED])
     labels = [(group, row) for group in drawn for row in range(len(group.texts))]
-    found.places = _project(vectors[rows])
+    summary.places = _project(vectors[rows])
     for done, (group, row) in enumerate((labels[row] for row in rows), 1):
-        found.mapped.append((group.name, group.ids[row], group.texts[row]))
-        found.pictures.append(_look_at(group, group.ids[row], found.unreadable))
+        summary.mapped.append((group.name, group.ids[row], group.texts[row]))
+        summary.pictures.append(_look_at(group, group.ids[row], summary.unreadable))
         if progress and group.read:
             progress("Opening pictures", done, len(rows))
-    return found
+    return summary
 
 
 def _count_words(texts: Iterable[str]) -> Counter[str]:

@@ -76,9 +76,11 @@ def tune(members: Sequence[np.ndarray], truth: np.ndarray, seed: int = 0) -> Tun
     # The cosine of a weighted sum needs no more of the vectors than their inner products.
     dots = np.einsum("nmd,nd->nm", rows, unit(np.asarray(truth, np.float64))).astype(np.float64)
     grams = np.einsum("nmd,nkd->nmk", rows, rows).astype(np.float64)
-    one, other = halves(len(truth), seed)
-    best = [_search(dots[half], grams[half]) for half in (one, other)]
-    judged = (_cosine(best[1], dots[one], grams[one])[0] + _cosine(best[0], dots[other], grams[other])[0]) / 2
+    first, second = halves(len(truth), seed)
+    best = [_search(dots[half], grams[half]) for half in (first, second)]
+    judged = (
+        _cosine(best[1], dots[first], grams[first])[0] + _cosine(best[0], dots[second], grams[second])[0]
+    ) / 2
     return Tuning(
         weights=tuple(_search(dots, grams).tolist()),
         held_out=judged,
@@ -99,7 +101,7 @@ def _search(dots: np.ndarray, grams: np.ndarray) -> np.ndarray:
 
     count = dots.shape[1]
     middle = np.full(count, 1 / count)
-    found = [
+    optima = [
         minimize(
             lambda weights: tuple(-part for part in _cosine(weights, dots, grams)),
             start,
@@ -111,7 +113,7 @@ def _search(dots: np.ndarray, grams: np.ndarray) -> np.ndarray:
         ).x.clip(0, 1)
         for start in [middle, *(0.1 * middle + 0.9 * np.eye(count))]
     ]
-    best = max([middle, *np.eye(count), *found], key=lambda weights: _cosine(weights, dots, grams)[0])
+    best = max([middle, *np.eye(count), *optima], key=lambda weights: _cosine(weights, dots, grams)[0])
     return best / best.sum()
 
 

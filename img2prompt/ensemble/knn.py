@@ -96,9 +96,9 @@ class PromptBank:
         near, rows = self._search(images, self.config.neighbours)
         answers = []
         for start in range(0, len(images), PICTURES):
-            some = slice(start, start + PICTURES)
-            weights = _weights(near[some], self.config.temperature)
-            answers.append(np.einsum("nk,nkd->nd", weights, self._vectors(rows[some])))
+            batch = slice(start, start + PICTURES)
+            weights = _weights(near[batch], self.config.temperature)
+            answers.append(np.einsum("nk,nkd->nd", weights, self._vectors(rows[batch])))
         return unit(np.concatenate(answers))
 
     def tune(self, images: np.ndarray, truth: np.ndarray) -> Tuning:
@@ -116,20 +116,20 @@ class PromptBank:
         near, rows = self._search(images, counts[-1])
         scores = np.empty((len(images), len(options)))
         for start in range(0, len(images), PICTURES):
-            some = slice(start, start + PICTURES)
-            vectors = self._vectors(rows[some])
+            batch = slice(start, start + PICTURES)
+            vectors = self._vectors(rows[batch])
             for number, temperature in enumerate(TEMPERATURES):
-                weights = _weights(near[some], temperature)
-                total = np.zeros_like(truth[some])  # of the nearest 1, 2, 4, …
+                weights = _weights(near[batch], temperature)
+                total = np.zeros_like(truth[batch])  # of the nearest 1, 2, 4, …
                 for place, (before, count) in enumerate(zip([0, *counts], counts, strict=False)):
                     total = total + np.einsum(
                         "nk,nkd->nd", weights[:, before:count], vectors[:, before:count]
                     )
-                    scores[some, number * len(counts) + place] = cosines(total, truth[some])
-        one, other = halves(len(truth))
+                    scores[batch, number * len(counts) + place] = cosines(total, truth[batch])
+        first, second = halves(len(truth))
         held_out = (
-            scores[one, scores[other].mean(0).argmax()].mean()
-            + scores[other, scores[one].mean(0).argmax()].mean()
+            scores[first, scores[second].mean(0).argmax()].mean()
+            + scores[second, scores[first].mean(0).argmax()].mean()
         ) / 2
         neighbours, temperature = options[int(scores.mean(0).argmax())]
         self.config = replace(self.config, neighbours=neighbours, temperature=temperature)
@@ -163,21 +163,21 @@ def build_bank(
     if not prompts:
         raise DataError(f"There are no prompts to build {folder} from.")
     probe = prompts[:2]
-    found = engine.embed_texts(probe)
-    same = np.array_equal(found, sentences.encode(probe))  # the joint space is MiniLM's: embed once
+    probe_vectors = engine.embed_texts(probe)
+    same = np.array_equal(probe_vectors, sentences.encode(probe))  # the joint space is MiniLM's: embed once
     folder.mkdir(parents=True, exist_ok=True)
     (folder / CONFIG).unlink(missing_ok=True)  # written last: with it a bank is complete
     index = faiss.IndexScalarQuantizer(
-        found.shape[1], faiss.ScalarQuantizer.QT_fp16, faiss.METRIC_INNER_PRODUCT
+        probe_vectors.shape[1], faiss.ScalarQuantizer.QT_fp16, faiss.METRIC_INNER_PRODUCT
     )
     with replacing(folder / SENTENCES) as file:
         header = {"descr": "<f2", "fortran_order": False, "shape": (len(prompts), WIDTH)}
         np.lib.format.write_array_header_1_0(file, header)
         for start in tqdm(range(0, len(prompts), BATCH), desc="prompts", disable=not progress):
-            some = prompts[start : start + BATCH]
-            joint = engine.embed_texts(some)
+            batch = prompts[start : start + BATCH]
+            joint = engine.embed_texts(batch)
             index.add(joint)
-            file.write((joint if same else sentences.encode(some)).astype("<f2").tobytes())
+            file.write((joint if same else sentences.encode(batch)).astype("<f2").tobytes())
     faiss.write_index(index, str(folder / INDEX))
     (folder / PROMPTS).write_text("\n".join(prompts) + "\n", encoding="utf-8")
     _write_config(folder, BankConfig(engine.name, str(engine.space), len(prompts)))

@@ -83,11 +83,11 @@ def _load(source: str, engine: Engine, settings: Settings, mirror: bool) -> tupl
     from img2prompt.ensemble.knn import CONFIG as BANK
     from img2prompt.ensemble.knn import PROMPTS, PromptBank
 
-    kind, asked, folder = parse_source(source)
-    if asked:
-        if asked != engine.name:
+    kind, engine_name, folder = parse_source(source)
+    if engine_name:
+        if engine_name != engine.name:
             raise ConfigError(
-                f"it is of the {asked} engine, and this is {engine.name}. Set engine to {asked}."
+                f"it is of the {engine_name} engine, and this is {engine.name}. Set engine to {engine_name}."
             )
         if kind == "prompt":
             if not (engine.captioner or engine.space):
@@ -97,9 +97,9 @@ def _load(source: str, engine: Engine, settings: Settings, mirror: bool) -> tupl
             raise ConfigError("the full engine has no regressor. Set regressor to the folder of one.")
 
         def regress(evidence: Evidence) -> np.ndarray:
-            found = engine.regress(evidence.features)
-            assert found is not None, "the engine has a regressor"
-            return found
+            regressed = engine.regress(evidence.features)
+            assert regressed is not None, "the engine has a regressor"
+            return regressed
 
         return regress, []
     if kind == "bank":

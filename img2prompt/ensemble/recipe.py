@@ -86,10 +86,10 @@ def load_recipe(path: str | Path) -> Recipe:
     """
     path = Path(path)
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-        weights = {str(name): float(weight) for name, weight in found["weights"].items()}
-        named = {name: str(found.get("sources", {}).get(name, name)) for name in weights}
-        mirror = bool(found.get("mirror", False))
+        stored = json.loads(path.read_text(encoding="utf-8"))
+        weights = {str(name): float(weight) for name, weight in stored["weights"].items()}
+        as_written = {name: str(stored.get("sources", {}).get(name, name)) for name in weights}
+        mirror = bool(stored.get("mirror", False))
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ConfigError(
             f"{path} holds no ensemble's weights: {error}. Make it with img2prompt train ensemble."
@@ -100,7 +100,7 @@ def load_recipe(path: str | Path) -> Recipe:
         raise ConfigError(f"{path}: the weights are {weights}; they must be 0 or more and sum to 1.")
     sources = {
         name: str(path.parent / source) if _exists(source, path.parent) else source
-        for name, source in named.items()
+        for name, source in as_written.items()
     }
     return Recipe(weights, sources, mirror)
 

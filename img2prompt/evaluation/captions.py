@@ -86,11 +86,11 @@ def score_captions(references: Sequence[Sequence[str]], captions: Sequence[str])
     from pycocoevalcap.cider.cider import Cider
 
     tokens = tokenize([*references, *([caption] for caption in captions)])
-    wanted = dict(enumerate(tokens[: len(references)]))
-    written = dict(enumerate(tokens[len(references) :]))
-    bleu, _ = Bleu(4).compute_score(wanted, written, verbose=0)
-    cider, _ = Cider().compute_score(wanted, written)
-    return {"bleu4": bleu[3], "meteor": meteor(wanted, written), "cider": cider}
+    reference_tokens = dict(enumerate(tokens[: len(references)]))
+    caption_tokens = dict(enumerate(tokens[len(references) :]))
+    bleu, _ = Bleu(4).compute_score(reference_tokens, caption_tokens, verbose=0)
+    cider, _ = Cider().compute_score(reference_tokens, caption_tokens)
+    return {"bleu4": bleu[3], "meteor": meteor(reference_tokens, caption_tokens), "cider": cider}
 
 
 def tokenize(groups: Sequence[Sequence[str]]) -> list[list[str]]:
@@ -106,13 +106,13 @@ def tokenize(groups: Sequence[Sequence[str]]) -> list[list[str]]:
     return [tokens[i] for i in range(len(groups))]
 
 
-def meteor(wanted: dict[int, list[str]], written: dict[int, list[str]]) -> float:
+def meteor(references: dict[int, list[str]], captions: dict[int, list[str]]) -> float:
     """METEOR 1.5 of tokenized texts; leaves no Java process behind."""
     from pycocoevalcap.meteor.meteor import Meteor
 
     scorer = Meteor()
     try:
-        return scorer.compute_score(wanted, written)[0]
+        return scorer.compute_score(references, captions)[0]
     except (OSError, ValueError) as error:
         scorer.lock.release()  # or its destructor waits for ever
         raise ConfigError("Java is installed but METEOR did not run; it needs 2 GB of memory.") from error

@@ -73,8 +73,8 @@ def tune_and_report(
             raise ConfigError(f"Tuning and reporting on the one split {tuned!r} would praise itself.")
         both = folder.select(tuned, limit), folder.select(reported, limit)
     else:
-        one, other = halves(len(folder))
-        both = [folder.pairs[i] for i in one][:limit], [folder.pairs[i] for i in other][:limit]
+        first, second = halves(len(folder))
+        both = [folder.pairs[i] for i in first][:limit], [folder.pairs[i] for i in second][:limit]
     folder.check([*both[0], *both[1]])
     return both
 
@@ -121,8 +121,8 @@ def look_at(
 def score(name: str, vectors: np.ndarray, truth: np.ndarray) -> Row:
     """Mean cosine of (N, 384) vectors with (N, 384) others, and its 95 % interval over resampled pictures."""
     ids = [str(row) for row in range(len(truth))]
-    found = competition.score(competition.Embeddings(ids, vectors), competition.Embeddings(ids, truth))
-    return Row(name, found.mean, *found.interval)
+    scored = competition.score(competition.Embeddings(ids, vectors), competition.Embeddings(ids, truth))
+    return Row(name, scored.mean, *scored.interval)
 
 
 def compare(members: Mapping[str, np.ndarray], truth: np.ndarray, tuned: int) -> Comparison:
@@ -140,22 +140,22 @@ def compare(members: Mapping[str, np.ndarray], truth: np.ndarray, tuned: int) ->
     tuning gains on the member that is best on the pictures reported on.
     """
     vectors = list(members.values())
-    found = tune([member[:tuned] for member in vectors], truth[:tuned])
+    tuning = tune([member[:tuned] for member in vectors], truth[:tuned])
     mixes = {"equal weights": (1 / len(vectors),) * len(vectors)}
     if len(vectors) == len(DEFAULT):
         mixes["default weights"] = DEFAULT
-    mixes["tuned weights"] = found.weights
+    mixes["tuned weights"] = tuning.weights
     judged = [member[tuned:] for member in vectors]
     rows = [score(name, member, truth[tuned:]) for name, member in zip(members, judged, strict=True)]
     best = max(rows, key=lambda row: row.cosine)
-    gains = competition.cosines(combine(judged, found.weights), truth[tuned:]) - competition.cosines(
+    gains = competition.cosines(combine(judged, tuning.weights), truth[tuned:]) - competition.cosines(
         members[best.name][tuned:], truth[tuned:]
     )
     gain = Row(best.name, float(gains.mean()), *competition.interval(gains))
     for name, weights in mixes.items():
         shown = " ".join(f"{weight:.2f}" for weight in weights)
         rows.append(score(f"{name} ({shown})", combine(judged, weights), truth[tuned:]))
-    return Comparison(dict(zip(members, found.weights, strict=True)), rows, gain)
+    return Comparison(dict(zip(members, tuning.weights, strict=True)), rows, gain)
 
 
 class Predictor:
@@ -214,21 +214,21 @@ class Predictor:
         return load_pipeline(engine=engine, device=self.device, ratio=ratio)
 
     def _regressions(self, engine: str) -> np.ndarray:
-        pipeline, found = self._load(engine), []
+        pipeline, regressed = self._load(engine), []
         for features in encode_pairs(pipeline, self.folder, self.pairs, self.progress):
             vectors = pipeline.engine.regress(features)
             if vectors is None:
                 raise WeightsError(f"The {engine} engine has no trained regressor. Set IMG2PROMPT_REGRESSOR.")
-            found.append(vectors)
-        return np.concatenate(found)
+            regressed.append(vectors)
+        return np.concatenate(regressed)
 
     def _prompts(self, engine: str) -> np.ndarray:
         pipeline = self._load(engine, ratio=1.0)  # nothing but the prompt's
-        found = []
-        for some in self._batches("Describing"):
-            results = pipeline([open_picture(pipeline, self.folder, pair.name) for pair in some])
-            found += [result.embedding for result in results]
-        return np.stack(found)
+        embeddings = []
+        for batch in self._batches("Describing"):
+            results = pipeline([open_picture(pipeline, self.folder, pair.name) for pair in batch])
+            embeddings += [result.embedding for result in results]
+        return np.stack(embeddings)
 
     def _neighbours(self, bank: PromptBank) -> np.ndarray:
         pipeline = self._load(bank.config.engine)
@@ -245,11 +245,11 @@ class Predictor:
 
         place = Place(torch.device(find_device(self.device)))
         regressor = VitRegressor(path, place, "auto", BATCH, self.mirror)
-        found = []
-        for some in self._batches("Regressing"):
-            images = [open_image(self.folder.read(pair.name)) for pair in some]
-            found.append(regressor.regress([regressor.prepare(image) for image in images]))
-        return np.concatenate(found)
+        regressed = []
+        for batch in self._batches("Regressing"):
+            images = [open_image(self.folder.read(pair.name)) for pair in batch]
+            regressed.append(regressor.regress([regressor.prepare(image) for image in images]))
+        return np.concatenate(regressed)
 
     def _batches(self, what: str) -> Iterator[Sequence[Pair]]:
         starts = range(0, len(self.pairs), BATCH)

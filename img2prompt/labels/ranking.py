@@ -124,11 +124,11 @@ def load_tables(engine: Engine, own: Mapping[str, Sequence[str]], found_in: str 
                 "Labels are ranked by a CLIP model, and clip_model is none. Set it, or no labels."
             )
         return []
-    words = engine.vocabulary
+    vocabulary = engine.vocabulary
     tables = []
     for name in ASPECTS:
-        labels = read_labels(name) if words is None else readable_labels(name, words)
-        distinct = name == "flavors" and words is not None
+        labels = read_labels(name) if vocabulary is None else readable_labels(name, vocabulary)
+        distinct = name == "flavors" and vocabulary is not None
         tables.append(LabelTable(name, labels, engine, distinct, found_in))
     return tables + [LabelTable(name, labels, engine) for name, labels in own.items()]
 

@@ -68,13 +68,13 @@ def part(name: str) -> Part:
     ConfigError
         When there is no such part.
     """
-    found = parts().get(name) or _from_open_clip(name)
-    if found is None:
+    known = parts().get(name) or _from_open_clip(name)
+    if known is None:
         raise ConfigError(
             f"There is no part {name!r}. There are the presets {', '.join(presets())}, the parts "
             f"{', '.join(parts())}, and any other CLIP that open_clip knows by name/tag."
         )
-    return found
+    return known
 
 
 def _from_open_clip(name: str) -> Part | None:

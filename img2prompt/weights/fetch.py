@@ -47,7 +47,7 @@ class _Order:
         return total - (weights.size(self.workshop) if self.workshop.is_dir() else 0)
 
 
-def pull(wanted: Sequence[Part]) -> Iterator[tuple[Part, Path]]:
+def pull(parts: Sequence[Part]) -> Iterator[tuple[Part, Path]]:
     """Fetch parts from the hub, with a progress bar a file, and check them.
 
     Yields
@@ -60,8 +60,8 @@ def pull(wanted: Sequence[Part]) -> Iterator[tuple[Part, Path]]:
         When the hub cannot be reached or does not have one of them, when the disk is too
         small for all, or when what came is not what was published.
     """
-    orders = [_order(part) for part in wanted]
-    check_space(sum(order.remaining for order in orders), wanted)
+    orders = [_order(part) for part in parts]
+    check_space(sum(order.remaining for order in orders), parts)
     for order in orders:
         with _alone(order.part, order.workshop) as folder:
             records = {file.rfilename: _download(order, file, folder) for file in order.files}
@@ -69,7 +69,7 @@ def pull(wanted: Sequence[Part]) -> Iterator[tuple[Part, Path]]:
             yield order.part, _install(order.part, folder)
 
 
-def copy(wanted: Sequence[Part], source: Path) -> Iterator[tuple[Part, Path]]:
+def copy(parts: Sequence[Part], source: Path) -> Iterator[tuple[Part, Path]]:
     """Take parts from a folder: that of the one part, or one of parts as `pull` or the hub's cache keeps them.
 
     Their files may differ from the published ones (a conversion, say).
@@ -85,8 +85,8 @@ def copy(wanted: Sequence[Part], source: Path) -> Iterator[tuple[Part, Path]]:
     WeightsError
         When the disk is too small for all.
     """
-    sources = {part: _source(part, source) for part in wanted}
-    check_space(sum(file.stat().st_size for files in sources.values() for file in files), wanted)
+    sources = {part: _source(part, source) for part in parts}
+    check_space(sum(file.stat().st_size for files in sources.values() for file in files), parts)
     for part, files in sources.items():
         with _alone(part, _workshop(part, "copy")) as folder:
             for left_over in folder.iterdir():
@@ -97,7 +97,7 @@ def copy(wanted: Sequence[Part], source: Path) -> Iterator[tuple[Part, Path]]:
             yield part, _install(part, folder)
 
 
-def check_space(needed: int, wanted: Sequence[Part]) -> None:
+def check_space(needed: int, parts: Sequence[Part]) -> None:
     """
     Raises
     ------
@@ -108,38 +108,38 @@ def check_space(needed: int, wanted: Sequence[Part]) -> None:
     free = shutil.disk_usage(next(place for place in (home, *home.parents) if place.exists())).free
     if needed + SPARE > free:
         raise WeightsError(
-            f"{', '.join(part.name for part in wanted)}: {weights.readable(needed)} more are needed, but only "
+            f"{', '.join(part.name for part in parts)}: {weights.readable(needed)} more are needed, but only "
             f"{weights.readable(free)} are left on the disk of {home}. Make room, or set {MODELS} "
             "to a folder on another disk."
         )
 
 
-def _order(wanted: Part) -> _Order:
+def _order(part: Part) -> _Order:
     import huggingface_hub
 
-    with _hub_errors(wanted):
+    with _hub_errors(part):
         info = huggingface_hub.HfApi().model_info(
-            wanted.repository, revision=wanted.revision, files_metadata=True
+            part.repository, revision=part.revision, files_metadata=True
         )
     commit, siblings = str(info.sha), info.siblings or []
-    if lacking := weights.lacks(wanted.kind, [file.rfilename for file in siblings]):
-        raise WeightsError(f"{wanted.repository} at {commit[:7]} cannot be used: {lacking}.")
+    if lacking := weights.lacks(part.kind, [file.rfilename for file in siblings]):
+        raise WeightsError(f"{part.repository} at {commit[:7]} cannot be used: {lacking}.")
     for file in siblings:
-        expected = wanted.sha256.get(file.rfilename)
+        expected = part.sha256.get(file.rfilename)
         if expected and file.lfs and file.lfs.sha256 != expected:
             raise WeightsError(
-                f"{wanted.repository} has another {file.rfilename} than was published: its SHA-256 is "
+                f"{part.repository} has another {file.rfilename} than was published: its SHA-256 is "
                 f"{file.lfs.sha256}, not {expected}. Nothing was fetched."
             )
-    return _Order(wanted, commit, [file for file in siblings if weights.takes(wanted.kind, file.rfilename)])
+    return _Order(part, commit, [file for file in siblings if weights.takes(part.kind, file.rfilename)])
 
 
-def _source(wanted: Part, source: Path) -> list[Path]:
+def _source(part: Part, source: Path) -> list[Path]:
     """The files to copy."""
-    folder = weights.locate(wanted, [source]) or source
-    if wrong := weights.problem(wanted.kind, folder) or weights.unreadable(folder):
-        raise DataError(f"{folder} cannot be used as {wanted.name}: {wrong}.")
-    return [file for file in folder.iterdir() if file.is_file() and weights.takes(wanted.kind, file.name)]
+    folder = weights.locate(part, [source]) or source
+    if wrong := weights.problem(part.kind, folder) or weights.unreadable(folder):
+        raise DataError(f"{folder} cannot be used as {part.name}: {wrong}.")
+    return [file for file in folder.iterdir() if file.is_file() and weights.takes(part.kind, file.name)]
 
 
 def _download(order: _Order, file: RepoSibling, folder: Path) -> Record:
@@ -147,12 +147,12 @@ def _download(order: _Order, file: RepoSibling, folder: Path) -> Record:
     import huggingface_hub
     from huggingface_hub.file_download import http_get
 
-    wanted = order.part
+    part = order.part
     # `hf_hub_download` starts an interrupted file again from its first byte, and one file here is 4 GB.
     done, partial = folder / file.rfilename, folder / f"{file.rfilename}.part"
     if not done.exists():
-        with _hub_errors(wanted), open(partial, "ab") as stream:
-            url = huggingface_hub.hf_hub_url(wanted.repository, file.rfilename, revision=order.commit)
+        with _hub_errors(part), open(partial, "ab") as stream:
+            url = huggingface_hub.hf_hub_url(part.repository, file.rfilename, revision=order.commit)
             http_get(
                 huggingface_hub.get_hf_file_metadata(url).location,
                 stream,
@@ -166,8 +166,8 @@ def _download(order: _Order, file: RepoSibling, folder: Path) -> Record:
     if file.lfs and record.sha256 != file.lfs.sha256:
         done.unlink()
         raise WeightsError(
-            f"{file.rfilename} of {wanted.name} was damaged on its way: its SHA-256 is {record.sha256}, "
-            f"not {file.lfs.sha256}. Try again with: img2prompt models pull {wanted.name}"
+            f"{file.rfilename} of {part.name} was damaged on its way: its SHA-256 is {record.sha256}, "
+            f"not {file.lfs.sha256}. Try again with: img2prompt models pull {part.name}"
         )
     return record
 
@@ -176,13 +176,13 @@ def _record(file: Path) -> Record:
     return Record(file.stat().st_size, sha256(file))
 
 
-def _workshop(wanted: Part, version: str) -> Path:
+def _workshop(part: Part, version: str) -> Path:
     """Where a version of a part is put together."""
-    return weights.folder_in(weights.home() / ".incomplete", wanted.kind, f"{wanted.name}@{version}")
+    return weights.folder_in(weights.home() / ".incomplete", part.kind, f"{part.name}@{version}")
 
 
 @contextmanager
-def _alone(wanted: Part, folder: Path) -> Iterator[Path]:
+def _alone(part: Part, folder: Path) -> Iterator[Path]:
     """Make the folder, and keep other processes out of it."""
     from filelock import FileLock, Timeout
 
@@ -191,16 +191,16 @@ def _alone(wanted: Part, folder: Path) -> Iterator[Path]:
         with FileLock(folder.with_name(f"{folder.name}.lock"), timeout=0):
             yield folder
     except Timeout:
-        raise WeightsError(f"{wanted.name} is being fetched by another process. Wait for it.") from None
+        raise WeightsError(f"{part.name} is being fetched by another process. Wait for it.") from None
     except OSError as error:
-        raise WeightsError(f"{wanted.name} could not be written to {folder}: {error}.") from error
+        raise WeightsError(f"{part.name} could not be written to {folder}: {error}.") from error
 
 
-def _install(wanted: Part, folder: Path) -> Path:
+def _install(part: Part, folder: Path) -> Path:
     """Move a part that was put together to where it is found, in place of an earlier one."""
-    if wrong := weights.problem(wanted.kind, folder) or weights.unreadable(folder):
-        raise WeightsError(f"{wanted.name} cannot be used: {wrong}.")
-    target = weights.folder_in(weights.home(), wanted.kind, wanted.name)
+    if wrong := weights.problem(part.kind, folder) or weights.unreadable(folder):
+        raise WeightsError(f"{part.name} cannot be used: {wrong}.")
+    target = weights.folder_in(weights.home(), part.kind, part.name)
     target.parent.mkdir(parents=True, exist_ok=True)
     old = folder.with_name(f"{folder.name}.old")
     shutil.rmtree(old, ignore_errors=True)
@@ -212,7 +212,7 @@ def _install(wanted: Part, folder: Path) -> Path:
 
 
 @contextmanager
-def _hub_errors(wanted: Part) -> Iterator[None]:
+def _hub_errors(part: Part) -> Iterator[None]:
     """Say what to do when the hub does not answer as it should."""
     from huggingface_hub.errors import HfHubHTTPError
 
@@ -220,14 +220,14 @@ def _hub_errors(wanted: Part) -> Iterator[None]:
         yield
     except HfHubHTTPError as error:
         raise WeightsError(
-            f"The hub does not give {wanted.repository} at {wanted.revision}: {error}. Try again later, or "
-            f"take a local copy with: img2prompt models pull {wanted.name} --from DIR"
+            f"The hub does not give {part.repository} at {part.revision}: {error}. Try again later, or "
+            f"take a local copy with: img2prompt models pull {part.name} --from DIR"
         ) from error
     except Exception as error:  # the HTTP library, and so its errors, differ between versions of the hub's
         if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise
         raise WeightsError(
             f"The Hugging Face hub cannot be reached ({type(error).__name__}: {error}). When you are online, "
-            f"run: img2prompt models pull {wanted.name}. Offline, take a local copy with: "
-            f"img2prompt models pull {wanted.name} --from DIR"
+            f"run: img2prompt models pull {part.name}. Offline, take a local copy with: "
+            f"img2prompt models pull {part.name} --from DIR"
         ) from error

@@ -60,34 +60,34 @@ def folder_in(root: Path, kind: str, name: str) -> Path:
     return root / kind / ("--" if safe.strip(".") == "" else safe)
 
 
-def locate(wanted: Part, places: Iterable[Path] | None = None) -> Path | None:
+def locate(part: Part, places: Iterable[Path] | None = None) -> Path | None:
     """The folder of an installed part, whose files are all there; not whether they are intact.
 
     Each place may hold parts as `pull` lays them out, or be a cache of the Hugging Face hub.
     """
-    return next((folder for folder in _folders(wanted, places) if not problem(wanted.kind, folder)), None)
+    return next((folder for folder in _folders(part, places) if not problem(part.kind, folder)), None)
 
 
-def whereabouts(wanted: Part) -> Path | None:
+def whereabouts(part: Part) -> Path | None:
     """The folder of a part, or else what is left of one."""
-    return locate(wanted) or next((folder for folder in _folders(wanted) if folder.is_dir()), None)
+    return locate(part) or next((folder for folder in _folders(part) if folder.is_dir()), None)
 
 
-def _folders(wanted: Part, places: Iterable[Path] | None = None) -> Iterator[Path]:
+def _folders(part: Part, places: Iterable[Path] | None = None) -> Iterator[Path]:
     for root in roots() if places is None else places:
-        yield folder_in(root, wanted.kind, wanted.name)
-        if cached := _in_hub_cache(root, wanted):
+        yield folder_in(root, part.kind, part.name)
+        if cached := _in_hub_cache(root, part):
             yield cached
 
 
-def _in_hub_cache(root: Path, wanted: Part) -> Path | None:
-    if not wanted.repository:
+def _in_hub_cache(root: Path, part: Part) -> Path | None:
+    if not part.repository:
         return None
-    cache = root / f"models--{wanted.repository.replace('/', '--')}"
-    commit = wanted.revision
+    cache = root / f"models--{part.repository.replace('/', '--')}"
+    commit = part.revision
     if not COMMIT.fullmatch(commit):
         try:
-            commit = (cache / "refs" / wanted.revision).read_text("utf-8").strip()
+            commit = (cache / "refs" / part.revision).read_text("utf-8").strip()
         except (OSError, UnicodeDecodeError):
             return None
     return cache / "snapshots" / commit if COMMIT.fullmatch(commit) else None
@@ -110,8 +110,8 @@ def find(kind: str, name: str) -> Path:
         return Path(name)
     listed = parts().get(name)
     # A part that is not in the table may lie where `pull` would put it all the same.
-    wanted = listed if listed and listed.kind == kind else Part(kind, name, "", "", "")
-    folder = whereabouts(wanted)
+    part = listed if listed and listed.kind == kind else Part(kind, name, "", "", "")
+    folder = whereabouts(part)
     wrong = problem(kind, folder) if folder else None
     if folder and not wrong:
         return folder

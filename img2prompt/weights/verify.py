@@ -15,7 +15,7 @@ from img2prompt.weights.lock import read_lock
 SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
-def verify(wanted: Part, folder: Path) -> str:
+def verify(part: Part, folder: Path) -> str:
     """Read every file of an installed part and compare sizes, hashes and safetensors headers.
 
     Returns
@@ -29,12 +29,12 @@ def verify(wanted: Part, folder: Path) -> str:
     """
     lock = read_lock(folder)
     hashes = {file: record.sha256 for file, record in lock.files.items()}
-    hashes = hashes or {**_blobs(folder), **wanted.sha256}
-    if wrong := problem(wanted.kind, folder) or _changed(folder, hashes) or unreadable(folder):
+    hashes = hashes or {**_blobs(folder), **part.sha256}
+    if wrong := problem(part.kind, folder) or _changed(folder, hashes) or unreadable(folder):
         raise WeightsError(
-            f"{folder}: {wrong}. Get {wanted.name} again with: img2prompt models pull {wanted.name}"
+            f"{folder}: {wrong}. Get {part.name} again with: img2prompt models pull {part.name}"
         )
-    if wanted.sha256 and wanted.sha256.items() <= hashes.items():
+    if part.sha256 and part.sha256.items() <= hashes.items():
         return "the published hashes"
     if lock.commit:
         return f"the hub's hashes of {lock.commit[:7]}"
@@ -46,11 +46,11 @@ def verify(wanted: Part, folder: Path) -> str:
 def _changed(folder: Path, hashes: Mapping[str, str]) -> str | None:
     for file, expected in hashes.items():
         try:
-            found = sha256(folder / file)
+            actual = sha256(folder / file)
         except OSError as error:
             return str(error)
-        if found != expected:
-            return f"the SHA-256 of {file} is {found}, not {expected}"
+        if actual != expected:
+            return f"the SHA-256 of {file} is {actual}, not {expected}"
     return None
 
 

@@ -247,9 +247,9 @@ class Captioner(nn.Module):
             tokens = torch.cat([tokens[rows], chosen.flatten()[:, None]], dim=1)
             past = [(key[rows], value[rows]) for key, value in past]
             step = tokens[:, -1:]
-            if all(len(found) >= beams for found in done):
+            if all(len(captions) >= beams for captions in done):
                 break
-        return [sorted(found, key=lambda item: -item[1])[:beams] for found in done]
+        return [sorted(captions, key=lambda item: -item[1])[:beams] for captions in done]
 
 
 def _repeat(pictures: list[Cache], count: int) -> list[Cache]:

@@ -171,12 +171,12 @@ class LiteEngine:
         """
         beams = beams or BEAMS
         with torch.inference_mode():
-            found = self.net.captioner.search(features.memory, beams=beams)
+            candidates = self.net.captioner.search(features.memory, beams=beams)
         content = self.embed_images(features)
         near = content @ self.subject_vectors.T
-        texts = [[self._text(tokens) for tokens, _ in row] for row in found]
+        texts = [[self._text(tokens) for tokens, _ in row] for row in candidates]
         vectors = iter(self.sentences.encode([text for row in texts for text in row]))
-        fits = [np.array([next(vectors) @ content[i] for _ in row]) for i, row in enumerate(found)]
+        fits = [np.array([next(vectors) @ content[i] for _ in row]) for i, row in enumerate(candidates)]
         lost = [
             (i, int(subject))
             for i, fit in enumerate(fits)
@@ -185,7 +185,7 @@ class LiteEngine:
         ]
         begun = self._about(lost, features, content, beams)
         captions = []
-        for i, row in enumerate(found):
+        for i, row in enumerate(candidates):
             scored = list(zip(fits[i], (score for _, score in row), texts[i], strict=True))
             scored += begun[i]
             share = self.config["fit_share"]
@@ -200,9 +200,9 @@ class LiteEngine:
 
         Where the rest takes a caption away from the picture, only the subject is left.
         """
-        found: dict[int, list[tuple[float, float, str]]] = defaultdict(list)
+        begun: dict[int, list[tuple[float, float, str]]] = defaultdict(list)
         if not lost:
-            return found
+            return begun
         with torch.inference_mode():
             rows = self.net.captioner.search(
                 features.memory[[picture for picture, _ in lost]],
@@ -216,18 +216,18 @@ class LiteEngine:
             for tokens, score in row:
                 fit = float(next(vectors) @ content[picture])
                 text = SUBJECTS[subject] if alone > fit else self._text(tokens)
-                found[picture].append((max(alone, fit), score, text))
-        return found
+                begun[picture].append((max(alone, fit), score, text))
+        return begun
 
-    def _begun(self, words: str, features: Features, row: int, beams: int) -> list[tuple[str, float]]:
+    def _begun(self, beginning: str, features: Features, row: int, beams: int) -> list[tuple[str, float]]:
         """Captions that begin with these words, best first; none where one is unknown."""
-        prefix = self.tokenizer.encode(words).ids
+        prefix = self.tokenizer.encode(beginning).ids
         if UNK in prefix:
             return []
         with torch.inference_mode():
             memory = features.memory[row : row + 1]
-            found = self.net.captioner.search(memory, beams=beams, prefix=[prefix])[0]
-        return [(self._text(tokens), score) for tokens, score in found]
+            completions = self.net.captioner.search(memory, beams=beams, prefix=[prefix])[0]
+        return [(self._text(tokens), score) for tokens, score in completions]
 
     def _name_it(self, ranked: list[str], features: Features, row: int, beams: int) -> str:
         """The first caption that names what the classifier is sure of; if none does, one made to."""
@@ -261,8 +261,8 @@ class LiteEngine:
 
 def _digest(folder: Path) -> str:
     """SHA-256 of all that the engine's answers come from."""
-    found = hashlib.sha256()
+    digest = hashlib.sha256()
     for name in FILES:
         if (folder / name).exists():  # label vectors are computed where they do not come with the engine
-            found.update(f"{name}:".encode() + hashlib.sha256((folder / name).read_bytes()).digest())
-    return found.hexdigest()
+            digest.update(f"{name}:".encode() + hashlib.sha256((folder / name).read_bytes()).digest())
+    return digest.hexdigest()

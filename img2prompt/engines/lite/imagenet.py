@@ -84,7 +84,7 @@ def class_forms() -> list[list[str]]:
     """The forms of each class's name, friendliest first ("tabby cat" before "tabby")."""
     from timm.data import ImageNetInfo
 
-    found = []
+    forms_of_classes = []
     for line in ImageNetInfo().label_descriptions():
         forms = [form.strip() for form in line.split(",")]
         fuller = [
@@ -92,8 +92,8 @@ def class_forms() -> list[list[str]]:
             for form in forms[1:]
             if " " not in forms[0] and re.search(rf"(^| ){re.escape(forms[0])}( |$)", form)
         ]
-        found.append(list(dict.fromkeys(fuller + forms)))
-    return found
+        forms_of_classes.append(list(dict.fromkeys(fuller + forms)))
+    return forms_of_classes
 
 
 def everyday(index: int) -> str | None:

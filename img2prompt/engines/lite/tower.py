@@ -66,12 +66,12 @@ def trunk_statistics(trunk: Trunk, pixels: torch.Tensor) -> tuple[torch.Tensor, 
 
     The statistics are mean and deviation of each channel after each of the five stages.
     """
-    x, found = pixels.contiguous(memory_format=torch.channels_last), []
+    x, statistics = pixels.contiguous(memory_format=torch.channels_last), []
     for number, layer in enumerate(trunk):
         x = layer(x)
         if number >= 2:  # after the stem's convolution and activation come the stages
-            found += [x.mean((2, 3)), x.std((2, 3))]
-    return x, torch.cat(found, dim=1)
+            statistics += [x.mean((2, 3)), x.std((2, 3))]
+    return x, torch.cat(statistics, dim=1)
 
 
 def build_backbone() -> tuple[Trunk, Tail, nn.Linear]:

@@ -83,10 +83,10 @@ def train(model: JointModel, corpora: list[Corpus], config: ReadoutConfig, folde
         share, other = float(generator.beta(config.mixup, config.mixup)), torch.randperm(len(chosen))
         mixed = share * x[chosen] + (1 - share) * x[chosen][other]
         with torch.autocast("cpu", dtype=torch.bfloat16):
-            found = head(mixed)
+            predicted = head(mixed)
         target, w = y[chosen], weight[chosen]
-        closeness = share * w * (found * target).sum(1) + (1 - share) * w[other] * (
-            found * target[other]
+        closeness = share * w * (predicted * target).sum(1) + (1 - share) * w[other] * (
+            predicted * target[other]
         ).sum(1)
         optimizer.zero_grad(set_to_none=True)
         (-closeness.mean()).backward()

@@ -173,11 +173,11 @@ def train(
     shape, net = build(config)
     with accelerator.main_process_first():
         sentences = sentences or SentenceEncoder(device=str(accelerator.device))
-        wanted, truth = (
+        learned_targets, truth = (
             torch.from_numpy(targets(folder, pairs, cache or out / "cache", sentences))
             for pairs in (learned, held)
         )
-    mean = F.normalize(wanted.mean(0), dim=0)
+    mean = F.normalize(learned_targets.mean(0), dim=0)
     record = Record(
         config=asdict(config),
         pictures=(len(learned), len(held)),
@@ -205,7 +205,7 @@ def train(
     if workers is None:
         workers = min(MOST_WORKERS, (os.cpu_count() or 1) // share.processes)
     pixels = _read(seen, batches.keys(share), workers, accelerator.device)
-    wanted = wanted.to(accelerator.device)
+    learned_targets = learned_targets.to(accelerator.device)
     bar = tqdm(
         total=steps, initial=start, desc="regressor", disable=None if accelerator.is_main_process else True
     )
@@ -213,7 +213,7 @@ def train(
         for step, indices in batches:
             if _has_stopped(epochs, config.patience):
                 break
-            loss = learner.step(step, warm_cosine(step, steps, warmup), pixels, wanted[indices])
+            loss = learner.step(step, warm_cosine(step, steps, warmup), pixels, learned_targets[indices])
             done = step + 1
             bar.update()
             if writer and done % LOG_EVERY == 0:
