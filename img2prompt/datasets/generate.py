@@ -12,13 +12,14 @@ rendered in (but for rounding: a batch of another size may sum in another order)
 
 from __future__ import annotations
 
-import fcntl
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
+
+from filelock import FileLock, Timeout
 
 from img2prompt.datasets.clean import MIN_CHARACTERS, clean_prompt
 from img2prompt.datasets.diffusion import ImageModel, Recipe, TextModel
@@ -67,25 +68,25 @@ class Workshop:
         self.images = self.folder / IMAGES
         try:
             self.images.mkdir(parents=True, exist_ok=True)
-            self._lock = open(self.folder / f".{RECIPE}.lock", "w")  # noqa: SIM115 held until `close`
+            # Held until `close`; the operating system lets go of it when the process ends, however it does.
+            self._lock = FileLock(self.folder / f".{RECIPE}.lock", timeout=0, thread_local=False)
+            self._lock.acquire()
+        except Timeout:
+            raise DataError(f"{self.folder}: another run is making pairs there. Wait for it.") from None
         except OSError as error:
             raise DataError(
                 f"{self.folder} cannot be written: {error.strerror}. Name another folder."
             ) from error
         try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             self._check_recipe()
             self.plan = self._read_plan()
-        except BlockingIOError:
-            self._lock.close()
-            raise DataError(f"{self.folder}: another run is making pairs there. Wait for it.") from None
         except BaseException:
-            self._lock.close()
+            self._lock.release()
             raise
 
     def close(self) -> None:
         """Let others open the folder."""
-        self._lock.close()
+        self._lock.release()
 
     def take_prompts(self, prompts: Sequence[str]) -> None:
         """Plan a picture for each prompt of a file, after those planned before.

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import csv
 import hashlib
-import os
 import tarfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -78,7 +77,8 @@ class PairsFolder:
         except KeyError:
             raise DataError(f"{self.path}: no picture for {name!r} in images/ or a tar.") from None
         with open(file, "rb") as handle:
-            return os.pread(handle.fileno(), size, offset)
+            handle.seek(offset)
+            return handle.read(size)
 
     def check(self, pairs: Iterable[Pair]) -> None:
         """Make sure that a model can learn from these pairs, before hours are spent on them.
