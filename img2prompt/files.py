@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
+from uuid import uuid4
 
 from img2prompt.errors import DataError
 
@@ -26,7 +27,9 @@ def resource(name: str) -> Path:
 
 @contextmanager
 def replacing(path: Path, durable: bool = True) -> Iterator[IO[bytes]]:
-    """A file that takes the place of `path` once it is complete; until then the old one stays.
+    """An open binary file that takes the place of `path` once it is complete.
+
+    Until then, and if writing fails, the old file stays as it is.
 
     Parameters
     ----------
@@ -37,14 +40,36 @@ def replacing(path: Path, durable: bool = True) -> Iterator[IO[bytes]]:
     DataError
         When there is no space or no permission.
     """
+    with replacing_path(path, durable) as part, open(part, "wb") as file:
+        yield file
+
+
+@contextmanager
+def replacing_path(path: Path, durable: bool = True, scratch: Path | None = None) -> Iterator[Path]:
+    """As `replacing`, for a library that opens the file itself: yields the path to write to.
+
+    Parameters
+    ----------
+    durable : as for `replacing`
+    scratch : folder on the same disk for the unfinished file, which gets a name of its own there, so
+        that several processes may write the same file at once; by default it lies beside `path`
+
+    Raises
+    ------
+    DataError
+        When there is no space or no permission.
+    """
     path = Path(os.path.realpath(path))
-    # The name may be so long already that nothing can be added to it.
-    part = path.with_name(f".{sha256_of(os.fsencode(path.name))[:16]}.part")
+    # Not the file's own name and a suffix: the name may be so long already that nothing can be added.
+    part = (
+        scratch / uuid4().hex
+        if scratch
+        else path.with_name(f".{sha256_of(os.fsencode(path.name))[:16]}.part")
+    )
     try:
-        with open(part, "wb") as file:
-            yield file
-            if durable:
-                file.flush()
+        yield part
+        if durable:
+            with open(part, "rb+") as file:
                 os.fsync(file.fileno())
         os.replace(part, path)
     except OSError as error:

@@ -10,17 +10,17 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import logging
-import os
 import re
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
-from uuid import uuid4
 
 import numpy as np
 
 from img2prompt.embeddings import unit
+from img2prompt.errors import DataError
+from img2prompt.files import replacing_path
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -177,8 +177,7 @@ def _save(file: Path, labels: Sequence[str], vectors: Tensor, scratch: Path) -> 
     from safetensors import SafetensorError
     from safetensors.torch import save_file
 
-    partial = scratch / uuid4().hex
-    with contextlib.suppress(OSError, SafetensorError):
+    with contextlib.suppress(OSError, DataError, SafetensorError):
         scratch.mkdir(parents=True, exist_ok=True)
-        save_file({"embeds": vectors, "hash": torch.from_numpy(_hash(labels).copy())}, partial)
-        os.replace(partial, file)
+        with replacing_path(file, durable=False, scratch=scratch) as part:
+            save_file({"embeds": vectors, "hash": torch.from_numpy(_hash(labels).copy())}, part)

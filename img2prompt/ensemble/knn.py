@@ -26,7 +26,7 @@ from img2prompt.embeddings import WIDTH, cosines, unit
 from img2prompt.ensemble.blend import halves
 from img2prompt.ensemble.recipe import BANK
 from img2prompt.errors import ConfigError, DataError
-from img2prompt.files import replacing
+from img2prompt.files import replacing, replacing_path
 
 if TYPE_CHECKING:
     from img2prompt.engines.base import Engine
@@ -178,8 +178,10 @@ def build_bank(
             joint = engine.embed_texts(batch)
             index.add(joint)
             file.write((joint if same else sentences.encode(batch)).astype("<f2").tobytes())
-    faiss.write_index(index, str(folder / INDEX))
-    (folder / PROMPTS).write_text("\n".join(prompts) + "\n", encoding="utf-8")
+    with replacing_path(folder / INDEX) as part:
+        faiss.write_index(index, str(part))
+    with replacing(folder / PROMPTS) as file:
+        file.write("".join(f"{prompt}\n" for prompt in prompts).encode())
     _write_config(folder, BankConfig(engine.name, str(engine.space), len(prompts)))
     return PromptBank(folder)
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from img2prompt.errors import ConfigError
+from img2prompt.files import replacing
 from img2prompt.settings import ENGINES
 
 PROMPT = ":prompt"  # after an engine's name: the embedding of the prompt that it writes
@@ -73,7 +74,8 @@ def save_recipe(path: Path, recipe: Recipe, **notes: Any) -> None:
     text = json.dumps(
         {"weights": recipe.weights, "sources": sources, "mirror": recipe.mirror, **notes}, indent=1
     )
-    path.write_text(text + "\n", encoding="utf-8")
+    with replacing(path) as file:
+        file.write(text.encode() + b"\n")
 
 
 def load_recipe(path: str | Path) -> Recipe:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import torch
@@ -11,6 +10,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from img2prompt.errors import DataError
+from img2prompt.files import replacing_path
 
 FILE = "last.safetensors"
 
@@ -21,8 +21,8 @@ def save(folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer, step:
     tensors = {f"model.{name}": value.contiguous() for name, value in model.state_dict().items()}
     for index, state in optimizer.state_dict()["state"].items():
         tensors.update({f"optimizer.{index}.{name}": value.contiguous() for name, value in state.items()})
-    save_file(tensors, folder / "partial", metadata={"step": str(step)})
-    os.replace(folder / "partial", folder / FILE)
+    with replacing_path(folder / FILE, durable=False) as part:
+        save_file(tensors, part, metadata={"step": str(step)})
 
 
 def load(folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer | None = None) -> int:

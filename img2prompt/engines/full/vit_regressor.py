@@ -25,8 +25,10 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from img2prompt.embeddings import WIDTH
 from img2prompt.engines.device import DTYPES, Batches, Place, SkipInit, resolve_precision
 from img2prompt.errors import WeightsError
+from img2prompt.files import replacing, replacing_path
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
 MEAN_EMBEDDING = "mean_embedding"
@@ -37,7 +39,7 @@ class RegressorConfig:
     """What a regressor is and how pictures are made ready for it."""
 
     model: str = "vit_base_patch16_224"  # timm's name
-    width: int = 384  # of the embedding
+    width: int = WIDTH  # of the embedding
     input: int = 224  # pixels a side that the model takes; pictures are squeezed to a square
     mean: tuple[float, ...] = (0.485, 0.456, 0.406)  # of each channel; these are ImageNet's
     std: tuple[float, ...] = (0.229, 0.224, 0.225)
@@ -108,7 +110,9 @@ class VitRegressor:
 def save_regressor(
     folder: Path, config: RegressorConfig, net: nn.Module, mean_embedding: np.ndarray | None = None
 ) -> None:
-    """Write a trained regressor as `VitRegressor` reads it.
+    """Write a trained regressor as `VitRegressor` reads it, in place of an earlier one.
+
+    Each of the two files is replaced whole: a reader never sees half of one.
 
     Parameters
     ----------
@@ -121,8 +125,10 @@ def save_regressor(
     weights = {name: value.contiguous() for name, value in net.state_dict().items()}
     if mean_embedding is not None:
         weights[MEAN_EMBEDDING] = torch.from_numpy(mean_embedding)
-    save_file(weights, folder / WEIGHTS)
-    (folder / CONFIG).write_text(json.dumps(asdict(config), indent=1) + "\n", encoding="utf-8")
+    with replacing_path(folder / WEIGHTS, durable=False) as part:
+        save_file(weights, part)
+    with replacing(folder / CONFIG, durable=False) as file:
+        file.write(json.dumps(asdict(config), indent=1).encode() + b"\n")
 
 
 def _unit(vectors: Tensor) -> np.ndarray:

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from tokenizers import Tokenizer
 
 from img2prompt.datasets.pairs import Pair, PairsFolder
+from img2prompt.files import replacing
 from img2prompt.minilm import SentenceEncoder
 from img2prompt.training.lite.features import FeatureCache
 from img2prompt.training.lite.vocabulary import encode
@@ -46,7 +47,8 @@ def caption_vectors(folder: PairsFolder, file: Path, sentences: SentenceEncoder)
         flat = np.load(file)
     else:
         flat = sentences.encode(texts, progress=True).astype(np.float16)
-        np.save(file, flat)
+        with replacing(file, durable=False) as handle:
+            np.save(handle, flat)
     vectors, start = {}, 0
     for pair in folder.pairs:
         stop = start + len(pair.texts)

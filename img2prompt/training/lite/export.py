@@ -19,6 +19,7 @@ from img2prompt.engines.lite import imagenet
 from img2prompt.engines.lite.engine import SUBJECTS
 from img2prompt.engines.lite.heads import Regressor
 from img2prompt.engines.lite.tower import Tail, Trunk
+from img2prompt.files import replacing, replacing_path
 from img2prompt.labels.readable import readable_labels
 from img2prompt.minilm import SentenceEncoder
 from img2prompt.training.lite.joint import JointModel
@@ -108,13 +109,18 @@ def export(
     }
     weights["mean_embedding"] = mean_embedding.half()
     weights["subject_mean"] = torch.from_numpy(style.subject_mean).half()
-    save_file(weights, folder / "model.safetensors")
-    save_arrays(label_vectors(sentences, class_names), folder / "labels.safetensors")
-    shutil.copyfile(tokenizer_file, folder / "tokenizer.json")
+    vectors = label_vectors(sentences, class_names)
+    with replacing_path(folder / "model.safetensors") as part:
+        save_file(weights, part)
+    with replacing_path(folder / "labels.safetensors") as part:
+        save_arrays(vectors, part)
+    with replacing_path(folder / "tokenizer.json") as part:
+        shutil.copyfile(tokenizer_file, part)
     config = {
         "captioner": model.captioner.config.to_dict(),
         **CHOICES,
         "training": training,
         "class_names": class_names,
     }
-    (folder / "config.json").write_text(json.dumps(config, indent=1) + "\n", encoding="utf-8")
+    with replacing(folder / "config.json") as file:
+        file.write(json.dumps(config, indent=1).encode() + b"\n")

@@ -17,6 +17,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from img2prompt.engines.lite.heads import Regressor, pool
+from img2prompt.files import replacing_path
 from img2prompt.training.lite.corpus import Corpus
 from img2prompt.training.lite.joint import JointModel
 from img2prompt.training.schedule import Shuffle
@@ -67,7 +68,9 @@ def train(model: JointModel, corpora: list[Corpus], config: ReadoutConfig, folde
     folder.mkdir(parents=True, exist_ok=True)
     cache = folder / "pooled.safetensors"
     if not cache.exists():
-        save_file(collect(model.eval(), corpora, config), cache)
+        data = collect(model.eval(), corpora, config)
+        with replacing_path(cache, durable=False) as part:
+            save_file(data, part)
     data = load_file(cache)
     x, y, weight = data["x"], data["y"], data["weight"]
     torch.manual_seed(config.seed)

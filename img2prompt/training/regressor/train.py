@@ -40,7 +40,6 @@ from tqdm import tqdm
 
 from img2prompt.datasets.pairs import Pair, PairsFolder
 from img2prompt.engines.full.vit_regressor import (
-    CONFIG,
     MEAN_EMBEDDING,
     WEIGHTS,
     RegressorConfig,
@@ -231,9 +230,9 @@ def train(
             epochs.append(Epoch(done // an_epoch, done, round(mean_loss, 6), round(cosine, 6)))
             if writer:
                 writer.add_scalar("validation cosine", cosine, done)
-                _save_weights(out / "last", shape, learner.kept, mean.numpy())
+                save_regressor(out / "last", shape, learner.kept, mean.numpy())
                 if Run(out, epochs).best is epochs[-1]:
-                    _save_weights(out, shape, learner.kept, mean.numpy())
+                    save_regressor(out, shape, learner.kept, mean.numpy())
                 record.write(out, epochs)
             learner.save(out / "resume", done)
             after_epoch(epochs[-1])
@@ -484,15 +483,6 @@ def _read(
             yield pixels.to(device, non_blocking=True)
     except DataError as error:  # a worker's comes wrapped in its traceback
         raise DataError(str(error).rsplit("DataError: ", 1)[-1].strip()) from None
-
-
-def _save_weights(folder: Path, shape: RegressorConfig, net: nn.Module, mean: np.ndarray) -> None:
-    """Replace the regressor in a folder, file by file: a reader finds the old one or the new one."""
-    part = folder / "partial"
-    save_regressor(part, shape, net, mean)
-    for name in (WEIGHTS, CONFIG):
-        os.replace(part / name, folder / name)
-    part.rmdir()
 
 
 def _has_stopped(epochs: Sequence[Epoch], patience: int) -> bool:
