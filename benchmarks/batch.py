@@ -1,6 +1,6 @@
 """What a folder costs beyond the model, as JSON on stdout. Run it on a quiet machine.
 
-    python benchmarks/batch.py [FEW MANY [../shared/data/flickr8k]]
+    python benchmarks/batch.py [FEW MANY [../shared/data/flickr8k]]     (Linux and macOS)
 
 200 and 20,000 pictures by default, which takes the better part of an hour. Speed: pictures
 a second of `batch` (read, decode, describe, journal) beside the model alone on opened

@@ -20,6 +20,7 @@ from lite import machine
 
 from img2prompt.datasets.deduplicate import THRESHOLD, embed_texts, find_twins, near_duplicates
 from img2prompt.datasets.table import read_table
+from img2prompt.embeddings import unit
 from img2prompt.minilm import SentenceEncoder
 
 VECTORS = 1_000_000
@@ -87,10 +88,6 @@ def multiply(vectors: np.ndarray, count: int) -> np.ndarray:
         cosines = rng.uniform(*COSINES, (len(part), 1)).astype(np.float32)
         mixed[part] = cosines * originals + np.sqrt(1 - cosines**2) * away
     return mixed
-
-
-def unit(vectors: np.ndarray) -> np.ndarray:
-    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ import numpy as np
 from lite import machine
 from sqlalchemy import Engine, insert
 
+from img2prompt.embeddings import WIDTH
 from img2prompt.history import History, open_database
 from img2prompt.history.database import writing
 from img2prompt.history.search import searchable
@@ -108,7 +109,7 @@ def rows_of(number: int, rng: np.random.Generator) -> list[tuple[type, dict]]:
     caption = f"a {nouns[0]} {DOINGS[number % len(DOINGS)]} near a {nouns[1]}"
     prompt = f"{caption}, number{number}, oil painting"
     variants = [f"{caption.capitalize()}. Take {i} of a day I will not forget." for i in range(3)]
-    vector = rng.standard_normal(384).astype(np.float32)
+    vector = rng.standard_normal(WIDTH).astype(np.float32)
     vector /= np.linalg.norm(vector)
     own = {"post_id": number}
     post = {

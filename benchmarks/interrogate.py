@@ -149,7 +149,7 @@ def measure_ranking(side: str, folder: Path) -> dict[str, Any]:
 
         repeats = 1
     else:
-        from img2prompt.labels.tables import LabelTable as Table
+        from img2prompt.labels.ranking import LabelTable as Table
 
         engine: Any = SimpleNamespace(device=torch.device("cpu"))
         ours = [Table(name, labels, engine) for name, labels in tables.items()]

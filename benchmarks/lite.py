@@ -1,6 +1,6 @@
 """How fast the lite engine is here, as JSON on stdout. Run it on a quiet machine.
 
-    python benchmarks/lite.py [../shared/data/flickr8k]
+    python benchmarks/lite.py [../shared/data/flickr8k]     (Linux and macOS)
 
 Times are medians; a cold run is a fresh `img2prompt caption photo.jpg`. Without a folder
 of photos (see `img2prompt evaluate`) only the two that come with scikit-learn are
@@ -12,7 +12,6 @@ from __future__ import annotations
 import json
 import os
 import platform
-import resource
 import statistics
 import subprocess
 import sys
@@ -51,6 +50,8 @@ def dev_photos(folder: str) -> list[bytes]:
 
 def cold(photo: Path) -> tuple[float, float]:
     """Median seconds of the command in a fresh process, and the largest resident set in MB."""
+    import resource  # which Windows lacks; the other benchmarks import this module too
+
     command = [sys.executable, "-m", "img2prompt", "caption", str(photo)]
     command += ["--engine", "lite", "--device", "cpu"]
     times = [
@@ -93,7 +94,7 @@ def machine() -> dict[str, object]:
         "cpu": cpu_model(),
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
-        "load": round(os.getloadavg()[0], 2),
+        "load": round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None,  # Windows has none
         "system": platform.platform(),
         "python": platform.python_version(),
         "torch": torch.__version__,

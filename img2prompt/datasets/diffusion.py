@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from img2prompt.errors import ConfigError, WeightsError
 from img2prompt.libraries import install
+from img2prompt.settings import PRECISIONS
 
 if TYPE_CHECKING:
     import torch
@@ -27,7 +28,6 @@ SCHEDULERS = {
     "pndm": "PNDMScheduler",
     "unipc": "UniPCMultistepScheduler",
 }
-PRECISIONS = ("auto", "fp16", "bf16", "fp32")
 DRAWN = 32  # prompts drawn together; part of what a seed means
 TOKENS = 40  # that continue a stem; with it they fit what Stable Diffusion reads, 77
 

@@ -25,6 +25,7 @@ from img2prompt.datasets.clean import MIN_CHARACTERS, clean_prompt
 from img2prompt.datasets.diffusion import ImageModel, Recipe, TextModel
 from img2prompt.datasets.table import read_table, write_rows
 from img2prompt.errors import ConfigError, DataError
+from img2prompt.files import replacing
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -183,8 +184,6 @@ class Workshop:
         return self.images / f"{planned.name}.png"
 
     def _save(self, planned: Planned, picture: Image.Image) -> None:
-        from img2prompt.files import replacing
-
         with replacing(self._picture(planned)) as file:
             picture.save(file, "PNG")
 
@@ -209,8 +208,6 @@ class Workshop:
             ) from error
 
     def _check_recipe(self) -> None:
-        from img2prompt.files import replacing
-
         file = self.folder / RECIPE
         recipe = asdict(self.recipe)
         if not file.exists():

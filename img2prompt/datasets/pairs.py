@@ -138,16 +138,7 @@ class PairsFolder:
         lines: dict[str, list[int]] = {}
         with open(file, newline="", encoding="utf-8-sig") as handle:
             reader = csv.DictReader(handle)
-            columns = reader.fieldnames or []
-            image_column, text_column = (
-                find_column(columns, IMAGE_COLUMNS),
-                find_column(columns, TEXT_COLUMNS),
-            )
-            if image_column is None or text_column is None:
-                raise DataError(
-                    f"{file}: needs a picture column ({' or '.join(IMAGE_COLUMNS)}) and a text "
-                    f"column ({', '.join(TEXT_COLUMNS)}); it has: {', '.join(columns)}."
-                )
+            image_column, text_column = picture_and_text_columns(file, reader.fieldnames or ())
             for row in reader:
                 name, text = (row[image_column] or "").strip(), (row[text_column] or "").strip()
                 if image_column.lower() == "image_path":
@@ -184,6 +175,23 @@ class PairsFolder:
 
 
 def find_column(columns: Sequence[str], names: Sequence[str]) -> str | None:
-    """The first of the wanted columns that is there, as it is written there."""
+    """The first of these names that is a column, in the columns' spelling; capitals don't matter."""
     written = {column.lower(): column for column in reversed(columns)}
     return next((written[name.lower()] for name in names if name.lower() in written), None)
+
+
+def picture_and_text_columns(file: Path, columns: Sequence[str]) -> tuple[str, str]:
+    """Which columns of a CSV name the picture and hold the text.
+
+    Raises
+    ------
+    DataError
+        When one of them is missing.
+    """
+    picture, text = find_column(columns, IMAGE_COLUMNS), find_column(columns, TEXT_COLUMNS)
+    if picture is None or text is None:
+        raise DataError(
+            f"{file}: needs a picture column ({' or '.join(IMAGE_COLUMNS)}) and a text column "
+            f"({', '.join(TEXT_COLUMNS)}); it has: {', '.join(columns)}."
+        )
+    return picture, text

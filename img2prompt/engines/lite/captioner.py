@@ -180,7 +180,7 @@ class Captioner(nn.Module):
     @torch.no_grad()
     def sample(self, memory: Tensor, count: int, length: int) -> Tensor:
         """`count` random captions a picture: tokens (N · count, at most `length`), without BOS."""
-        pictures = _repeat(self.prepare(memory), count)
+        pictures = repeat(self.prepare(memory), count)
         tokens = torch.full((len(memory) * count, 1), BOS, device=memory.device)
         finished = torch.zeros(len(tokens), dtype=torch.bool, device=memory.device)
         written, past = [], None
@@ -217,7 +217,7 @@ class Captioner(nn.Module):
         pairs of words follow each other in one caption.
         """
         count, words, device = len(memory), self.config.max_words, memory.device
-        pictures = _repeat(self.prepare(memory), beams)
+        pictures = repeat(self.prepare(memory), beams)
         tokens = torch.full((count * beams, 1), BOS, device=device)
         scores = torch.full((count, beams), -torch.inf, device=device)
         scores[:, 0] = 0.0  # the beams start equal: let one of them branch
@@ -252,7 +252,8 @@ class Captioner(nn.Module):
         return [sorted(captions, key=lambda item: -item[1])[:beams] for captions in done]
 
 
-def _repeat(pictures: list[Cache], count: int) -> list[Cache]:
+def repeat(pictures: list[Cache], count: int | Tensor) -> list[Cache]:
+    """Keys and values for `count` captions of each picture, or for (N,) counts; copies stand together."""
     return [(key.repeat_interleave(count, 0), value.repeat_interleave(count, 0)) for key, value in pictures]
 
 

@@ -1,4 +1,4 @@
-"""Train the bundled engine end to end: ``python -m img2prompt.training ../shared/data``.
+"""Train the bundled engine end to end: ``python -m img2prompt.training.lite ../shared/data``.
 
 Stages, each cached or checkpointed under ``runs/lite`` so that a stopped run goes on
 where it was: features → words → joint (twice) → self-critical → readout → style → export.
@@ -71,7 +71,7 @@ def corpora(
 def main() -> None:
     """Parse the command line and run every stage that is not done yet."""
     parser = argparse.ArgumentParser(
-        prog="python -m img2prompt.training", description=__doc__.splitlines()[0]
+        prog="python -m img2prompt.training.lite", description="Train the bundled engine end to end."
     )
     parser.add_argument("data", type=Path, help="folder with flickr8k, coco40k and sdxl_styles")
     parser.add_argument("--run", type=Path, default=Path("runs/lite"), help="where caches and checkpoints go")

@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from img2prompt.engines.lite.captioner import BOS, PAD, UNK, Captioner
+from img2prompt.engines.lite.captioner import BOS, PAD, UNK, Captioner, repeat
 from img2prompt.engines.lite.heads import Locator, pool
 from img2prompt.engines.lite.imagenet import blend_names
 from img2prompt.engines.lite.tower import Tail
@@ -158,13 +158,8 @@ def train(model: JointModel, corpora: list[Corpus], config: JointConfig, folder:
                 earlier = earlier.masked_fill(forgotten, UNK)
             with torch.autocast("cpu", dtype=torch.bfloat16):
                 grid, memory = model.look(torch.cat(features), config.hide)
-                repeats = torch.tensor(
-                    [c for c, n in zip(config.captions, config.images, strict=True) for _ in range(n)]
-                )
-                pictures = [
-                    (key.repeat_interleave(repeats, 0), value.repeat_interleave(repeats, 0))
-                    for key, value in model.captioner.prepare(memory)
-                ]
+                counts = torch.tensor(config.captions).repeat_interleave(torch.tensor(config.images))
+                pictures = repeat(model.captioner.prepare(memory), counts)
                 logits, _ = model.captioner.decode(earlier, pictures)
                 writing = F.cross_entropy(
                     logits.flatten(0, 1).float(),
@@ -173,8 +168,8 @@ def train(model: JointModel, corpora: list[Corpus], config: JointConfig, folder:
                     label_smoothing=config.smoothing,
                 )
             vectors = model.locator(pool(grid, memory))
-            some = bank[torch.randint(len(bank), (config.bank,))]
-            contrast = contrastive(vectors, torch.cat(single), some, model.scale)
+            others = bank[torch.randint(len(bank), (config.bank,))]
+            contrast = contrastive(vectors, torch.cat(single), others, model.scale)
             cosine = 1 - (vectors * torch.cat(mean)).sum(1).mean()
             loss = writing + config.contrast * contrast + config.cosine * cosine
             optimizer.zero_grad(set_to_none=True)

@@ -16,7 +16,7 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
-from img2prompt.engines.lite.captioner import BOS, PAD
+from img2prompt.engines.lite.captioner import BOS, PAD, repeat
 from img2prompt.training import checkpoint
 from img2prompt.training.lite.cider import CiderD
 from img2prompt.training.lite.corpus import Corpus
@@ -82,10 +82,7 @@ def train(model: JointModel, corpora: list[Corpus], config: SelfCriticalConfig, 
             target = sampled[:, :width]
             inputs = torch.cat([torch.full((len(target), 1), BOS), target[:, :-1]], dim=1)
             with torch.autocast("cpu", dtype=torch.bfloat16):
-                pictures = [
-                    (key.repeat_interleave(config.samples, 0), value.repeat_interleave(config.samples, 0))
-                    for key, value in captioner.prepare(memory)
-                ]
+                pictures = repeat(captioner.prepare(memory), config.samples)
                 logits, _ = captioner.decode(inputs, pictures)
             logp = torch.nn.functional.cross_entropy(
                 captioner.allowed(logits.flatten(0, 1).float()),

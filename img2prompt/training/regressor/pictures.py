@@ -17,6 +17,7 @@ from img2prompt.datasets.pairs import Pair, PairsFolder
 from img2prompt.embeddings import unit_means
 from img2prompt.engines.full.vit_regressor import RegressorConfig
 from img2prompt.errors import DataError, ImageError
+from img2prompt.evaluation.pictures import has_splits
 from img2prompt.files import replacing
 from img2prompt.images import open_image
 from img2prompt.minilm import SentenceEncoder
@@ -74,7 +75,7 @@ def divide(
     DataError
         When a split is not there, or a row is of no use: see `PairsFolder.check`.
     """
-    if any(pair.split for pair in folder.pairs):
+    if has_splits(folder):
         learned, held = folder.select(split), folder.select(validation)
     else:
         learned = [pair for pair in folder.pairs if not _held_out(pair.name)]

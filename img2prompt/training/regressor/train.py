@@ -48,6 +48,7 @@ from img2prompt.engines.full.vit_regressor import (
 from img2prompt.errors import ConfigError, DataError, WeightsError
 from img2prompt.files import replacing
 from img2prompt.minilm import SentenceEncoder
+from img2prompt.settings import PRECISIONS
 from img2prompt.training import checkpoint
 from img2prompt.training.lite import backbone
 from img2prompt.training.regressor.pictures import Batches, Pictures, Share, targets
@@ -55,7 +56,6 @@ from img2prompt.training.schedule import warm_cosine
 
 LITE = "lite"  # the backbone that comes from the package index
 RECORD = "training.json"
-PRECISIONS = ("auto", "fp32", "fp16", "bf16")
 LOG_EVERY = 10  # steps
 SAVE_EVERY = 500  # steps, and after every epoch
 MOST_WORKERS = 8
