@@ -1,4 +1,4 @@
-"""Where the files that come with this program lie, files written whole or not at all, and their hashes."""
+"""The files that come with this program, safe replacement of files, and SHA-256 digests."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ BUNDLED = PACKAGE / "_bundled"  # in a wheel only; hatch_build.py says what goes
 
 
 def resource(name: str) -> Path:
-    """What stands beside the package in a checkout, and inside it when a wheel was installed.
+    """The path of a file or folder of the repository: beside the package in a checkout, inside it in a wheel.
 
     >>> resource("app.py")
     """
@@ -79,7 +79,7 @@ def replacing_path(path: Path, durable: bool = True, scratch: Path | None = None
 
 
 def cannot_write(path: Path, error: OSError) -> DataError:
-    """What to tell somebody whose file could not be written."""
+    """The error to raise when `path` could not be written."""
     if error.errno == errno.ENOSPC:
         return DataError(f"{path}: no space left. Free some and give the same command again; it goes on.")
     return DataError(
@@ -94,7 +94,7 @@ def check_folder_of(output: Path) -> None:
 
 
 def sha256(file: Path) -> str:
-    """Of a file's content, in hexadecimal."""
+    """The SHA-256 of a file's content, 64 hexadecimal digits."""
     with open(file, "rb") as stream:
         digest = hashlib.sha256()
         while block := stream.read(1 << 20):
@@ -103,5 +103,5 @@ def sha256(file: Path) -> str:
 
 
 def sha256_of(content: bytes) -> str:
-    """Of bytes, in hexadecimal."""
+    """The SHA-256 of bytes, 64 hexadecimal digits."""
     return hashlib.sha256(content).hexdigest()

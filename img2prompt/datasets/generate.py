@@ -2,12 +2,12 @@
 
     recipe ──▶ plan.csv (imgId, prompt, seed) ──▶ images/ID.png ──▶ prompts.csv
 
-The plan is written before its pictures, and a picture appears whole or not at all. What is left to
-do is therefore the rows of the plan without a picture, and ``prompts.csv`` the rows with one: a run
-may be stopped anywhere, by a click or by pulling the plug, and goes on where it was.
+The plan is written before its pictures, and a picture is written whole or not at all. So the rows of
+the plan without a picture are what is left to do, and ``prompts.csv`` holds the rows with one. A run
+may be stopped at any moment, even by a power cut; started again, it goes on where it was.
 
-Each picture has a seed of its own, drawn on the CPU, so that it does not depend on the batch it is
-rendered in (but for rounding: a batch of another size may sum in another order).
+Each picture has a seed of its own, and its noise is drawn on the CPU, so it does not depend on the
+batch that it is rendered in (except for rounding: a batch of another size may sum in another order).
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
 
-FUTILE = 50  # so many draws without a new prompt, and the text model is done
+FUTILE = 50  # draws without a new prompt after which the text model is given up
 
 RECIPE, PLAN, PROMPTS, IMAGES = "generate.json", "plan.csv", "prompts.csv", "images"
 PLAN_COLUMNS = ("imgId", "prompt", "seed", "draw")
@@ -52,8 +52,8 @@ class Workshop:
 
     Parameters
     ----------
-    folder : made if need be
-    recipe : the same whenever the folder is opened
+    folder : made if it does not exist
+    recipe : must be the one that the folder was begun with
 
     Raises
     ------
@@ -86,16 +86,16 @@ class Workshop:
             raise
 
     def close(self) -> None:
-        """Let others open the folder."""
+        """Release the folder, so that another run can open it."""
         self._lock.release()
 
     def take_prompts(self, prompts: Sequence[str]) -> None:
-        """Plan a picture for each prompt of a file, after those planned before.
+        """Plan a picture for each prompt of a file; prompts that are planned already are not repeated.
 
         Raises
         ------
         DataError
-            When the first prompts are not those planned already.
+            When the prompts do not begin with those planned already.
         """
         for planned, prompt in zip(self.plan, prompts, strict=False):
             if planned.prompt != prompt:
@@ -106,14 +106,14 @@ class Workshop:
         self._extend([(prompt, 0) for prompt in prompts[len(self.plan) :]])
 
     def draw_prompts(self, count: int, device: str = "auto") -> Iterator[int]:
-        """Let the text model write until `count` pairs are planned; yields how many are.
+        """Let the text model write prompts until `count` pairs are planned; yields how many are.
 
-        Prompts are cleaned; those too short, drawn before or no longer than the stem are passed over.
+        Prompts are cleaned. Those that are too short, repeated or nothing but the stem are skipped.
 
         Raises
         ------
         ConfigError
-            When transformers cannot run, or the model writes nothing new any more.
+            When transformers is not installed, or the model writes no new prompts any more.
         WeightsError
             When there is no such model.
         """
@@ -174,7 +174,7 @@ class Workshop:
             yield [planned for planned, _ in made]
 
     def export(self) -> int:
-        """Write ``prompts.csv``, the planned pairs that have their picture; returns how many."""
+        """Write ``prompts.csv``, the planned pairs whose picture exists; returns how many."""
         there = {file.stem for file in self.images.glob("*.png")}
         rows = [planned for planned in self.plan if planned.name in there]
         write_rows(self.folder / PROMPTS, PROMPT_COLUMNS, ((row.name, row.prompt, row.seed) for row in rows))

@@ -7,9 +7,8 @@ A pairs folder holds one CSV and the pictures it names::
 
 The CSV has a column for the picture (``image``, ``imgId``, ``image_name``, or ``image_path``, of
 which only the last part counts), one for the text (``caption``, ``prompt`` or ``style``) and
-optionally ``split``; capitals in their names don't matter. Rows that name the
-same picture are further texts of it; where each picture has one text (everywhere but in
-``captions.csv``) `PairsFolder.check` refuses them.
+optionally ``split``. Capitals in the first two don't matter. Several rows that name the same
+picture are several texts of it; `PairsFolder.check` accepts them in ``captions.csv`` only.
 """
 
 from __future__ import annotations
@@ -38,11 +37,11 @@ class Pair:
     name: str
     texts: tuple[str, ...]
     split: str
-    lines: tuple[int, ...] = field(default=(), compare=False)  # of the CSV, one for each text
+    lines: tuple[int, ...] = field(default=(), compare=False)  # line of the CSV for each text
 
 
 class PairsFolder:
-    """Read a pairs folder; tars are indexed once and read without unpacking.
+    """A pairs folder; tars are indexed once and read without unpacking.
 
     Raises
     ------
@@ -63,7 +62,13 @@ class PairsFolder:
         return len(self.pairs)
 
     def select(self, split: str | None = None, limit: int | None = None) -> list[Pair]:
-        """The pairs of one split (all when None), in CSV order, at most `limit` of them."""
+        """The pairs of one split (of all if None), in CSV order, at most `limit` of them.
+
+        Raises
+        ------
+        DataError
+            When there is no such split.
+        """
         splits = sorted({pair.split for pair in self.pairs})
         chosen = [pair for pair in self.pairs if split is None or pair.split == split]
         if not chosen:
@@ -71,7 +76,7 @@ class PairsFolder:
         return chosen[:limit]
 
     def read(self, name: str) -> bytes:
-        """The encoded bytes of one picture. Safe to call from several threads."""
+        """The encoded bytes of one picture; DataError if there is none. Safe to call from several threads."""
         try:
             file, offset, size = self._members[name]
         except KeyError:
@@ -86,8 +91,8 @@ class PairsFolder:
         Raises
         ------
         DataError
-            Naming the row whose picture is missing or listed already (under the same name,
-            or a picture under its name and its stem), or whose text has no word in it.
+            For the first row whose picture is missing or was listed before (perhaps once by its
+            file name and once by its stem), or whose text has no word in it.
         """
         seen: dict[tuple[Path, int, int], Pair] = {}
         for pair in pairs:
@@ -109,7 +114,7 @@ class PairsFolder:
                     raise DataError(f"{self.row(pair, number)}: the text {text!r} has no word in it.")
 
     def fingerprint(self, pairs: Iterable[Pair]) -> str:
-        """A digest of these pairs' names, texts and splits and of their pictures' sizes in bytes."""
+        """A SHA-256 of these pairs' names, texts and splits and of their pictures' sizes in bytes."""
         digest = hashlib.sha256()
         for pair in pairs:
             _, _, size = self._members.get(pair.name, (self.path, 0, 0))

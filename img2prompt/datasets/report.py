@@ -1,6 +1,6 @@
-"""The plots of a survey, and the report: one HTML file, with nothing fetched when it is opened.
+"""The plots of a survey, and the report: one HTML file that loads nothing from elsewhere.
 
-Everything a data set brings is text to the report, whatever markup it looks like.
+All texts of a data set are escaped, so none of them can act as markup.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
     from plotly.graph_objects import Figure
 
 
-GRID = 12  # at most one picture in each of GRID × GRID fields of the map
-WRAP = 60  # characters of a line in a label
+GRID = 12  # the map shows at most one picture in each of GRID × GRID fields
+WRAP = 60  # characters per line of a label
 
 
 def figures(survey: Survey) -> dict[str, Figure]:
-    """The plots of a survey by title; none where there is nothing to plot."""
+    """Title → plot; plots without data are left out."""
     import plotly.express as px
     import plotly.graph_objects as go
 
@@ -168,7 +168,7 @@ def _bars(counted: Sequence[tuple[str, float]], unit: str) -> Figure:
 
 
 def _plain(text: str) -> str:
-    """Text for a plot, which would read <b> or <a> as markup; wrapped, and cut where it is long."""
+    """Text for a plot: wrapped, cut after five lines, and escaped, as plotly reads <b> as markup."""
     lines = textwrap.wrap(text, WRAP, max_lines=5, placeholder=" …")
     return "<br>".join(html.escape(line, quote=False) for line in lines)
 

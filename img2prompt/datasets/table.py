@@ -1,7 +1,7 @@
-"""CSVs of prompts: rows in, the same rows out.
+"""Read and write CSVs of prompts without changing anything that need not change.
 
-What is not asked for passes through as it came: other columns, quotes, line breaks in a cell,
-any script. These files are read by programs, so nothing is added to cells for spreadsheets.
+Other columns, quotes, line breaks in a cell and texts in any script pass through as they are. These
+files are read by programs, so no cell is marked for spreadsheets.
 """
 
 from __future__ import annotations
@@ -42,8 +42,12 @@ class Table:
 def read_table(path: str | Path, content: bytes | None = None) -> Table:
     """Read a CSV with the columns ``imgId,prompt`` (or the other names that `pairs` knows).
 
-    A file that ends in ``.txt`` holds one prompt a line; the line's number becomes its id and
-    empty lines are passed over. With `content`, that is read, and the path is only its name.
+    A file that ends in ``.txt`` holds one prompt a line. The line's number becomes its id, and
+    empty lines are skipped.
+
+    Parameters
+    ----------
+    content : the bytes of an uploaded file; `path` is then only its name
 
     Raises
     ------

@@ -1,15 +1,16 @@
-"""Answer a picture with its nearest prompts: zero-shot regression through a joint space.
+"""Predict a picture's embedding from the prompts nearest to it in the engine's joint space.
 
-A bank holds prompts, each embedded by the engine's text tower (to be found by a picture) and by
-MiniLM (to be answered with). The answer is the mean of the k nearest prompts' MiniLM vectors,
-weighted by a softmax of their similarities. A bank is a folder::
+This is k-nearest-neighbours regression that needs no training pictures. A bank holds prompts,
+each embedded twice: by the engine's text tower, to be compared with pictures, and by MiniLM, to
+answer with. The answer is the mean of the k nearest prompts' MiniLM vectors, weighted by a
+softmax of their similarities with the picture. A bank is a folder::
 
-    bank.json             engine's joint space, number of prompts, k and temperature
+    bank.json             the engine's joint space, number of prompts, k and temperature
     index.faiss           (M, D) float16 vectors in the joint space
     sentences.npy         (M, 384) float16 vectors in MiniLM space
     prompts.txt           one a line
 
-The index and the vectors are memory-mapped, so that a bank may be larger than memory.
+Index and vectors are memory-mapped, so a bank may be larger than the machine's memory.
 """
 
 from __future__ import annotations
@@ -43,11 +44,11 @@ TEMPERATURES = (0.005, 0.01, 0.02, 0.03, 0.05, 0.08, 0.12, 0.2, 0.5)
 class BankConfig:
     """What a bank was built with and how it answers."""
 
-    engine: str  # its name
-    space: str  # its joint space
-    prompts: int
-    neighbours: int = 64
-    temperature: float = 0.05
+    engine: str  # the engine's name
+    space: str  # the engine's joint space
+    prompts: int  # how many
+    neighbours: int = 64  # k, the nearest prompts that an answer is made of
+    temperature: float = 0.05  # of the softmax over their similarities
 
 
 @dataclass(frozen=True)
@@ -56,16 +57,20 @@ class Tuning:
 
     neighbours: int
     temperature: float
-    held_out: float  # mean cosine of each half of the pictures at the choice made on the other
+    held_out: float  # mean cosine of each half of the pictures with the choice that is best on the other
 
 
 class PromptBank:
-    """A bank on disk.
+    """A bank of prompts on disk.
+
+    Parameters
+    ----------
+    folder : one that `build_bank` wrote
 
     Raises
     ------
     DataError
-        When a file is missing or damaged, or they don't fit each other.
+        When a file is missing or damaged, or the files don't fit each other.
     """
 
     def __init__(self, folder: str | Path):
@@ -92,7 +97,7 @@ class PromptBank:
             )
 
     def predict(self, images: np.ndarray) -> np.ndarray:
-        """Pictures' unit vectors in the joint space (N, D) → (N, 384) float32 unit vectors in MiniLM space."""
+        """Unit vectors in the joint space (N, D) → predicted embeddings (N, 384), float32 unit vectors."""
         near, rows = self._search(images, self.config.neighbours)
         answers = []
         for start in range(0, len(images), PICTURES):
@@ -102,12 +107,17 @@ class PromptBank:
         return unit(np.concatenate(answers))
 
     def tune(self, images: np.ndarray, truth: np.ndarray) -> Tuning:
-        """Try all of `NEIGHBOURS` and `TEMPERATURES` on labelled pictures, and keep the best.
+        """Try all of `NEIGHBOURS` and `TEMPERATURES` on labelled pictures; the best go to ``bank.json``.
 
         Parameters
         ----------
         images : (N, D) unit vectors in the joint space, N ≥ 2
         truth : (N, 384) unit vectors in MiniLM space
+
+        Raises
+        ------
+        DataError
+            With fewer than two pictures.
         """
         if len(truth) < 2:
             raise DataError("A bank cannot be tuned on fewer than two pictures.")
@@ -147,12 +157,14 @@ class PromptBank:
 def build_bank(
     folder: Path, prompts: Sequence[str], engine: Engine, sentences: SentenceEncoder, progress: bool = False
 ) -> PromptBank:
-    """Embed prompts, a batch at a time, and write them as a bank; repeated ones count once.
+    """Embed prompts, a batch at a time, and write them as a bank.
+
+    White space is normalised, and repeated prompts are kept once.
 
     Raises
     ------
     DataError
-        Without prompts.
+        When there are no prompts.
     WeightsError
         When the engine has no joint space.
     """

@@ -1,4 +1,4 @@
-"""The ensemble study: members asked about the same pictures, their weights tuned, and what that gains."""
+"""Tune the weights of an ensemble on labelled pictures, and report on others what that gains."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ from img2prompt.pipeline import Pipeline, load_pipeline
 
 @dataclass(frozen=True)
 class Row:
-    """How near one predictor comes to the texts."""
+    """The score of one predictor: mean cosine with the texts' embeddings, and its 95 % interval."""
 
     name: str
     cosine: float  # mean over the pictures
-    low: float  # of its 95 % interval
+    low: float
     high: float
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Each member alone, and mixed."""
+    """Scores of each member alone and of mixes of all."""
 
-    weights: dict[str, float]  # tuned
+    weights: dict[str, float]  # member's name → tuned weight
     rows: list[Row]
-    gain: Row  # mean over the pictures of the tuned mix's cosine less that of the best member, which it names
+    gain: Row  # the best member's name, and by how much the tuned mix's cosine exceeds its, per picture
 
 
 def named(members: Sequence[str]) -> dict[str, str]:
@@ -45,7 +45,7 @@ def named(members: Sequence[str]) -> dict[str, str]:
     Raises
     ------
     ConfigError
-        For fewer than two, or two of one name.
+        For fewer than two members, or two with the same name.
     """
     sources = {}
     for member in members:
@@ -64,9 +64,9 @@ def tune_and_report(
     Raises
     ------
     ConfigError
-        When both are one split.
+        When both name the same split.
     DataError
-        When a split is not there, or a row is of no use: see `PairsFolder.check`.
+        When a split does not exist, or a row cannot be used: see `PairsFolder.check`.
     """
     if has_splits(folder):
         if tuned == reported:
@@ -101,7 +101,7 @@ def read_prompts(file: Path) -> list[str]:
 
 
 def own_prompts(folder: PairsFolder, split: str, asked: Sequence[Pair]) -> list[str]:
-    """The texts of a split, but for those of the pictures that are asked about."""
+    """The texts of a split, without those of the `asked` pictures; DataError if none are left."""
     names = {pair.name for pair in asked}
     pairs = folder.select(split if has_splits(folder) else None)
     prompts = [text for pair in pairs if pair.name not in names for text in pair.texts]
@@ -119,25 +119,25 @@ def look_at(
 
 
 def score(name: str, vectors: np.ndarray, truth: np.ndarray) -> Row:
-    """Mean cosine of (N, 384) vectors with (N, 384) others, and its 95 % interval over resampled pictures."""
+    """Mean cosine of (N, 384) vectors with the truth (N, 384), and its 95 % bootstrap interval."""
     ids = [str(row) for row in range(len(truth))]
     scored = competition.score(competition.Embeddings(ids, vectors), competition.Embeddings(ids, truth))
     return Row(name, scored.mean, *scored.interval)
 
 
 def compare(members: Mapping[str, np.ndarray], truth: np.ndarray, tuned: int) -> Comparison:
-    """Tune weights on the first pictures, and report on the others.
+    """Tune weights on the first pictures, and report on the rest.
 
     Parameters
     ----------
-    members : name → (N, 384)
-    truth : (N, 384)
-    tuned : how many pictures are for tuning, 2 ≤ tuned < N
+    members : name → (N, 384) predictions
+    truth : (N, 384) embeddings of the texts
+    tuned : number of pictures for tuning, 2 ≤ tuned < N
 
     Returns
     -------
-    Rows for each member, equal weights, two members' default weights, and the tuned ones; and what
-    tuning gains on the member that is best on the pictures reported on.
+    A row for each member, for equal weights, for the default weights if there are two members, and
+    for the tuned weights; and the gain over the member that is best on the pictures reported on.
     """
     vectors = list(members.values())
     tuning = tune([member[:tuned] for member in vectors], truth[:tuned])
@@ -159,10 +159,11 @@ def compare(members: Mapping[str, np.ndarray], truth: np.ndarray, tuned: int) ->
 
 
 class Predictor:
-    """Asks sources about the pictures of pairs.
+    """Predicts the embeddings of the pictures of pairs, by any source of an ensemble's member.
 
     Parameters
     ----------
+    folder, pairs : the pictures
     device : where networks run
     mirror : average regressors' answers for each picture and its mirror image
     """
@@ -183,14 +184,12 @@ class Predictor:
 
         Parameters
         ----------
-        source : ``lite`` or ``full`` (the engine's regressor), ``lite:prompt`` or ``full:prompt``
-            (the embedding of the prompt that it writes), a submission (.csv), embeddings (.npz with
-            ids and embeddings), or the folder of a regressor or of a prompt bank
+        source : in one of the forms that `img2prompt.ensemble.recipe` lists
 
         Raises
         ------
         ConfigError
-            When it is none of these.
+            When it has none of these forms.
         DataError
             When it lacks pictures or is damaged.
         WeightsError
@@ -223,7 +222,7 @@ class Predictor:
         return np.concatenate(regressed)
 
     def _prompts(self, engine: str) -> np.ndarray:
-        pipeline = self._load(engine, ratio=1.0)  # nothing but the prompt's
+        pipeline = self._load(engine, ratio=1.0)  # the prompt's embedding alone
         embeddings = []
         for batch in self._batches("Describing"):
             results = pipeline([open_picture(pipeline, self.folder, pair.name) for pair in batch])
@@ -258,12 +257,12 @@ class Predictor:
 
 
 def read_npz(file: Path) -> competition.Embeddings:
-    """What `img2prompt embed` wrote.
+    """Read the arrays ``ids`` and ``embeddings`` that `img2prompt embed` wrote.
 
     Raises
     ------
     DataError
-        When it is not that.
+        When the file cannot be read or lacks one of them.
     """
     try:
         with np.load(file) as arrays:

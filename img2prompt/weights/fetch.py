@@ -1,8 +1,7 @@
-"""Get the parts of the full engine: from the Hugging Face hub, or from a local copy.
+"""Get the parts of the full engine, from the Hugging Face hub or from a local copy.
 
-A part is put together in a folder of its own and moved into place when it is whole, so
-that nobody ever sees half of one. What a download has got so far stays there, and the
-next one goes on from it.
+A part is put together in a working folder and moved into place when it is complete, so that
+nobody ever sees half of one. An interrupted download stays there and is continued later.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ SPARE = 100_000_000  # bytes to leave free on the disk
 
 @dataclass(frozen=True)
 class _Order:
-    """What the hub has of a part."""
+    """A part and the files that the hub has of it."""
 
     part: Part
     commit: str
@@ -42,13 +41,13 @@ class _Order:
 
     @property
     def remaining(self) -> int:
-        """Bytes that are still to be fetched, as an earlier try may have got some."""
+        """Bytes that are still to be fetched; an earlier try may have got some."""
         total = sum(file.size or 0 for file in self.files)
         return total - (weights.size(self.workshop) if self.workshop.is_dir() else 0)
 
 
 def pull(parts: Sequence[Part]) -> Iterator[tuple[Part, Path]]:
-    """Fetch parts from the hub, with a progress bar a file, and check them.
+    """Fetch parts from the hub and check them, with a progress bar for each file.
 
     Yields
     ------
@@ -57,8 +56,8 @@ def pull(parts: Sequence[Part]) -> Iterator[tuple[Part, Path]]:
     Raises
     ------
     WeightsError
-        When the hub cannot be reached or does not have one of them, when the disk is too
-        small for all, or when what came is not what was published.
+        When the hub cannot be reached or lacks one of them, when the disk has too little space
+        for all, or when a file is not the one that was published.
     """
     orders = [_order(part) for part in parts]
     check_space(sum(order.remaining for order in orders), parts)
@@ -70,9 +69,11 @@ def pull(parts: Sequence[Part]) -> Iterator[tuple[Part, Path]]:
 
 
 def copy(parts: Sequence[Part], source: Path) -> Iterator[tuple[Part, Path]]:
-    """Take parts from a folder: that of the one part, or one of parts as `pull` or the hub's cache keeps them.
+    """Copy parts from a local folder. Their files may differ from the published ones, after a conversion say.
 
-    Their files may differ from the published ones (a conversion, say).
+    Parameters
+    ----------
+    source : the folder of the one part, or a folder of parts, laid out as `pull` or the hub's cache does
 
     Yields
     ------
@@ -98,11 +99,12 @@ def copy(parts: Sequence[Part], source: Path) -> Iterator[tuple[Part, Path]]:
 
 
 def check_space(needed: int, parts: Sequence[Part]) -> None:
-    """
+    """Make sure that the disk has room for `needed` bytes more.
+
     Raises
     ------
     WeightsError
-        When the disk that parts are put on has not so many bytes left.
+        When it has not, naming the parts.
     """
     home = weights.home()
     free = shutil.disk_usage(next(place for place in (home, *home.parents) if place.exists())).free
@@ -135,7 +137,7 @@ def _order(part: Part) -> _Order:
 
 
 def _source(part: Part, source: Path) -> list[Path]:
-    """The files to copy."""
+    """The files of a part in a local folder; DataError where they cannot be used."""
     folder = weights.locate(part, [source]) or source
     if wrong := weights.problem(part.kind, folder) or weights.unreadable(folder):
         raise DataError(f"{folder} cannot be used as {part.name}: {wrong}.")
@@ -143,7 +145,7 @@ def _source(part: Part, source: Path) -> list[Path]:
 
 
 def _download(order: _Order, file: RepoSibling, folder: Path) -> Record:
-    """One file, going on where an earlier try stopped; checked against the hub's hash where it has one."""
+    """Download one file, continuing an earlier try, and check it against the hub's hash if there is one."""
     import huggingface_hub
     from huggingface_hub.file_download import http_get
 
@@ -177,13 +179,13 @@ def _record(file: Path) -> Record:
 
 
 def _workshop(part: Part, version: str) -> Path:
-    """Where a version of a part is put together."""
+    """The working folder in which a version of a part is put together."""
     return weights.folder_in(weights.home() / ".incomplete", part.kind, f"{part.name}@{version}")
 
 
 @contextmanager
 def _alone(part: Part, folder: Path) -> Iterator[Path]:
-    """Make the folder, and keep other processes out of it."""
+    """Make the folder and lock it, so that no other process fetches the same part."""
     from filelock import FileLock, Timeout
 
     try:
@@ -197,7 +199,7 @@ def _alone(part: Part, folder: Path) -> Iterator[Path]:
 
 
 def _install(part: Part, folder: Path) -> Path:
-    """Move a part that was put together to where it is found, in place of an earlier one."""
+    """Move a complete part to its final folder, in place of an earlier one."""
     if wrong := weights.problem(part.kind, folder) or weights.unreadable(folder):
         raise WeightsError(f"{part.name} cannot be used: {wrong}.")
     target = weights.folder_in(weights.home(), part.kind, part.name)
@@ -213,7 +215,7 @@ def _install(part: Part, folder: Path) -> Path:
 
 @contextmanager
 def _hub_errors(part: Part) -> Iterator[None]:
-    """Say what to do when the hub does not answer as it should."""
+    """Turn the hub's errors into WeightsError, with advice on what to do."""
     from huggingface_hub.errors import HfHubHTTPError
 
     try:

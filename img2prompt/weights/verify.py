@@ -20,7 +20,7 @@ def verify(part: Part, folder: Path) -> str:
 
     Returns
     -------
-    What the files were compared with, in words.
+    What the files were compared with, in words for people.
 
     Raises
     ------
@@ -55,13 +55,13 @@ def _changed(folder: Path, hashes: Mapping[str, str]) -> str | None:
 
 
 def _blobs(folder: Path) -> dict[str, str]:
-    """File → SHA-256, where a cache of the hub has named the file's content by it."""
+    """File → SHA-256 from the hub's cache, whose links point to contents named by their SHA-256."""
     targets = {file.name: file.resolve().name for file in folder.glob("*") if file.is_symlink()}
     return {file: target for file, target in targets.items() if SHA256.fullmatch(target)}
 
 
 def unreadable(folder: Path) -> str | None:
-    """The first safetensors file in a folder with a broken header or a wrong length, and why."""
+    """Which safetensors file has a broken header or a wrong length, in words; None if none has."""
     from safetensors import SafetensorError, safe_open
 
     for file in sorted(folder.glob("*.safetensors")):
