@@ -71,7 +71,7 @@ def feedforward(config: CaptionerConfig) -> nn.Sequential:
 
 
 class EncoderLayer(nn.Module):
-    """Cells look at each other, then each thinks for itself."""
+    """Self-attention between the cells, then a feed-forward network for each."""
 
     def __init__(self, config: CaptionerConfig):
         super().__init__()
@@ -90,7 +90,7 @@ Cache = tuple[Tensor, Tensor]
 
 
 class DecoderLayer(nn.Module):
-    """Words look back at earlier words, then at the picture, then think."""
+    """Attention to earlier words, then to the picture, then a feed-forward network."""
 
     def __init__(self, config: CaptionerConfig):
         super().__init__()
@@ -141,7 +141,7 @@ class Captioner(nn.Module):
     def memory(self, grid: Tensor, hint: Tensor | None = None) -> Tensor:
         """Grid (N, 1280, 7, 7) → memory (N, 50, width); cell 0 sums up the picture.
 
-        The hint (N, config.hint), of length 1 at most, is told to cell 0.
+        The hint (N, config.hint), vectors of length 1 at most, is added to cell 0.
         """
         x = self.project(grid.flatten(2).transpose(1, 2)) + self.cells
         summary = self.summary.expand(len(x), -1, -1)
@@ -170,7 +170,7 @@ class Captioner(nn.Module):
         return self.logits(self.norm(x)), caches
 
     def logits(self, x: Tensor) -> Tensor:
-        """(…, width) → (…, vocabulary), with the weights that the words come in by."""
+        """(…, width) → (…, vocabulary), with the weights of the word embeddings."""
         return F.linear(x, self.words.weight) if self.readout is None else self.readout(x)
 
     def forward(self, memory: Tensor, tokens: Tensor) -> Tensor:
@@ -198,7 +198,7 @@ class Captioner(nn.Module):
 
     @staticmethod
     def allowed(logits: Tensor) -> Tensor:
-        """Rule out padding, a second beginning and the unknown word."""
+        """Forbid padding, a second beginning and the unknown word: their logits become -inf, in place."""
         logits[:, [PAD, BOS, UNK]] = -torch.inf
         return logits
 
@@ -212,9 +212,14 @@ class Captioner(nn.Module):
     ) -> list[list[tuple[list[int], float]]]:
         """Beam search: for each picture its candidates (tokens, score), best first.
 
-        The score is the log probability divided by length ** length_penalty. `prefix`
-        gives the first words of each picture's captions, which cost nothing. No two equal
-        pairs of words follow each other in one caption.
+        The score is the log probability divided by length ** length_penalty. No caption holds the
+        same pair of consecutive words twice.
+
+        Parameters
+        ----------
+        memory : (N, 50, width), see `memory`
+        beams : width of the search, and number of candidates
+        prefix : for each picture, the ids of the words that its captions begin with, at no cost
         """
         count, words, device = len(memory), self.config.max_words, memory.device
         pictures = repeat(self.prepare(memory), beams)
@@ -237,7 +242,7 @@ class Captioner(nn.Module):
             parents, chosen = flat // logp.shape[1], flat % logp.shape[1]
             ended = (chosen == EOS) & scores.isfinite()
             for i, j in ended.nonzero().tolist():
-                if j < beams and len(done[i]) < beams:  # or neighbours in the batch would matter
+                if j < beams and len(done[i]) < beams:  # else the batch would matter
                     row = tokens[i * beams + int(parents[i, j]), 1:].tolist()
                     done[i].append((row, float(scores[i, j]) / (len(row) + 1) ** length_penalty))
             scores = scores.masked_fill(ended, -torch.inf)
@@ -258,7 +263,7 @@ def repeat(pictures: list[Cache], count: int | Tensor) -> list[Cache]:
 
 
 def _begin_with(prefix: list[list[int]], logp: Tensor, length: int) -> None:
-    """Leave a caption that is still in its prefix the next word of that, for nothing."""
+    """Where a caption is still within its prefix, allow only the prefix's next word, at no cost."""
     for row, words in zip(logp, prefix, strict=True):
         if length <= len(words):
             row.fill_(-torch.inf)
@@ -266,7 +271,7 @@ def _begin_with(prefix: list[list[int]], logp: Tensor, length: int) -> None:
 
 
 def _block_repeats(logp: Tensor, tokens: Tensor) -> None:
-    """Forbid the same word twice in a row, and any pair of words that was already used."""
+    """Forbid the same word twice in a row, and any pair of consecutive words that was used before."""
     history = tokens.tolist()
     for row, words in enumerate(history):
         last = words[-1]

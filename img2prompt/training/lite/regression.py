@@ -1,8 +1,8 @@
-"""Stage 3: a second head that only wants to be close to the mean caption embedding.
+"""Stage 3: a second head, the regressor, which predicts the mean embedding of a picture's captions.
 
-The joint stage's regressor also has to tell pictures apart, which pulls its vectors
-away from what captions have in common. This one is trained on the finished tower's
-pooled features with cosine loss alone and mixup (Zhang et al., ICLR 2018).
+The joint stage's locator must also tell pictures apart, which pulls its vectors away from what
+captions have in common. The regressor is trained on the finished tower's pooled features with
+the cosine loss alone, and mixup (Zhang et al., ICLR 2018).
 """
 
 from __future__ import annotations
@@ -34,8 +34,11 @@ class ReadoutConfig:
     hidden: int = 512
     dropout: float = 0.4
     mixup: float = 0.3  # both parameters of the beta distribution
-    pictures: int = 24_000  # at most so many of a source
-    shares: tuple[float, ...] = (1.0, 0.3)  # weight of a picture of each source: five captions say more
+    pictures: int = 24_000  # of each source, at most
+    shares: tuple[float, ...] = (
+        1.0,
+        0.3,
+    )  # weight of a picture of each source; five captions tell more than one
     seed: int = 4
 
 
@@ -52,7 +55,7 @@ def pooled(model: JointModel, corpus: Corpus, view: int, limit: int) -> Tensor:
 
 
 def collect(model: JointModel, corpora: list[Corpus], config: ReadoutConfig) -> dict[str, Tensor]:
-    """Features, targets and weights of every picture and view."""
+    """Features ``x``, targets ``y`` and weights ``weight`` of every picture and view."""
     features, targets, weights = [], [], []
     for corpus, share in zip(corpora, config.shares, strict=True):
         means = corpus.means()
@@ -64,7 +67,7 @@ def collect(model: JointModel, corpora: list[Corpus], config: ReadoutConfig) -> 
 
 
 def train(model: JointModel, corpora: list[Corpus], config: ReadoutConfig, folder: Path) -> Regressor:
-    """The trained head; its features are cached in `folder`."""
+    """Train the head; its input features are cached in `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
     cache = folder / "pooled.safetensors"
     if not cache.exists():

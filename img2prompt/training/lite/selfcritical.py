@@ -1,10 +1,10 @@
 """Stage 2: the decoder learns from the CIDEr of its own captions.
 
-Self-critical sequence training (Rennie et al., CVPR 2017) with several samples a
-picture, each judged against the mean of the others (Luo, *A Better Variant of
-Self-Critical Sequence Training*, 2020). The tail and the encoder stay fixed: they also
-serve the locator. The result is a blend of the weights before and after (Wortsman et
-al., *WiSE-FT*, CVPR 2022): the reward alone makes captions short and plain.
+Self-critical sequence training (Rennie et al., CVPR 2017) with several samples for each
+picture, each compared with the mean of the others (Luo, *A Better Variant of Self-Critical
+Sequence Training*, 2020). The tail and the encoder stay fixed, because the locator uses them
+too. The result is a blend of the weights before and after (Wortsman et al., *WiSE-FT*, CVPR
+2022), because the reward alone makes captions short and plain.
 """
 
 from __future__ import annotations
@@ -31,17 +31,17 @@ class SelfCriticalConfig:
     steps: int = 160
     images: tuple[int, ...] = (56,)  # pictures of each corpus in a batch
     samples: int = 5
-    words: int = 18  # where a sample is cut; its missing EOS costs reward
+    words: int = 18  # longer samples are cut, and get less reward as they lack EOS
     rate: float = 4e-5
     warmup: int = 20
-    hide: float = 0.15  # share of grid cells kept from the captioner: it knows these photos too well
-    share: float = 0.6  # of the new weights in the final ones
+    hide: float = 0.15  # share of grid cells hidden from the captioner, which knows these photos too well
+    share: float = 0.6  # share of the trained weights in the final ones; the rest is from before
     seed: int = 2
     save_every: int = 40
 
 
 def frozen_names() -> tuple[str, ...]:
-    """Parameters of the captioner that this stage leaves alone: all that make the memory."""
+    """Names of the captioner's parts that stay fixed: all that compute the memory."""
     return ("project", "cells", "summary", "encoder", "memory_norm")
 
 
