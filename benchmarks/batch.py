@@ -1,12 +1,12 @@
-"""What a folder costs beyond the model, as JSON on stdout. Run it on a quiet machine.
+"""The time and memory that a batch takes beyond the model, as JSON on stdout. Run it on a quiet machine.
 
     python benchmarks/batch.py [FEW MANY [../shared/data/flickr8k]]     (Linux and macOS)
 
-200 and 20,000 pictures by default, which takes the better part of an hour. Speed: pictures
-a second of `batch` (read, decode, describe, journal) beside the model alone on opened
-pictures, in turns. Memory: the largest resident set of the whole command, once for few
-pictures and once for many. The pictures are made of 64 photos of the folder, or of the two
-that come with scikit-learn.
+By default it takes 200 and 20,000 pictures and the better part of an hour. Speed: pictures a
+second of `batch` (read, decode, describe, journal) and of the model alone on opened pictures,
+measured in turns. Memory: the largest resident set of the whole command, once for few pictures
+and once for many. The pictures are made from 64 photos of the folder, or from the two that come
+with scikit-learn.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def main() -> None:
 
 
 def fill(folder: Path, count: int, photos: list[bytes]) -> Path:
-    """A folder of `count` JPEG pictures; after the first of each photo, further names for it."""
+    """Make a folder of `count` JPEG pictures; all but the first copy of each photo are hard links."""
     folder.mkdir()
     for i in range(count):
         path = folder / f"{i:06}.jpg"

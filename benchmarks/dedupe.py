@@ -1,10 +1,11 @@
 """How fast near-duplicates are found, as JSON on stdout. Run it on a quiet machine.
 
-python benchmarks/dedupe.py PROMPTS [VECTORS]; PROMPTS is a CSV or a .txt with one prompt a line.
-First its prompts are filtered as the command does it, then all of them are embedded in single
-precision and compared. Then so many vectors (1,000,000; 0 leaves this out) go through the approximate
-index: mixtures of two prompts' vectors each, and among them copies moved away by a known cosine, on
-both sides of the threshold.
+    python benchmarks/dedupe.py PROMPTS [VECTORS]
+
+PROMPTS is a CSV or a .txt with one prompt a line. First its prompts are filtered as the command does
+it. Then all of them are embedded in single precision and compared. Last, VECTORS vectors (1,000,000
+by default; 0 leaves this out) go through the approximate index: mixtures of two prompts' vectors, and
+among them copies with a known cosine to their original, on both sides of the threshold.
 """
 
 from __future__ import annotations
@@ -71,7 +72,7 @@ def timed(work: Callable[..., Any], *arguments: Any, **options: Any) -> tuple[An
 
 
 def multiply(vectors: np.ndarray, count: int) -> np.ndarray:
-    """(count, D) unit vectors that lie as prompts do, with known near-duplicates."""
+    """(count, D) unit vectors that are spread like those of prompts, with known near-duplicates."""
     rng = np.random.default_rng(0)
     mixed = np.empty((count, vectors.shape[1]), np.float32)
     for start in range(0, count, 16_384):

@@ -1,7 +1,9 @@
 """How fast a large history answers, as JSON on stdout and in benchmarks/results/history.json.
 
-python benchmarks/history.py [POSTS] [--url postgresql://…]; by default 100,000 posts in a new
-SQLite file. A database named by --url must be empty, and keeps the posts.
+    python benchmarks/history.py [POSTS] [--url postgresql://…]
+
+By default 100,000 posts in a new SQLite file. A database named by --url must be empty, and the posts
+stay in it.
 """
 
 from __future__ import annotations

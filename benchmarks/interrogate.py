@@ -2,9 +2,10 @@
 
     python benchmarks/interrogate.py [ranking] [cpu] [gpu] [start] [start-short]
 
-Without names, all that run here. Each is measured in a process of its own; ratios are the reference's seconds over ours.
-Weights are freshly initialised and label vectors random: neither changes the time that
-anything takes, and both programs read the same files. Run it on a quiet machine.
+Without names, all rows that can run on this machine are measured, each in a process of its own.
+Ratios are the reference's seconds divided by ours. Weights are freshly initialised and label
+vectors random, which changes no times; both programs read the same files. Run it on a quiet
+machine.
 """
 
 from __future__ import annotations

@@ -2,9 +2,9 @@
 
     python benchmarks/lite.py [../shared/data/flickr8k]     (Linux and macOS)
 
-Times are medians; a cold run is a fresh `img2prompt caption photo.jpg`. Without a folder
-of photos (see `img2prompt evaluate`) only the two that come with scikit-learn are
-measured: the hard case, because both send the captioner searching a second time.
+Times are medians. A cold run is `img2prompt caption photo.jpg` in a fresh process. Without a
+folder of photos (see `img2prompt evaluate`) only the two that come with scikit-learn are
+measured. They are the hard case, because the captioner searches a second time for both.
 """
 
 from __future__ import annotations

@@ -1,7 +1,9 @@
 """How fast a submission is written, as JSON on stdout, beside pandas.to_csv in the same run.
 
-python benchmarks/submission.py [PICTURES]; 16,000 by default, as many as the competition's
-test set has. pandas gets its table ready-made, ids and all, and no index to write.
+    python benchmarks/submission.py [PICTURES]
+
+By default 16,000 pictures, as many as the competition's test set has. pandas gets its table
+ready-made with all ids, and writes no index.
 """
 
 from __future__ import annotations

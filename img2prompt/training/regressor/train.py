@@ -351,7 +351,7 @@ class _Learner:
 
     @torch.no_grad()
     def validate(self, pictures: Pictures, truth: Tensor, workers: int) -> float:
-        """Mean cosine of the predictions for N pictures with `truth` (N, D), by the averaged weights."""
+        """Mean cosine of the predictions for N pictures with `truth` (N, D), with the weights to be saved."""
         size = self.config.batch // self.share.processes
         own = range(self.share.rank, len(pictures), self.share.processes)
         pieces = [own[i : i + size] for i in range(0, len(own), size)]
