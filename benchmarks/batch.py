@@ -1,12 +1,12 @@
-"""What a folder costs beyond the model, as JSON on stdout. Run it on a quiet machine.
+"""The time and memory that a batch takes beyond the model, as JSON on stdout. Run it on a quiet machine.
 
-    python -m benchmarks.batch [FEW MANY [../shared/data/flickr8k]]
+    python -m benchmarks.batch [FEW MANY [../shared/data/flickr8k]]     (Linux and macOS)
 
-200 and 20,000 pictures by default, which takes the better part of an hour. Speed: pictures
-a second of `batch` (read, decode, describe, journal) beside the model alone on opened
-pictures, in turns. Memory: the largest resident set of the whole command, once for few
-pictures and once for many. The pictures are made of 64 photos of the folder, or of the two
-that come with scikit-learn.
+By default it takes 200 and 20,000 pictures and the better part of an hour. Speed: pictures a
+second of `batch` (read, decode, describe, journal) and of the model alone on opened pictures,
+measured in turns. Memory: the largest resident set of the whole command, once for few pictures
+and once for many. The pictures are made from 64 photos of the folder, or from the two that come
+with scikit-learn.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import tempfile
 from contextlib import closing
 from pathlib import Path
 
-from benchmarks.lite import machine, samples, seconds, some_of
+from benchmarks.lite import dev_photos, machine, samples, seconds
 from img2prompt.images import open_image
 
 FEW, MANY = 200, 20_000
@@ -31,7 +31,7 @@ TARGETS = {"share_of_model_speed": ">= 0.9", "memory_many_to_few": "<= 1.1"}
 
 def main() -> None:
     few, many = (int(value) for value in (sys.argv[1:3] or (FEW, MANY)))
-    photos = [photo for folder in sys.argv[3:] for photo in some_of(folder)] or samples()
+    photos = [photo for folder in sys.argv[3:] for photo in dev_photos(folder)] or samples()
     with tempfile.TemporaryDirectory() as folder:
         peaks = [peak_mb(fill(Path(folder, str(count)), count, photos), count) for count in (few, many)]
         speeds = speed(fill(Path(folder, "speed"), BATCH * GROUPS, photos), Path(folder))
@@ -50,7 +50,7 @@ def main() -> None:
 
 
 def fill(folder: Path, count: int, photos: list[bytes]) -> Path:
-    """A folder of `count` JPEG pictures; after the first of each photo, further names for it."""
+    """Make a folder of `count` JPEG pictures; all but the first copy of each photo are hard links."""
     folder.mkdir()
     for i in range(count):
         path = folder / f"{i:06}.jpg"

@@ -1,10 +1,11 @@
 """How fast near-duplicates are found, as JSON on stdout. Run it on a quiet machine.
 
-python -m benchmarks.dedupe PROMPTS [VECTORS]; PROMPTS is a CSV or a .txt with one prompt a line.
-First its prompts are filtered as the command does it, then all of them are embedded in single
-precision and compared. Then so many vectors (1,000,000; 0 leaves this out) go through the approximate
-index: mixtures of two prompts' vectors each, and among them copies moved away by a known cosine, on
-both sides of the threshold.
+    python -m benchmarks.dedupe PROMPTS [VECTORS]
+
+PROMPTS is a CSV or a .txt with one prompt a line. First its prompts are filtered as the command does
+it. Then all of them are embedded in single precision and compared. Last, VECTORS vectors (1,000,000
+by default; 0 leaves this out) go through the approximate index: mixtures of two prompts' vectors, and
+among them copies with a known cosine to their original, on both sides of the threshold.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import numpy as np
 from benchmarks.lite import machine
 from img2prompt.datasets.deduplicate import THRESHOLD, embed_texts, find_twins, near_duplicates
 from img2prompt.datasets.table import read_table
+from img2prompt.embeddings import unit
 from img2prompt.minilm import SentenceEncoder
 
 VECTORS = 1_000_000
@@ -39,23 +41,25 @@ def main() -> None:
     encoder.encode(texts[:64])
     twins, filter_s = timed(find_twins, texts, encoder)
     vectors, embed_s = timed(embed_texts, texts, encoder)
-    found, compare_s = timed(near_duplicates, vectors, THRESHOLD, index="exact")
+    exact, compare_s = timed(near_duplicates, vectors, THRESHOLD, index="exact")
     report: dict[str, Any] = {
         "prompts": len(texts),
         "removed": int((twins.rows >= 0).sum()),
         "embed_and_compare_s": round(filter_s, 1),
         "single_precision": {
-            "same_twins": np.array_equal(twins.rows, found.rows),
+            "same_twins": np.array_equal(twins.rows, exact.rows),
             "embed_s": round(embed_s, 1),
             "compare_s": round(compare_s, 1),
         },
     }
     if many:
-        found, approximate_s = timed(near_duplicates, multiply(vectors, many), THRESHOLD, index="approximate")
+        approximate, approximate_s = timed(
+            near_duplicates, multiply(vectors, many), THRESHOLD, index="approximate"
+        )
         report["approximate"] = {
             "vectors": many,
-            "removed": int((found.rows >= 0).sum()),
-            "recall": found.recall,
+            "removed": int((approximate.rows >= 0).sum()),
+            "recall": approximate.recall,
             "seconds": round(approximate_s, 1),
         }
     print(json.dumps({**report, "targets": TARGETS, "machine": machine()}, indent=2))
@@ -68,7 +72,7 @@ def timed(work: Callable[..., Any], *arguments: Any, **options: Any) -> tuple[An
 
 
 def multiply(vectors: np.ndarray, count: int) -> np.ndarray:
-    """(count, D) unit vectors that lie as prompts do, with known near-duplicates."""
+    """(count, D) unit vectors that are spread like those of prompts, with known near-duplicates."""
     rng = np.random.default_rng(0)
     mixed = np.empty((count, vectors.shape[1]), np.float32)
     for start in range(0, count, 16_384):
@@ -85,10 +89,6 @@ def multiply(vectors: np.ndarray, count: int) -> np.ndarray:
         cosines = rng.uniform(*COSINES, (len(part), 1)).astype(np.float32)
         mixed[part] = cosines * originals + np.sqrt(1 - cosines**2) * away
     return mixed
-
-
-def unit(vectors: np.ndarray) -> np.ndarray:
-    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
 
 
 if __name__ == "__main__":

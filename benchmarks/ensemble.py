@@ -1,10 +1,10 @@
-"""Stages 2 and 3 on real photos: search, train, build a bank, tune the ensemble; JSON on stdout.
+"""Train a regressor, build a bank and tune an ensemble on real photos; JSON on stdout.
 
     python -m benchmarks.ensemble ../shared/data/flickr8k runs/flickr8k
 
-Every step is a command of img2prompt, at a size that two cores do in an hour or so. Started again,
-it goes on where it was, but for the bank, which takes minutes. Models learn on the split train, are
-chosen on dev and reported on test.
+Every step is a command of img2prompt, at a size that takes two cores about an hour. Started again, it
+goes on where it was; only the bank, which takes minutes, is built anew. Models learn on the split
+train, are chosen on dev and reported on test.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def searched(folder: Path) -> list[dict[str, float]]:
 
 
 def best(run: Path) -> dict[str, float]:
-    """The best epoch, and the validation cosine of the same answer for all pictures."""
+    """The best epoch, and the validation cosine if the answer were the same for all pictures."""
     record = json.loads((run / "training.json").read_text())
     return {**record["best"], "baseline": record["baseline"]}
 

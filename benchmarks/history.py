@@ -1,7 +1,9 @@
 """How fast a large history answers, as JSON on stdout and in benchmarks/results/history.json.
 
-python -m benchmarks.history [POSTS] [--url postgresql://…]; by default 100,000 posts in a new
-SQLite file. A database named by --url must be empty, and keeps the posts.
+    python -m benchmarks.history [POSTS] [--url postgresql://…]
+
+By default 100,000 posts in a new SQLite file. A database named by --url must be empty, and the posts
+stay in it.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ import numpy as np
 from sqlalchemy import Engine, insert
 
 from benchmarks.lite import machine
+from img2prompt.embeddings import WIDTH
 from img2prompt.history import History, open_database
 from img2prompt.history.database import writing
 from img2prompt.history.search import searchable
@@ -108,7 +111,7 @@ def rows_of(number: int, rng: np.random.Generator) -> list[tuple[type, dict]]:
     caption = f"a {nouns[0]} {DOINGS[number % len(DOINGS)]} near a {nouns[1]}"
     prompt = f"{caption}, number{number}, oil painting"
     variants = [f"{caption.capitalize()}. Take {i} of a day I will not forget." for i in range(3)]
-    vector = rng.standard_normal(384).astype(np.float32)
+    vector = rng.standard_normal(WIDTH).astype(np.float32)
     vector /= np.linalg.norm(vector)
     own = {"post_id": number}
     post = {

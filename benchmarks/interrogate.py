@@ -2,9 +2,10 @@
 
     python -m benchmarks.interrogate [ranking] [cpu] [gpu] [start] [start-short]
 
-Without names, all that run here. Each is measured in a process of its own; ratios are the reference's seconds over ours.
-Weights are freshly initialised and label vectors random: neither changes the time that
-anything takes, and both programs read the same files. Run it on a quiet machine.
+Without names, all rows that can run on this machine are measured, each in a process of its own.
+Ratios are the reference's seconds divided by ours. Weights are freshly initialised and label
+vectors random, which changes no times; both programs read the same files. Run it on a quiet
+machine.
 """
 
 from __future__ import annotations
@@ -88,13 +89,13 @@ def compare(row: str, folder: Path, pictures: int | None) -> dict[str, Any]:
             runs[side].append(run_child(row, side, folder))
             if row.startswith("start"):
                 runs[side][-1]["whole_process_seconds"] = round(time.perf_counter() - start, 3)
-    found = {
+    medians = {
         side: sorted(each, key=lambda run: run["seconds"])[len(each) // 2] for side, each in runs.items()
     }
-    prompts = [found[side].pop("prompts", []) for side in SIDES]
+    prompts = [medians[side].pop("prompts", []) for side in SIDES]
     report: dict[str, Any] = {
-        **found,
-        "ratio": round(found["reference"]["seconds"] / found["ours"]["seconds"], 2),
+        **medians,
+        "ratio": round(medians["reference"]["seconds"] / medians["ours"]["seconds"], 2),
         "aim": TARGETS[row],
     }
     if any(prompts):
@@ -150,7 +151,7 @@ def measure_ranking(side: str, folder: Path) -> dict[str, Any]:
 
         repeats = 1
     else:
-        from img2prompt.labels.tables import LabelTable as Table
+        from img2prompt.labels.ranking import LabelTable as Table
 
         engine: Any = SimpleNamespace(device=torch.device("cpu"))
         ours = [Table(name, labels, engine) for name, labels in tables.items()]

@@ -1,10 +1,10 @@
 """How fast the lite engine is here, as JSON on stdout. Run it on a quiet machine.
 
-    python -m benchmarks.lite [../shared/data/flickr8k]
+    python -m benchmarks.lite [../shared/data/flickr8k]     (Linux and macOS)
 
-Times are medians; a cold run is a fresh `img2prompt caption photo.jpg`. Without a folder
-of photos (see `img2prompt evaluate`) only the two that come with scikit-learn are
-measured: the hard case, because both send the captioner searching a second time.
+Times are medians. A cold run is `img2prompt caption photo.jpg` in a fresh process. Without a
+folder of photos (see `img2prompt evaluate`) only the two that come with scikit-learn are
+measured. They are the hard case, because the captioner searches a second time for both.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from __future__ import annotations
 import json
 import os
 import platform
-import resource
 import statistics
 import subprocess
 import sys
@@ -33,7 +32,7 @@ def main() -> None:
     cold_s, peak_mb = cold(SAMPLES[0])  # first, while this process is still small
     report: dict[str, object] = {"cold_s": cold_s, "peak_mb": peak_mb}
     for folder in sys.argv[1:]:
-        report[f"{PHOTOS} photos of {Path(folder).name}"] = warm(some_of(folder))
+        report[f"{PHOTOS} photos of {Path(folder).name}"] = warm(dev_photos(folder))
     report["sample photos"] = warm(samples() * (BATCH // 2))
     print(json.dumps({**report, "targets": TARGETS, "machine": machine()}, indent=2))
 
@@ -42,7 +41,7 @@ def samples() -> list[bytes]:
     return [sample.read_bytes() for sample in SAMPLES]
 
 
-def some_of(folder: str) -> list[bytes]:
+def dev_photos(folder: str) -> list[bytes]:
     from img2prompt.datasets.pairs import PairsFolder
 
     pairs = PairsFolder(folder)
@@ -51,6 +50,8 @@ def some_of(folder: str) -> list[bytes]:
 
 def cold(photo: Path) -> tuple[float, float]:
     """Median seconds of the command in a fresh process, and the largest resident set in MB."""
+    import resource  # which Windows lacks; the other benchmarks import this module too
+
     command = [sys.executable, "-m", "img2prompt", "caption", str(photo)]
     command += ["--engine", "lite", "--device", "cpu"]
     times = [
@@ -93,7 +94,7 @@ def machine() -> dict[str, object]:
         "cpu": cpu_model(),
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
-        "load": round(os.getloadavg()[0], 2),
+        "load": round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None,  # Windows has none
         "system": platform.platform(),
         "python": platform.python_version(),
         "torch": torch.__version__,

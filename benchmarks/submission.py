@@ -1,7 +1,9 @@
 """How fast a submission is written, as JSON on stdout, beside pandas.to_csv in the same run.
 
-python -m benchmarks.submission [PICTURES]; 16,000 by default, as many as the competition's
-test set has. pandas gets its table ready-made, ids and all, and no index to write.
+    python -m benchmarks.submission [PICTURES]
+
+By default 16,000 pictures, as many as the competition's test set has. pandas gets its table
+ready-made with all ids, and writes no index.
 """
 
 from __future__ import annotations
@@ -41,8 +43,8 @@ def main() -> None:
         write_s = min(seconds(write) for _ in range(3))
         pandas_s = min(seconds(lambda: frame.to_csv(theirs, index=False)) for _ in range(2))
         read_s = seconds(lambda: read_submission(ours))
-        found = read_submission(ours)
-        assert found.ids == stems and found.vectors.tobytes() == vectors.tobytes()
+        read = read_submission(ours)
+        assert read.ids == stems and read.vectors.tobytes() == vectors.tobytes()
         size = ours.stat().st_size
     print(
         json.dumps(

@@ -1,9 +1,11 @@
 """How fast a regressor trains beside a plain timm loop, as JSON on stdout. Run it on a quiet machine.
 
-python -m benchmarks.training [MODEL] [PICTURES] [BATCH]; vit_small_patch16_224, 256 and 32 by
-default. Both read, augment and learn from the same pictures in as many processes, on the GPU in
-bf16 where there is one; ours also keeps the average of the weights, clips gradients and logs.
-They take turns, and each turn starts from fresh weights; its first steps are not counted.
+    python -m benchmarks.training [MODEL] [PICTURES] [BATCH]
+
+By default vit_small_patch16_224, 256 and 32. Both loops read, augment and learn from the same
+pictures with equally many processes, on the GPU in bf16 where there is one; ours also averages the
+weights, clips gradients and logs. They take turns. Each turn starts from fresh weights, and its
+first steps are not counted.
 """
 
 from __future__ import annotations

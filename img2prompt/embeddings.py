@@ -1,4 +1,4 @@
-"""Vectors in the prompt-embedding space of all-MiniLM-L6-v2, and the arithmetic everybody needs on them."""
+"""Prompt embeddings, vectors in the space of all-MiniLM-L6-v2, and arithmetic on them."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import Protocol
 import numpy as np
 
 WIDTH = 384  # numbers in an embedding
-RESAMPLES = 2000  # of the bootstrap
+RESAMPLES = 2000  # drawn by the bootstrap
 
 
 class TextEncoder(Protocol):
-    """Whoever turns texts into embeddings; `img2prompt.minilm.SentenceEncoder` does."""
+    """Anything that turns texts into embeddings, for example `img2prompt.minilm.SentenceEncoder`."""
 
     def encode(self, texts: Sequence[str]) -> np.ndarray:
         """N texts → (N, 384) float32 unit vectors."""
@@ -27,7 +27,17 @@ def unit(rows: np.ndarray) -> np.ndarray:
 
 
 def unit_means(vectors: np.ndarray, groups: np.ndarray) -> np.ndarray:
-    """Unit means of the vectors (M, D) of each group 0…G-1, given by `groups` (M,): (G, D)."""
+    """The mean of each group's vectors, scaled to length 1.
+
+    Parameters
+    ----------
+    vectors : (M, D)
+    groups : (M,) the group of each vector, an integer from 0 to G - 1
+
+    Returns
+    -------
+    (G, D) float32
+    """
     sums = np.zeros((int(groups.max()) + 1, vectors.shape[1]), dtype=np.float32)
     np.add.at(sums, groups, vectors)
     return unit(sums)
@@ -41,7 +51,7 @@ def cosines(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 
 def interval(values: np.ndarray, seed: int = 0) -> tuple[float, float]:
-    """The 95 % interval of the mean of N values, by bootstrap (Efron, 1979)."""
+    """The 95 % interval (low, high) of the mean of N values, by the percentile bootstrap (Efron, 1979)."""
     random = np.random.default_rng(seed)
     means = [values[random.integers(len(values), size=len(values))].mean() for _ in range(RESAMPLES)]
     low, high = np.percentile(means, [2.5, 97.5])

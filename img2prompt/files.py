@@ -1,4 +1,4 @@
-"""Where the files that come with this program lie, files written whole or not at all, and their hashes."""
+"""The files that come with this program, safe replacement of files, and SHA-256 digests."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
+from uuid import uuid4
 
 from img2prompt.errors import DataError
 
@@ -17,7 +18,7 @@ BUNDLED = PACKAGE / "_bundled"  # in a wheel only; hatch_build.py says what goes
 
 
 def resource(name: str) -> Path:
-    """What stands beside the package in a checkout, and inside it when a wheel was installed.
+    """The path of a file or folder of the repository: beside the package in a checkout, inside it in a wheel.
 
     >>> resource("app.py")
     """
@@ -26,7 +27,9 @@ def resource(name: str) -> Path:
 
 @contextmanager
 def replacing(path: Path, durable: bool = True) -> Iterator[IO[bytes]]:
-    """A file that takes the place of `path` once it is complete; until then the old one stays.
+    """An open binary file that takes the place of `path` once it is complete.
+
+    Until then, and if writing fails, the old file stays as it is.
 
     Parameters
     ----------
@@ -37,14 +40,36 @@ def replacing(path: Path, durable: bool = True) -> Iterator[IO[bytes]]:
     DataError
         When there is no space or no permission.
     """
+    with replacing_path(path, durable) as part, open(part, "wb") as file:
+        yield file
+
+
+@contextmanager
+def replacing_path(path: Path, durable: bool = True, scratch: Path | None = None) -> Iterator[Path]:
+    """As `replacing`, for a library that opens the file itself: yields the path to write to.
+
+    Parameters
+    ----------
+    durable : as for `replacing`
+    scratch : folder on the same disk for the unfinished file, which gets a name of its own there, so
+        that several processes may write the same file at once; by default it lies beside `path`
+
+    Raises
+    ------
+    DataError
+        When there is no space or no permission.
+    """
     path = Path(os.path.realpath(path))
-    # The name may be so long already that nothing can be added to it.
-    part = path.with_name(f".{sha256_of(os.fsencode(path.name))[:16]}.part")
+    # Not the file's own name and a suffix: the name may be so long already that nothing can be added.
+    part = (
+        scratch / uuid4().hex
+        if scratch
+        else path.with_name(f".{sha256_of(os.fsencode(path.name))[:16]}.part")
+    )
     try:
-        with open(part, "wb") as file:
-            yield file
-            if durable:
-                file.flush()
+        yield part
+        if durable:
+            with open(part, "rb+") as file:
                 os.fsync(file.fileno())
         os.replace(part, path)
     except OSError as error:
@@ -54,7 +79,7 @@ def replacing(path: Path, durable: bool = True) -> Iterator[IO[bytes]]:
 
 
 def cannot_write(path: Path, error: OSError) -> DataError:
-    """What to tell somebody whose file could not be written."""
+    """The error to raise when `path` could not be written."""
     if error.errno == errno.ENOSPC:
         return DataError(f"{path}: no space left. Free some and give the same command again; it goes on.")
     return DataError(
@@ -69,7 +94,7 @@ def check_folder_of(output: Path) -> None:
 
 
 def sha256(file: Path) -> str:
-    """Of a file's content, in hexadecimal."""
+    """The SHA-256 of a file's content, 64 hexadecimal digits."""
     with open(file, "rb") as stream:
         digest = hashlib.sha256()
         while block := stream.read(1 << 20):
@@ -78,5 +103,5 @@ def sha256(file: Path) -> str:
 
 
 def sha256_of(content: bytes) -> str:
-    """Of bytes, in hexadecimal."""
+    """The SHA-256 of bytes, 64 hexadecimal digits."""
     return hashlib.sha256(content).hexdigest()

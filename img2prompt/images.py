@@ -1,8 +1,8 @@
-"""Intake: bytes or a path → an upright RGB picture, or an `ImageError` that says why not.
+"""Open pictures safely: bytes or a path → an upright RGB picture, or an `ImageError` that says why not.
 
-Bytes come from strangers, so size, memory and time are bounded before and while Pillow
-decodes, and whatever a decoder raises becomes an `ImageError`. Nothing global in Pillow
-is changed (besides registering the HEIF plugin, at the first HEIF file), so that several
+Bytes come from strangers, so size, memory and time are limited before and while Pillow
+decodes, and whatever a decoder raises becomes an `ImageError`. Pillow's global settings stay
+as they are (only the HEIF plugin is registered, at the first HEIF file), so that several
 threads can open pictures, each with its own limits.
 """
 
@@ -24,7 +24,7 @@ from PIL import ExifTags, Image, ImageCms, ImageOps, TiffImagePlugin, Unidentifi
 from img2prompt.errors import ImageError
 from img2prompt.settings import Settings
 
-FORMATS = {  # Pillow's names of what is opened, and what the names of such files end with
+FORMATS = {  # Pillow's name of each format that is opened → suffixes of such files
     "PNG": (".png",),
     "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif"),
     "WEBP": (".webp",),
@@ -36,7 +36,7 @@ FORMATS = {  # Pillow's names of what is opened, and what the names of such file
 }
 SUFFIXES = tuple(suffix for suffixes in FORMATS.values() for suffix in suffixes)
 
-# The engines look at a few hundred pixels a side; more detail than this only costs time.
+# The engines look at a few hundred pixels a side; larger pictures only cost time.
 WORKING_PIXELS = 1024 * 1024
 LONGEST_SIDE = 4096
 
@@ -56,8 +56,8 @@ BYTES_PER_ROW = 32  # what Pillow keeps about each row counts in pictures one pi
 class Limits:
     """The largest picture that is opened.
 
-    WebP, AVIF and HEIC end before `max_megapixels`, at some 40 to 60 megapixels, as do some
-    TIFF files, because decoding them would take more than 1 GB of memory.
+    WebP, AVIF and HEIC files, and some TIFF files, are refused earlier, above some 40 to 60
+    megapixels, because decoding them would take about 1 GB of memory.
     """
 
     max_megabytes: float = Settings.max_megabytes  # encoded, in 2**20 bytes
@@ -127,7 +127,7 @@ def _read(source: str | Path | bytes, limits: Limits) -> bytes:
 
 
 class _Reader(io.BytesIO):
-    """Bytes that end in an error when whoever reads them has used up its time.
+    """A file of bytes that raises ImageError once the decoder reading it has used up its time.
 
     Decoders that can be kept busy for long by a small file (a JPEG with thousands of
     scans, a PNG with millions of chunks) read in small steps, so this stops them.
@@ -170,7 +170,7 @@ def _identify(data: bytes) -> Image.Image:
 
 
 def _check_pieces(reader: io.BytesIO) -> None:
-    """Pillow lists all strips or tiles of a TIFF file on opening it, in hundreds of bytes each."""
+    """Refuse a TIFF file of very many strips or tiles: Pillow keeps hundreds of bytes about each."""
     header = reader.read(8)
     directory = TiffImagePlugin.ImageFileDirectory_v2(header + (reader.read(8) if header[2] == 43 else b""))
     reader.seek(directory.next)
@@ -205,7 +205,7 @@ def _check_size(image: Image.Image, limits: Limits) -> None:
 
 
 def _decoder_bytes(image: Image.Image) -> float:
-    """Estimate of the memory that decoding takes at most, in bytes."""
+    """An upper estimate of the memory that decoding takes, in bytes."""
     width, height = image.size
     pixels = width * height
     if image.format == "TIFF":
@@ -225,7 +225,7 @@ def _decoder_bytes(image: Image.Image) -> float:
 
 
 def _factor(size: tuple[int, int]) -> int:
-    """How many pixels a side become one."""
+    """By how much each side is divided: blocks of factor × factor pixels become one."""
     return max(1, math.isqrt(size[0] * size[1] // WORKING_PIXELS))
 
 
@@ -277,7 +277,7 @@ def _shrink(image: Image.Image) -> Image.Image:
 
 
 def _simplify(image: Image.Image) -> Image.Image:
-    """To a mode whose pixels can be averaged."""
+    """Convert to a mode whose pixels can be averaged."""
     if image.mode.startswith("I;16"):
         return Image.fromarray((np.asarray(image) / 257.0).round().astype(np.uint8))
     if image.mode in ("I", "F", "CMYK", "LAB"):
@@ -290,7 +290,11 @@ def _simplify(image: Image.Image) -> Image.Image:
 
 
 def _deep_to_grey(image: Image.Image) -> Image.Image:
-    """32-bit integers or floats have no agreed white: 1 (floats), 255, 65535, else the largest value."""
+    """32-bit integers or floats → 8-bit grey.
+
+    Such files have no agreed white. It is taken to be 1 (floats only), 255 or 65535, the first that no
+    value exceeds, or else the largest value.
+    """
     values = np.asarray(image, dtype=np.float64)
     finite = values[np.isfinite(values)]
     low, high = (finite.min(), finite.max()) if finite.size else (0.0, 0.0)
@@ -302,7 +306,7 @@ def _deep_to_grey(image: Image.Image) -> Image.Image:
 
 
 def _to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
-    """To RGB, through the embedded colour profile where it can be used."""
+    """Convert to RGB, through the embedded colour profile where it can be used."""
     if image.mode == "LAB" or profile:
         with contextlib.suppress(Exception):  # broken, or made for other modes: use the numbers as they are
             source = ImageCms.createProfile("LAB") if image.mode == "LAB" else io.BytesIO(profile or b"")

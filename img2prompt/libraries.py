@@ -1,4 +1,4 @@
-"""How a library that is not there gets installed."""
+"""The command that installs a missing library."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from packaging.utils import canonicalize_name
 
 
 def install(*names: str) -> str:
-    """The command that installs libraries, in releases that go with this program, for the Python that runs.
+    """The pip command that installs libraries into the running Python, in supported releases.
 
-    Options of pip may stand among the names.
+    The names may include options of pip.
 
     >>> install("diffusers")
     'Run: /folder/bin/python -m pip install "diffusers<0.43,>=0.41"'

@@ -1,4 +1,4 @@
-"""The one object everybody calls: pictures in, words and vectors out."""
+"""The pipeline: pictures in, captions, prompts, labels and embeddings out."""
 
 from __future__ import annotations
 
@@ -32,8 +32,16 @@ Source = str | Path | bytes | Image.Image
 class Pipeline:
     """Caption, prompt, labels and embedding for a batch of pictures.
 
-    Safe to call from several threads: calls take turns at the model, because one call
+    Safe to call from several threads. Calls take turns at the model, because one call
     already uses every core.
+
+    Parameters
+    ----------
+    engine : looks at the pictures
+    sentences : embeds the prompts
+    tables : labels to rank
+    settings : style, ratio, beams and limits
+    members : an ensemble whose embedding replaces the mix of prompt and regressor at ``settings.ratio``
     """
 
     def __init__(
@@ -48,11 +56,11 @@ class Pipeline:
         self.sentences = sentences
         self.tables = tables
         self.settings = settings
-        self.members = members  # in place of prompt and regressor at the settings' ratio
+        self.members = members
         self._turn = threading.Lock()
 
     def open(self, source: Source) -> Image.Image:
-        """Bytes or a path → upright RGB picture, within the limits of the settings.
+        """Bytes, a path or a picture → upright RGB picture, if it is within the limits of the settings.
 
         Raises
         ------
@@ -62,17 +70,19 @@ class Pipeline:
         return open_image(source, Limits.from_settings(self.settings))
 
     def __call__(self, images: Source | Sequence[Source], style: str | None = None) -> list[Result]:
-        """One result per picture, in the order given; one picture is a batch of one.
+        """One result per picture, in order; a single picture is a batch of one.
 
         Parameters
         ----------
         images : path, bytes or PIL picture, or a sequence of them
-        style : form of the prompt, if not the one in the settings
+        style : form of the prompt; by default the one in the settings
 
         Raises
         ------
         ImageError
-            When a source cannot become a picture (use `open` to find out which).
+            When a source cannot become a picture; use `open` to find out which.
+        ConfigError
+            When the style is unknown, or needs a CLIP model and there is none.
         """
         sources = [images] if isinstance(images, str | Path | bytes | Image.Image) else list(images)
         if not sources:
@@ -83,7 +93,7 @@ class Pipeline:
         return self._describe(pictures, style, clock)
 
     def describe(self, pictures: Sequence[Image.Image], style: str | None = None) -> list[Result]:
-        """One result per picture, of pictures that `open` has given."""
+        """One result per picture, for pictures that `open` returned; otherwise as a call of the pipeline."""
         return self._describe(list(pictures), style, _Clock()) if pictures else []
 
     def _describe(self, pictures: list[Image.Image], style: str | None, clock: _Clock) -> list[Result]:
@@ -107,7 +117,7 @@ class Pipeline:
         clock.lap("labels")
         texts = self._write(style, captions, matches, vectors)
         clock.lap("prompt")
-        # The embedding is of the words that could have made the picture: never of a negative prompt.
+        # The embedding stands for a prompt that could have made the picture, so never for a negative one.
         positive = self._write("seed", captions, matches, vectors) if style == "negative" else texts
         written = self.sentences.encode(positive)
         embeddings = self._mix(Evidence(pictures, features, written), worded=any(texts))
@@ -128,7 +138,7 @@ class Pipeline:
         ]
 
     def _mix(self, evidence: Evidence, worded: bool) -> np.ndarray:
-        """The pictures' embeddings (N, 384); `worded` is False where there are no prompts."""
+        """The pictures' embeddings (N, 384); where `worded` is False there are no prompts to mix in."""
         if self.members:
             return self.members(evidence)
         regressed = self.engine.regress(evidence.features)
@@ -144,10 +154,11 @@ class Pipeline:
         matches: Sequence[prompts.Matches],
         vectors: Mapping[str, np.ndarray],
     ) -> list[str]:
-        """The prompts of N pictures."""
+        """The prompts of N pictures in one style."""
         if style not in ("best", "negative"):
             return [
-                prompts.build(style, caption, found) for caption, found in zip(captions, matches, strict=True)
+                prompts.build(style, caption, labels)
+                for caption, labels in zip(captions, matches, strict=True)
             ]
         if not self.engine.space:
             raise ConfigError(f"style {style!r} compares texts with the picture; set clip_model for that.")
@@ -157,7 +168,8 @@ class Pipeline:
             pools = ranking.pools(vectors, joined, self.engine.pool)
             return prompts.best(captions, matches, pools, similar)
         farthest: list[list[str]] = [[] for _ in captions]
-        if self.engine.vocabulary is None:  # to a small engine they are any words at all; common flaws remain
+        # A small engine's farthest flavors are just any words, so it chooses among the common flaws only.
+        if self.engine.vocabulary is None:
             flavors = [table for table in self.tables if table.name == "flavors"]
             farthest = ranking.pools(vectors, flavors, self.engine.pool, least=True)
         flaws = read_labels("negative")
@@ -165,7 +177,7 @@ class Pipeline:
 
 
 class _Clock:
-    """Seconds between laps."""
+    """A stopwatch: the seconds of each named step."""
 
     def __init__(self) -> None:
         self.laps: dict[str, float] = {}

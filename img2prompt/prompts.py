@@ -1,4 +1,4 @@
-"""Caption + ranked labels → prompt."""
+"""Write prompts from captions and ranked labels, in the styles of clip-interrogator."""
 
 from __future__ import annotations
 
@@ -19,21 +19,22 @@ if TYPE_CHECKING:
     Matches = Mapping[str, Sequence[Match]]
     Similar = Callable[[Sequence[Sequence[str]]], Sequence[np.ndarray]]
 
-SHOWN = {"mediums": 3, "movements": 3, "flavors": 5}  # people see these whatever the style
-SHOWN_OWN = 5  # of each table of the user's
-FLAVORS = 3
+SHOWN = {"mediums": 3, "movements": 3, "flavors": 5}  # labels shown to people, whatever the style
+SHOWN_OWN = 5  # labels shown of each table of the user's
+FLAVORS = 3  # in a seed or classic prompt
 FAST_TERMS = 32
 CHAIN_TERMS = 32
-SURE_TERMS = 8  # that a chain takes even where they do not help
+SURE_TERMS = 8  # the first phrases of a chain, added even if they do not raise its score
 FAST_TABLES = ("artists", "flavors", "mediums", "movements", "trendings")
 CONTEXT = 77  # tokens CLIP reads, start and end included
 
 
 def labels_needed(style: str, own: Sequence[str] = ()) -> dict[str, int]:
-    """Table name → how many matches the style and the people watching want from it.
+    """Table name → how many of its best labels are needed, to write the prompt and to show to people.
 
     Parameters
     ----------
+    style : form of the prompt
     own : names of the user's tables
 
     Raises
@@ -50,7 +51,7 @@ def labels_needed(style: str, own: Sequence[str] = ()) -> dict[str, int]:
 
 
 def build(style: str, caption: str, labels: Matches) -> str:
-    """Write the prompt of one picture, cut to what CLIP's tokenizer fits.
+    """Write the prompt of one picture, cut to the 77 tokens that CLIP reads.
 
     Parameters
     ----------
@@ -64,7 +65,7 @@ def build(style: str, caption: str, labels: Matches) -> str:
     Raises
     ------
     ConfigError
-        For any other style.
+        For any other style; `best` and `negative` are functions of their own.
     """
     forms = {"seed": _seed, "classic": _classic, "fast": _fast}
     if style not in forms:
@@ -77,21 +78,21 @@ def best(
 ) -> list[str]:
     """The ``best`` prompts of N pictures: clip-interrogator's ``interrogate``.
 
-    Of the caption, a classic prompt with 32 flavors, the fast prompt and the caption with
-    a chain of phrases, the one that is most similar to the picture.
+    There are four candidates: the caption, a classic prompt with 32 flavors, the fast prompt,
+    and the caption followed by a `chain` of phrases. The one most similar to the picture wins.
 
     Parameters
     ----------
     captions : what each picture shows
     labels : their matches, as many as `labels_needed` says
-    pools : the phrases that a chain may add
-    similar : N rows of texts → the cosine of each with its row's picture; a row may be empty
+    pools : for each picture, the phrases that its chain may add
+    similar : N rows of texts → for each row, the cosines of its texts with its picture; a row may be empty
     """
     scores = [float(row[0]) for row in similar([[caption] for caption in captions])]
     chains = chain(captions, scores, pools, similar)
     candidates = [
-        [caption, truncate(_classic(caption, found, FAST_TERMS)), build("fast", caption, found), longest]
-        for caption, found, longest in zip(captions, labels, chains, strict=True)
+        [caption, truncate(_classic(caption, matches, FAST_TERMS)), build("fast", caption, matches), longest]
+        for caption, matches, longest in zip(captions, labels, chains, strict=True)
     ]
     chosen = [texts[int(row.argmax())] for texts, row in zip(candidates, similar(candidates), strict=True)]
     return [text.removeprefix(", ") for text in chosen]  # where the caption is empty
@@ -100,11 +101,15 @@ def best(
 def negative(pools: Sequence[Sequence[str]], similar: Similar) -> list[str]:
     """What is least like each of N pictures, for a generator's negative prompt.
 
-    A chain as in `best`, but away from the picture, from the phrase that is least like it:
-    clip-interrogator's ``interrogate_negative`` without a mistake. There the first phrase
-    starts the chain with a score of the wrong sign; if its similarity is above 0, no longer
-    prompt beats it, and it is all that is written. Here, as there in the good case, any
-    longer prompt beats it.
+    A chain as in `best`, but of phrases unlike the picture, beginning with the one least like it.
+    This is clip-interrogator's ``interrogate_negative`` without its mistake: there the first
+    phrase's score has the wrong sign, so that a phrase with a similarity above 0 is never
+    beaten and stands alone. Here any longer prompt beats the first phrase.
+
+    Parameters
+    ----------
+    pools : for each picture, the phrases to choose from
+    similar : as for `best`
     """
 
     def unlike(texts: Sequence[Sequence[str]]) -> list[np.ndarray]:
@@ -117,29 +122,34 @@ def negative(pools: Sequence[Sequence[str]], similar: Similar) -> list[str]:
 
 @dataclass
 class _Link:
-    """Where the chain of one picture has come to."""
+    """The state of one picture's chain."""
 
     text: str
     score: float
     best_text: str
     best_score: float
-    phrases: list[str]  # that it may still add
+    phrases: list[str]  # those it may still add
 
 
 def chain(
     starts: Sequence[str], scores: Sequence[float], pools: Sequence[Sequence[str]], similar: Similar
 ) -> list[str]:
-    """Add to each of N prompts the phrase that raises its score most, again and again.
+    """Add to each of N prompts, again and again, the phrase that raises its score most.
 
-    All pictures go forward in step: one call of `similar` for the candidates of all. The
-    first 8 phrases are added whatever they do, others only while the score rises, until
-    there are 32 or CLIP reads no more. The answer is the best prompt on the way.
+    The first 8 phrases are added even if the score falls, later ones only while it rises. A
+    chain ends after 32 phrases or when CLIP can read no more. All pictures advance together,
+    with one call of `similar` at each step.
 
     Parameters
     ----------
-    starts : N prompts to begin with, and their `scores`
-    pools : the phrases that each may add, once; of equals the first wins
-    similar : N rows of texts → the score of each for its row's picture; a row may be empty
+    starts : N prompts to begin with
+    scores : their N scores
+    pools : the phrases that each prompt may add, each once; of equal scores the first wins
+    similar : N rows of texts → for each row, the scores of its texts; a row may be empty
+
+    Returns
+    -------
+    For each picture the prompt with the highest score among all steps.
     """
     links = [
         _Link(start, score, start, score, list(dict.fromkeys(pool)))
@@ -149,23 +159,22 @@ def chain(
         texts = [[f"{link.text}, {phrase}" for phrase in link.phrases] for link in links]
         if not any(texts):
             break
-        for link, row, found in zip(links, texts, similar(texts), strict=True):
+        for link, row, row_scores in zip(links, texts, similar(texts), strict=True):
             if not row:
                 continue
-            at = int(found.argmax())
-            text, score = row[at], float(found[at])
+            at = int(row_scores.argmax())
+            text, score = row[at], float(row_scores[at])
             if score > link.best_score:
                 link.best_text, link.best_score = text, score
             if (score > link.score or step < SURE_TERMS) and count_tokens(text) < CONTEXT:
                 link.text, link.score = text, score
                 del link.phrases[at]
             else:
-                link.phrases = []  # this one ends here
+                link.phrases = []  # this chain ends here
     return [link.best_text for link in links]
 
 
 def _seed(caption: str, labels: Matches) -> str:
-    # The seed wrote "medium , movement"; no tokenizer sees that space, people do.
     return ", ".join(
         [_with_medium(caption, labels), *_top(labels, "movements"), *_top(labels, "flavors", FLAVORS)]
     )
@@ -178,7 +187,7 @@ def _classic(caption: str, labels: Matches, flavors: int = FLAVORS) -> str:
 
 
 def _fast(caption: str, labels: Matches) -> str:
-    tables = dict.fromkeys([*FAST_TABLES, *labels])  # equal scores are taken in this order
+    tables = dict.fromkeys([*FAST_TABLES, *labels])  # the order of labels with equal scores
     matches = [match for table in tables for match in labels.get(table, ())]
     nearest = sorted(matches, key=lambda match: match.score, reverse=True)[:FAST_TERMS]
     return ", ".join([caption, *(match.label for match in nearest)])
@@ -197,8 +206,8 @@ def _with_medium(caption: str, labels: Matches) -> str:
 def truncate(prompt: str) -> str:
     """Keep as many whole comma-separated parts as CLIP reads; the first always stays.
 
-    A part stays while what is kept so far and the part, without the comma between them,
-    leave one of the 77 positions free. That is where clip-interrogator cuts.
+    A part stays if it and the parts before it take fewer than 77 tokens, not counting the comma
+    between them. clip-interrogator cuts at the same place.
     """
     first, *parts = prompt.split(", ")
     kept = first

@@ -1,4 +1,4 @@
-"""What comes out: the words and numbers about one picture, and the form in which programs get them."""
+"""What the pipeline returns about one picture, and its form in JSON and spreadsheets."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Result:
     """What the pipeline says about one picture."""
 
     caption: str
-    prompt: str  # in the style asked for; a negative prompt in the style of that name
+    prompt: str  # in the requested style; for the style "negative" a negative prompt
     labels: dict[str, list[Match]]  # table name → matches, best first
     embedding: np.ndarray  # (384,) float32, unit length
     engine: str
@@ -37,7 +37,7 @@ class Result:
 
 
 def words_record(caption: str, prompt: str, labels: Labels) -> dict[str, Any]:
-    """Caption, prompt and labels in JSON's types: the one form that every export and ``--json`` has."""
+    """Caption, prompt and labels in JSON's types, as every export and ``--json`` writes them."""
     return {
         "caption": caption,
         "prompt": prompt,
@@ -49,5 +49,7 @@ def words_record(caption: str, prompt: str, labels: Labels) -> dict[str, Any]:
 
 
 def labels_line(labels: Labels) -> str:
-    """Labels in a cell of a spreadsheet: ``mediums: a photo; flavors: sunset, beach``."""
-    return "; ".join(f"{table}: {', '.join(label for label, _ in found)}" for table, found in labels.items())
+    """Labels as one cell of a spreadsheet: ``mediums: a photo; flavors: sunset, beach``."""
+    return "; ".join(
+        f"{table}: {', '.join(label for label, _ in matches)}" for table, matches in labels.items()
+    )

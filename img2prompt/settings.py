@@ -1,7 +1,8 @@
 """Every setting and variable in one place.
 
-What a pipeline is built from is in `Settings`: defaults < environment < command line or app.
-Where things are kept, and what the app's visitors may do, is said by variables alone.
+`Settings` holds what a pipeline is built from. The environment overrides the defaults, and the command
+line or the app overrides both. Where things are kept, and what the app's visitors may do, is set by
+environment variables only.
 """
 
 from __future__ import annotations
@@ -14,10 +15,10 @@ from typing import Any
 
 from img2prompt.errors import ConfigError
 
-AUTO = "auto"  # in place of an engine: the best that is installed and sensible on the device
+AUTO = "auto"  # instead of an engine's name: the best one that is installed and fits the device
 ENGINES = ("lite", "full")  # each a package of img2prompt.engines
 STYLES = ("seed", "classic", "fast", "best", "negative")
-NONE = "none"  # in place of a part's name: go without it
+NONE = "none"  # instead of a part's name: do without that part
 PRECISIONS = ("auto", "fp32", "fp16", "bf16")
 CLIP_STATISTICS = ("clip", "half")
 PREFIX = "IMG2PROMPT_"
@@ -132,12 +133,12 @@ class Settings:
 
 
 def variable(name: str) -> str | None:
-    """What a variable says; None where it is unset or empty."""
+    """The value of an environment variable; None where it is unset or empty."""
     return os.environ.get(name) or None
 
 
 def switch(name: str, environment: Mapping[str, str] | None = None) -> bool | None:
-    """Whether a variable says yes or no; None where it is unset or empty.
+    """Whether an environment variable says yes (True) or no (False); None where it is unset or empty.
 
     Raises
     ------

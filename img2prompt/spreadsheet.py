@@ -1,4 +1,4 @@
-"""CSV for people's spreadsheets: what pictures and prompts say never becomes a formula."""
+"""CSV files: plain ones for programs, and ones for spreadsheets, in which no cell becomes a formula."""
 
 from __future__ import annotations
 
@@ -7,26 +7,31 @@ import io
 from collections.abc import Iterable, Sequence
 from typing import IO
 
-# What a spreadsheet takes for the start of a formula (OWASP, "CSV injection"), and our mark itself.
+# What a spreadsheet takes for the start of a formula (OWASP, "CSV injection").
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 MARK = "'"
 
 
 def write_table(file: IO[bytes], header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Write CSV (RFC 4180, UTF-8) that no spreadsheet runs: see `neutral`."""
+    """Write a CSV for spreadsheets: `write_csv` with every text made `neutral`."""
+    write_csv(file, header, ([neutral(c) if isinstance(c, str) else c for c in row] for row in rows))
+
+
+def write_csv(file: IO[bytes], header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Write a CSV (RFC 4180, UTF-8) to an open binary file, cells as they are; the file stays open."""
     text = io.TextIOWrapper(file, encoding="utf-8", newline="")
     try:
         writer = csv.writer(text)
         writer.writerow(header)
-        writer.writerows([neutral(c) if isinstance(c, str) else c for c in row] for row in rows)
+        writer.writerows(rows)
     finally:
         text.detach()  # flushes, and leaves the file open
 
 
 def neutral(cell: str) -> str:
-    """A cell that is no formula: one that could be, or that begins with ', gets a ' before it.
+    """The cell with a ' in front if it begins like a formula or with a ' itself; else unchanged.
 
-    `plain` takes it away again.
+    `plain` removes the mark again.
 
     >>> neutral("=1+1"), neutral("a dog")
     ("'=1+1", 'a dog')
@@ -35,5 +40,5 @@ def neutral(cell: str) -> str:
 
 
 def plain(cell: str) -> str:
-    """What `neutral` was given."""
+    """The cell that `neutral` was given."""
     return cell.removeprefix(MARK)

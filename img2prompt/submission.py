@@ -1,7 +1,7 @@
-"""The competition's CSV: columns ``imgId_eId,val``, 384 rows for each picture; and its score.
+"""Write, read and score submissions to the competition *Stable Diffusion – Image to Prompts*.
 
-Ids are ``<image stem>_<0…383>``. Values are written with the fewest digits that give the
-same float32 again.
+A submission is a CSV with the columns ``imgId_eId,val`` and 384 rows for each picture. Ids are
+``<image stem>_<0…383>``. Values have the fewest digits that read back as the same float32.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 ID, VALUE = "imgId_eId", "val"
-SPECIAL = frozenset(',"\r\n')  # what CSV puts in quotes
+SPECIAL = frozenset(',"\r\n')  # CSV quotes a cell that holds one of these
 CHUNK = 256  # pictures written at a time
 
 
@@ -58,13 +58,13 @@ class Score:
 
     ids: list[str]  # pictures in both, in the truth's order
     cosines: np.ndarray  # (N,), -1 to 1; 0 where a vector is zero
-    interval: tuple[float, float]  # 95 % of the bootstrap's means
+    interval: tuple[float, float]  # 95 % bootstrap interval of the mean
     missing: list[str]  # in the truth only
     extra: list[str]  # in the submission only
 
     @property
     def mean(self) -> float:
-        """What the competition computes: the mean over pictures of the cosine."""
+        """The competition's score: the mean cosine over the pictures, -1 to 1."""
         return float(self.cosines.mean())
 
     def worst(self, count: int = 10) -> list[tuple[str, float]]:
@@ -147,12 +147,12 @@ def read_submission(path: str | Path) -> Embeddings:
 
 
 def read_truth(path: str | Path, sentences: TextEncoder) -> Embeddings:
-    """The truth: a CSV like a submission, or one of prompts (``imgId,prompt``), which are embedded.
+    """Read the true embeddings from a CSV like a submission, or embed those of prompts (``imgId,prompt``).
 
     Raises
     ------
     DataError
-        When it is neither, or names a picture twice.
+        When it is neither, cannot be read, or names a picture twice.
     """
     try:
         with open(path, newline="", encoding="utf-8-sig") as handle:
@@ -172,7 +172,11 @@ def read_truth(path: str | Path, sentences: TextEncoder) -> Embeddings:
 
 
 def score(submission: Embeddings, truth: Embeddings, seed: int = 0) -> Score:
-    """Compare picture by picture; pictures that are in one of the two only are listed, not counted.
+    """Compare picture by picture, by cosine. Pictures that only one of the two has are listed, not counted.
+
+    Parameters
+    ----------
+    seed : of the bootstrap that gives the interval
 
     Raises
     ------
@@ -185,11 +189,11 @@ def score(submission: Embeddings, truth: Embeddings, seed: int = 0) -> Score:
         raise DataError(
             f"No picture is in both files: one has {_some(submission.ids)}, the other {_some(truth.ids)}."
         )
-    found = cosines(submission.aligned(ids), truth.aligned(ids))
+    similarities = cosines(submission.aligned(ids), truth.aligned(ids))
     return Score(
         ids,
-        found,
-        interval(found, seed),
+        similarities,
+        interval(similarities, seed),
         missing=[stem for stem in truth.ids if stem not in answered],
         extra=[stem for stem in submission.ids if stem not in asked],
     )
@@ -213,7 +217,7 @@ def _read_table(path: str | Path) -> pa.Table:
 
 
 def _check_rows(path: str | Path, ids: pa.ChunkedArray, numbers: np.ndarray, values: np.ndarray) -> None:
-    """Every number below 384, every value finite."""
+    """Raise DataError unless every row's number is 0…383 and every value is finite."""
     for bad, why in (
         ((numbers < 0) | (numbers >= WIDTH), f"does not end in 0 … {WIDTH - 1}"),
         (~np.isfinite(values), "has no finite value"),

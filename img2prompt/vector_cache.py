@@ -1,8 +1,8 @@
-"""Vectors of label tables: shipped with an engine, kept on disk, or computed once.
+"""Vectors of label tables: shipped with an engine, read from a cache on disk, or computed once.
 
-What is computed is kept in the user's cache, one file per joint space and table, in the
-layout of clip-interrogator's own cache: ``embeds``, (M, D) float16, and ``hash``, the
-SHA-256 of the labels joined by commas, as 64 character codes.
+Computed vectors go to the user's cache folder, one safetensors file for each joint space and
+table, in the layout of clip-interrogator's own cache: ``embeds``, (M, D) float16, and ``hash``,
+the SHA-256 of the labels joined by commas, as 64 character codes.
 """
 
 from __future__ import annotations
@@ -10,56 +10,57 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import logging
-import os
 import re
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
-from uuid import uuid4
 
 import numpy as np
 
 from img2prompt.embeddings import unit
+from img2prompt.errors import DataError
+from img2prompt.files import replacing_path
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 
 class JointSpace(Protocol):
-    """What an engine tells of the space that its label vectors lie in."""
+    """The part of an engine that label vectors depend on: its joint space of pictures and texts."""
 
     @property
     def space(self) -> str | None:
-        """The name of the space, another one for other weights; None where there is none."""
+        """The name of the space, different for different weights; None where there is no joint space."""
 
     @property
     def label_file(self) -> Path | None:
-        """Label vectors that come with the engine."""
+        """The file of label vectors that comes with the engine, if any."""
 
     def embed_texts(self, texts: Sequence[str]) -> np.ndarray:
         """(M, D) float32 unit vectors."""
 
 
-CHUNK = 2048  # labels that are embedded, and kept, together
-CHECKED = 8  # labels embedded anew before somebody else's vectors are believed
-SAME = 0.99  # cosine above which two vectors come from the same weights, half precision allowed
+CHUNK = 2048  # labels that are embedded, and saved, together
+CHECKED = 8  # labels embedded again to see whether clip-interrogator's vectors are of the same weights
+SAME = 0.99  # least cosine of two vectors of the same weights; half precision costs a little
 
 
 def label_vectors(engine: JointSpace, name: str, labels: Sequence[str], found_in: str = "") -> Tensor:
-    """Unit vectors of M labels in an engine's joint space, computed only if nobody has yet.
+    """Unit vectors of M labels in an engine's joint space, computed only if they are not stored anywhere.
 
-    They are looked for in the engine's folder, the user's cache and `found_in`. Computing
-    keeps every chunk of 2,048 labels, so a run that was stopped goes on where it was.
+    They are looked for in the engine's folder, the user's cache and `found_in`, in this order.
+    While computing, every chunk of 2,048 labels is saved, so that a stopped run can go on.
 
     Parameters
     ----------
-    name : of the table, for example ``"flavors"``
+    name : name of the table, for example ``"flavors"``
+    labels : the M texts
     found_in : clip-interrogator's ``cache_path``, if there is one
 
     Returns
     -------
-    (M, D) tensor on the CPU: float32 if shipped with the engine, else float16, mapped from disk
+    (M, D) tensor on the CPU: float32 if shipped with the engine, else float16, memory-mapped from disk
     """
     shipped = _shipped(engine, name, labels)
     if shipped is not None:
@@ -81,24 +82,24 @@ def label_vectors(engine: JointSpace, name: str, labels: Sequence[str], found_in
 
 
 def cache_folder(space: str) -> Path:
-    """Where the vectors of a joint space are kept."""
+    """The folder in the user's cache for the vectors of a joint space."""
     import platformdirs
 
     return Path(platformdirs.user_cache_dir("img2prompt")) / "labels" / _file_name(space)
 
 
 def digest(labels: Sequence[str]) -> str:
-    """Tells one list of labels from another."""
+    """16 hexadecimal digits that differ between lists of labels."""
     return hashlib.sha256("\n".join(labels).encode()).hexdigest()[:16]
 
 
 def pack(vectors: np.ndarray) -> np.ndarray:
-    """Unit vectors → int8 in steps of 1/400 (entries beyond ±0.3175 are cut); `unpack` reverses it."""
+    """Unit vectors → int8 in steps of 1/400; entries beyond ±0.3175 are clipped. `unpack` reverses it."""
     return np.clip(np.rint(vectors * 400), -127, 127).astype(np.int8)
 
 
 def unpack(packed: np.ndarray) -> np.ndarray:
-    """int8 as `pack` makes it → float32 unit vectors."""
+    """int8 as `pack` returns it → float32 unit vectors."""
     return unit(packed.astype(np.float32))
 
 
@@ -114,16 +115,16 @@ def _shipped(engine: JointSpace, name: str, labels: Sequence[str]) -> Tensor | N
     if engine.label_file is None or not engine.label_file.is_file():
         return None
     with safe_open(engine.label_file, "np") as stored:
-        found = key in stored.keys()  # noqa: SIM118 - not a dict
-        return torch.from_numpy(unpack(stored.get_tensor(key))) if found else None
+        is_stored = key in stored.keys()  # noqa: SIM118 - not a dict
+        return torch.from_numpy(unpack(stored.get_tensor(key))) if is_stored else None
 
 
 def _compute(engine: JointSpace, name: str, labels: Sequence[str], parts: Path) -> Tensor:
-    """Embed the labels, chunk by chunk; chunks that `parts` holds are read from there."""
+    """Embed the labels chunk by chunk; chunks that an earlier run saved in `parts` are read instead."""
     import torch
     from tqdm import tqdm
 
-    found = []
+    chunks = []
     quiet = True if len(labels) <= CHUNK else None  # None: a bar on a terminal only
     with tqdm(total=len(labels), desc=f"Embedding {name}", unit=" labels", disable=quiet) as bar:
         for start in range(0, len(labels), CHUNK):
@@ -133,13 +134,13 @@ def _compute(engine: JointSpace, name: str, labels: Sequence[str], parts: Path) 
             if vectors is None:
                 vectors = torch.from_numpy(engine.embed_texts(chunk)).half()
                 _save(part, chunk, vectors, scratch=parts)
-            found.append(vectors)
+            chunks.append(vectors)
             bar.update(len(chunk))
-    return torch.cat(found)
+    return torch.cat(chunks)
 
 
 def _adopt(engine: JointSpace, name: str, labels: Sequence[str], folder: Path) -> Tensor | None:
-    """Vectors that clip-interrogator kept, unless they turn out to be another model's."""
+    """Vectors from clip-interrogator's cache; None where there are none or they are another model's."""
     model = str(engine.space).partition("@")[0]
     file = folder / f"{model.replace('/', '_')}_{name}.safetensors"
     vectors = _read(file, labels)
@@ -159,7 +160,7 @@ def _hash(labels: Sequence[str]) -> np.ndarray:
 
 
 def _read(file: Path, labels: Sequence[str]) -> Tensor | None:
-    """(M, D) float16, mapped; None where there is no such file, or one of other labels, or a damaged one."""
+    """(M, D) float16, memory-mapped; None if the file is missing, damaged or of other labels."""
     from safetensors import SafetensorError, safe_open
 
     try:
@@ -172,13 +173,12 @@ def _read(file: Path, labels: Sequence[str]) -> Tensor | None:
 
 
 def _save(file: Path, labels: Sequence[str], vectors: Tensor, scratch: Path) -> None:
-    """Write all or nothing. A disk that takes nothing only means computing again next time."""
+    """Write the whole file or nothing. If the disk is full or read-only, the next run computes again."""
     import torch
     from safetensors import SafetensorError
     from safetensors.torch import save_file
 
-    partial = scratch / uuid4().hex
-    with contextlib.suppress(OSError, SafetensorError):
+    with contextlib.suppress(OSError, DataError, SafetensorError):
         scratch.mkdir(parents=True, exist_ok=True)
-        save_file({"embeds": vectors, "hash": torch.from_numpy(_hash(labels).copy())}, partial)
-        os.replace(partial, file)
+        with replacing_path(file, durable=False, scratch=scratch) as part:
+            save_file({"embeds": vectors, "hash": torch.from_numpy(_hash(labels).copy())}, part)

@@ -1,7 +1,7 @@
-"""Prompts without what no sentence needs.
+"""Clean prompts: normalise Unicode, remove special characters, drop what is then too short.
 
-A prompt is put into Unicode's compatibility form (NFKC), loses its special characters and
-superfluous white space, and is dropped where fewer than ten characters are left.
+A prompt is put into Unicode's compatibility form (NFKC) and loses its special characters and
+superfluous white space. If fewer than ten characters are left, it is dropped.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ _PLAIN = str.maketrans(
     dict.fromkeys("‘’‚‛′", "'") | dict.fromkeys("“”„‟″«»", '"') | dict.fromkeys("‐‑‒–—―−", "-")
 )
 
-# Letters with their accents (and the joiners some scripts write inside words), digits, white
-# space and the marks of prose. Brackets and bars are not among them: to a generator they are
-# weights, to a sentence nothing.
+# What stays: letters with their accents (and the joiners that some scripts write inside words),
+# digits, white space and the punctuation of prose. Brackets and bars go: they are weights to an
+# image generator and mean nothing in a sentence.
 _PROSE = regex.compile(
     r"""(?:\p{L}[\p{Mn}\p{Mc}\u200c\u200d]*+|[\p{Nd}\p{Nl}\s.,;:!?'"&%+/-]|[。、，！？・])++"""
 )
@@ -31,7 +31,7 @@ _SPACE_BEFORE = regex.compile(r"\s+(?=[,.;:!?](?:\s|$))")
 
 @dataclass
 class Counts:
-    """What cleaning did to how many rows."""
+    """To how many rows cleaning did what. Only kept rows count as changed."""
 
     rows: int = 0
     normalised: int = 0  # the Unicode form or typographers' signs changed
@@ -42,7 +42,7 @@ class Counts:
 
 
 def clean_prompt(text: str) -> str:
-    """One prompt, cleaned; possibly empty.
+    """The prompt, cleaned; it may come out empty.
 
     >>> clean_prompt("  A “fox” ,  ((masterpiece)) | 8k★ ")
     'A "fox", masterpiece 8k'
@@ -82,7 +82,7 @@ def _normalise(text: str) -> str:
 
 
 def _strip(text: str) -> str:
-    # A space for what went: "cat|dog" are two words.
+    # Removed characters become a space: "cat|dog" are two words.
     return " ".join(_PROSE.findall(text))
 
 

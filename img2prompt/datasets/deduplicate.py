@@ -1,15 +1,17 @@
-"""Near-duplicates: of each group of prompts that say the same, the first stays.
+"""Find near-duplicates: of each group of prompts that say the same, the first is kept.
 
-Rows are taken in order. A row goes when its similarity (cosine of the MiniLM embeddings) with an
-earlier row that *stayed* reaches the threshold; that row, the earliest such, is its twin. So no two
-rows that stay are as similar as the threshold, and every row that goes has its twin among those
-that stay. A chain a ~ b ~ c, with a and c unlike, loses b alone.
+Rows are taken in order. A row is removed if its similarity (cosine of the MiniLM embeddings) with
+an earlier *kept* row reaches the threshold; the earliest such row is called its twin. So no two
+kept rows reach the threshold, and every removed row has its twin among the kept ones. Of a chain
+a ~ b ~ c, where a and c are unlike, only b is removed.
 
-faiss finds candidates in single precision with a margin below the threshold; the decision is taken
-on cosines in double precision. How many rows are compared at a time therefore changes nothing.
+faiss finds candidates in single precision, with a margin below the threshold. The decision is
+made on cosines in double precision, so the result does not depend on how many rows are compared
+at a time.
 
-Most texts are like no other, and a glance shows it: where the processor has a fast bfloat16, all are
-embedded so first, and only those that may have a twin once more in single precision.
+Most texts have no twin, and rough embeddings are enough to show it. Where the processor is fast at
+bfloat16, all texts are first embedded that way, and only those that may have a twin are embedded
+again in single precision.
 """
 
 from __future__ import annotations
@@ -26,14 +28,14 @@ from img2prompt.minilm import ROUGH_ERROR, SentenceEncoder
 
 THRESHOLD = 0.95
 INDICES = ("auto", "exact", "approximate")
-EXACT_UP_TO = 200_000  # texts; a few minutes on two cores, and it grows with the square
+EXACT_UP_TO = 200_000  # texts; takes a few minutes on two cores, and the time grows with the square
 BATCH = 4096  # rows compared at a time
-MARGIN = 1e-4  # far more than single precision loses on 384 products
+MARGIN = 1e-4  # far more than the rounding error of a cosine in single precision
 PAIRS = 16_384  # cosines in double precision at a time
 SQUARE = 2048  # rows and columns of rough cosines at a time
 
-# The approximate index looks only into the cells nearest to a row. How many is tuned on pairs
-# planted at the threshold, and what came of it is measured on rows searched exactly.
+# The approximate index searches only the cells nearest to a row. Their number is tuned on artificial
+# pairs whose cosine is the threshold; the recall is then measured on rows that are searched exactly.
 PROBED_PAIRS = 4096
 PROBED_RECALL = 0.998
 MOST_CELLS = 256
@@ -41,17 +43,17 @@ MEASURED_ROWS = 4096
 
 EMBEDDED = 8192  # texts embedded between two reports of progress
 
-Progress = Callable[[str, int, int], None]  # what is done, how many, of how many
+Progress = Callable[[str, int, int], None]  # called with the step's name, the rows done, and of how many
 
 
 @dataclass(frozen=True, eq=False)
 class Twins:
-    """For each of N rows the row that made it superfluous."""
+    """The twin of each of N rows: the earlier row that makes it superfluous."""
 
-    rows: np.ndarray  # (N,) int64: the twin's number; -1 for rows that stay
-    similarities: np.ndarray  # (N,) float64 cosines with the twin, 0 for rows that stay
+    rows: np.ndarray  # (N,) int64: the twin's number; -1 for kept rows
+    similarities: np.ndarray  # (N,) float64: the cosine with the twin; 0 for kept rows
     index: str  # exact or approximate
-    recall: float | None = None  # measured share of the rows to remove that were found; None: none was met
+    recall: float | None = None  # see `measure_recall`; None for the exact index
 
 
 def find_twins(
@@ -63,22 +65,27 @@ def find_twins(
     index: str = "auto",
     progress: Progress | None = None,
 ) -> Twins:
-    """Find the near-duplicates among texts, and the texts that are in another set already.
+    """Find near-duplicates among texts, and near-duplicates of the texts of another set.
 
     Parameters
     ----------
     texts : N prompts
     encoder : embeds them
     threshold : a cosine, above 0 and at most 1; at 1 only texts that embed the same are twins
-    against : M prompts of another set, which all stay
+    against : M prompts of another set; all of them are kept
     batch_size : rows compared at a time; more is faster and takes more memory
-    index : ``exact``, ``approximate`` (for millions), or ``auto`` for what suits the number of rows
-    progress : called now and then
+    index : ``exact``, ``approximate`` (for millions), or ``auto``, which chooses by the number of texts
+    progress : called after each batch
 
     Returns
     -------
-    The twins of the N texts. A twin numbered below M is that row of `against`, another is row
-    ``number - M`` of `texts`. Equal texts have the similarity 1.
+    The twins of the N texts. A twin's number below M is a row of `against`; any other number minus
+    M is a row of `texts`. Equal texts have the similarity 1.
+
+    Raises
+    ------
+    ConfigError
+        For an option that cannot be used.
     """
     check_options(threshold, batch_size, index)
     everything = [*against, *texts]
@@ -91,21 +98,21 @@ def find_twins(
     suspects = _suspects(distinct, encoder, threshold, known, kind, progress)
     vectors = embed_texts([distinct[i] for i in suspects], encoder, progress)
     known = int(np.searchsorted(suspects, known))
-    found = near_duplicates(vectors, threshold, known, batch_size, kind, progress)
+    among_suspects = near_duplicates(vectors, threshold, known, batch_size, kind, progress)
     twins, similarities = np.full(len(distinct), -1, np.int64), np.zeros(len(distinct))
-    twins[suspects] = np.where(found.rows < 0, -1, suspects[found.rows])
-    similarities[suspects] = found.similarities
+    twins[suspects] = np.where(among_suspects.rows < 0, -1, suspects[among_suspects.rows])
+    similarities[suspects] = among_suspects.similarities
 
     twins, similarities = twins[numbers], similarities[numbers]
     stays = twins < 0
     rows = np.where(stays, origins[numbers], origins[twins])
-    similarities[stays] = 1.0  # so far; the first of each text stays and has no twin
+    similarities[stays] = 1.0  # as for a copy; the first row of each text is corrected below
     first_rows = np.zeros(len(everything), bool)
     first_rows[origins] = True
     alone = stays & first_rows
     rows[alone], similarities[alone] = -1, 0.0
     begin = len(against)
-    return Twins(rows[begin:], similarities[begin:], found.index, found.recall)
+    return Twins(rows[begin:], similarities[begin:], among_suspects.index, among_suspects.recall)
 
 
 def near_duplicates(
@@ -116,12 +123,16 @@ def near_duplicates(
     index: str = "auto",
     progress: Progress | None = None,
 ) -> Twins:
-    """The same for vectors.
+    """As `find_twins`, for vectors.
 
     Parameters
     ----------
     vectors : (N, D) float32 unit vectors
-    known : so many of the first rows stay whatever they are like
+    known : the number of first rows that are kept whatever they are like
+
+    Returns
+    -------
+    The twins of all N rows.
     """
     check_options(threshold, batch_size, index)
     kind = _kind(index, len(vectors))
@@ -131,7 +142,7 @@ def near_duplicates(
     similarities = np.zeros(len(vectors))
 
     def verify(later: np.ndarray, earlier: np.ndarray) -> None:
-        """Give rows their twins: `later` and `earlier` (P,) are candidates, best choice first."""
+        """Record twins among P candidate pairs (later[i], earlier[i]); the first that fits a row counts."""
         for start in range(0, len(later), PAIRS):
             a, b = later[start : start + PAIRS], earlier[start : start + PAIRS]
             cosines = np.minimum(_dots(vectors[a], vectors[b]) / np.sqrt(squares[a] * squares[b]), 1.0)
@@ -160,17 +171,17 @@ def near_duplicates(
 
 
 def measure_recall(vectors: np.ndarray, twins: np.ndarray, threshold: float, known: int = 0) -> float | None:
-    """The share of removals found, among rows drawn at random and searched exactly.
+    """The share of rows to remove that were removed, measured on random rows that are searched exactly.
 
     Parameters
     ----------
-    vectors : (N, D) float32
-    twins : (N,) -1 for rows that stayed
-    known : so many of the first rows are not drawn
+    vectors : (N, D) float32 unit vectors
+    twins : (N,) the twins' numbers, -1 for kept rows
+    known : the number of first rows that are never drawn
 
     Returns
     -------
-    Between 0 and 1; None where no drawn row has a twin.
+    0 to 1; None if no drawn row has a twin.
     """
     drawn = np.random.default_rng(0).permutation(np.arange(known, len(vectors)))[:MEASURED_ROWS]
     kept = np.flatnonzero(twins < 0)
@@ -179,8 +190,8 @@ def measure_recall(vectors: np.ndarray, twins: np.ndarray, threshold: float, kno
     for part in _parts(kept):
         close = vectors[suspects] @ vectors[part].T >= threshold
         missed |= (close & (part < suspects[:, None])).any(axis=1)
-    found = len(drawn) - len(suspects)
-    return found / (found + int(missed.sum())) if found or missed.any() else None
+    removed = len(drawn) - len(suspects)
+    return removed / (removed + int(missed.sum())) if removed or missed.any() else None
 
 
 def embed_texts(
@@ -189,7 +200,7 @@ def embed_texts(
     progress: Progress | None = None,
     what: str = "Embedding",
 ) -> np.ndarray:
-    """(N, 384) vectors of N texts, embedded a part at a time: a million tokenized texts take gigabytes."""
+    """Embed N texts a part at a time, because a million tokenized texts take gigabytes: (N, 384) float32."""
     vectors = np.zeros((len(texts), WIDTH), np.float32)
     order = np.argsort([-len(text) for text in texts], kind="stable")  # equal lengths share batches
     for start in range(0, len(order), EMBEDDED):
@@ -201,11 +212,12 @@ def embed_texts(
 
 
 def check_options(threshold: float, batch_size: int, index: str) -> None:
-    """Find out before the work starts what cannot be used.
+    """Check options before the work starts.
 
     Raises
     ------
     ConfigError
+        For an option that cannot be used.
     """
     if not 0.0 < threshold <= 1.0:
         raise ConfigError(f"threshold is {threshold}; it must lie above 0 and be at most 1.")
@@ -227,7 +239,10 @@ def _suspects(
     kind: str,
     progress: Progress | None,
 ) -> np.ndarray:
-    """(S,) the numbers of all texts that may have a twin or be one, in order; the first `known` stay."""
+    """(S,) the numbers of all texts that may have a twin or be one, in order, by rough embeddings.
+
+    The first `known` texts are kept and need no twin.
+    """
     rough = encoder.rough() if kind == "exact" else None
     if rough is None:
         return np.arange(len(texts))
@@ -236,7 +251,7 @@ def _suspects(
     parts = _parts(np.arange(len(texts)), SQUARE)
     for i, later in enumerate(parts):
         if later[-1] < known:
-            continue  # whatever they are like
+            continue  # all of these are kept
         for earlier in parts[: i + 1]:
             close = vectors[later] @ vectors[earlier].T >= threshold - ROUGH_ERROR
             if earlier is later:
@@ -249,7 +264,7 @@ def _suspects(
 
 
 class _Exact:
-    """Every row is compared with every row added."""
+    """An index that compares a row with every row added before."""
 
     def __init__(self, vectors: np.ndarray):
         import faiss
@@ -274,10 +289,10 @@ class _Exact:
 
 
 class _Approximate:
-    """Every row is compared with those added whose cells are near (an inverted file, IVF).
+    """An index that compares a row only with rows in the cells near it (an inverted file, IVF).
 
-    All cells are looked up once and in parts of fixed size, so that they do not depend on how many
-    rows are asked for at a time.
+    The cells of all rows are looked up once, in parts of fixed size, so that they do not depend on
+    how many rows are searched at a time.
     """
 
     def __init__(self, vectors: np.ndarray, threshold: float, progress: Progress | None):
@@ -323,10 +338,10 @@ class _Approximate:
 
 
 def _probes(quantizer: Any, vectors: np.ndarray, threshold: float, rng: np.random.Generator) -> int:
-    """How many cells to look into.
+    """How many cells to search for each row.
 
-    Rows are moved toward other rows until their cosine with what they were is the threshold; so many
-    cells are needed that nearly all of them are found again.
+    Rows are moved toward other rows until their cosine with the original is the threshold. Searching
+    so many cells finds the original's cell for the share `PROBED_RECALL` of them.
     """
     rows, others = vectors[rng.integers(len(vectors), size=(2, PROBED_PAIRS))]
     away = others - (rows * others).sum(axis=1, keepdims=True) * rows

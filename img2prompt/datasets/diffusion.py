@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from img2prompt.errors import ConfigError, WeightsError
 from img2prompt.libraries import install
+from img2prompt.settings import PRECISIONS
 
 if TYPE_CHECKING:
     import torch
@@ -27,14 +28,21 @@ SCHEDULERS = {
     "pndm": "PNDMScheduler",
     "unipc": "UniPCMultistepScheduler",
 }
-PRECISIONS = ("auto", "fp16", "bf16", "fp32")
-DRAWN = 32  # prompts drawn together; part of what a seed means
-TOKENS = 40  # that continue a stem; with it they fit what Stable Diffusion reads, 77
+DRAWN = 32  # prompts drawn together; another number would give other prompts for the same seed
+TOKENS = 40  # added to a stem; stem and continuation fit the 77 tokens that Stable Diffusion reads
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """What pairs depend on, besides the prompts of a file. Models are folders or names in the hub's cache."""
+    """Everything that generated pairs depend on, besides the prompts of a file.
+
+    Models are named by their folder or by their name in the hub's cache.
+
+    Raises
+    ------
+    ConfigError
+        For a value that cannot be used.
+    """
 
     image_model: str
     text_model: str | None = None  # None: prompts come from a file
@@ -45,7 +53,7 @@ class Recipe:
     scheduler: str = OWN  # or one of `SCHEDULERS`
     guidance: float = 7.5
     negative: str = ""
-    seed: int = 0  # of the first picture and the first draw of prompts; the others count up
+    seed: int = 0  # of the first picture and of the first draw of prompts; later ones add 1 each
     precision: str = "auto"  # one of `PRECISIONS`; auto: fp16 on a GPU, else fp32
 
     def __post_init__(self) -> None:
@@ -79,7 +87,7 @@ class TextModel:
         self.model = model.eval().to(self.device)
 
     def draw(self, stem: str, seed: int) -> list[str]:
-        """`DRAWN` first lines that begin with the stem."""
+        """Continue the stem `DRAWN` times; of each text only the first line is returned."""
         import torch
 
         tokens = self.tokenizer(stem, return_tensors="pt").to(self.device)
@@ -170,7 +178,7 @@ def _generator(seed: int) -> torch.Generator:
 
 @contextmanager
 def _loading(name: str, what: str) -> Iterator[None]:
-    """Say what is missing where a library says so in a dozen ways."""
+    """Turn the many errors that a library raises for a missing or damaged model into WeightsError."""
     try:
         yield
     except ImportError:

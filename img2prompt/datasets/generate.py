@@ -2,17 +2,16 @@
 
     recipe ──▶ plan.csv (imgId, prompt, seed) ──▶ images/ID.png ──▶ prompts.csv
 
-The plan is written before its pictures, and a picture appears whole or not at all. What is left to
-do is therefore the rows of the plan without a picture, and ``prompts.csv`` the rows with one: a run
-may be stopped anywhere, by a click or by pulling the plug, and goes on where it was.
+The plan is written before its pictures, and a picture is written whole or not at all. So the rows of
+the plan without a picture are what is left to do, and ``prompts.csv`` holds the rows with one. A run
+may be stopped at any moment, even by a power cut; started again, it goes on where it was.
 
-Each picture has a seed of its own, drawn on the CPU, so that it does not depend on the batch it is
-rendered in (but for rounding: a batch of another size may sum in another order).
+Each picture has a seed of its own, and its noise is drawn on the CPU, so it does not depend on the
+batch that it is rendered in (except for rounding: a batch of another size may sum in another order).
 """
 
 from __future__ import annotations
 
-import fcntl
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
@@ -20,16 +19,19 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from filelock import FileLock, Timeout
+
 from img2prompt.datasets.clean import MIN_CHARACTERS, clean_prompt
 from img2prompt.datasets.diffusion import ImageModel, Recipe, TextModel
 from img2prompt.datasets.table import read_table, write_rows
 from img2prompt.errors import ConfigError, DataError
+from img2prompt.files import replacing
 
 if TYPE_CHECKING:
     from PIL import Image
 
 
-FUTILE = 50  # so many draws without a new prompt, and the text model is done
+FUTILE = 50  # draws without a new prompt after which the text model is given up
 
 RECIPE, PLAN, PROMPTS, IMAGES = "generate.json", "plan.csv", "prompts.csv", "images"
 PLAN_COLUMNS = ("imgId", "prompt", "seed", "draw")
@@ -50,8 +52,8 @@ class Workshop:
 
     Parameters
     ----------
-    folder : made if need be
-    recipe : the same whenever the folder is opened
+    folder : made if it does not exist
+    recipe : must be the one that the folder was begun with
 
     Raises
     ------
@@ -67,33 +69,33 @@ class Workshop:
         self.images = self.folder / IMAGES
         try:
             self.images.mkdir(parents=True, exist_ok=True)
-            self._lock = open(self.folder / f".{RECIPE}.lock", "w")  # noqa: SIM115 held until `close`
+            # Held until `close`; the operating system lets go of it when the process ends, however it does.
+            self._lock = FileLock(self.folder / f".{RECIPE}.lock", timeout=0, thread_local=False)
+            self._lock.acquire()
+        except Timeout:
+            raise DataError(f"{self.folder}: another run is making pairs there. Wait for it.") from None
         except OSError as error:
             raise DataError(
                 f"{self.folder} cannot be written: {error.strerror}. Name another folder."
             ) from error
         try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             self._check_recipe()
             self.plan = self._read_plan()
-        except BlockingIOError:
-            self._lock.close()
-            raise DataError(f"{self.folder}: another run is making pairs there. Wait for it.") from None
         except BaseException:
-            self._lock.close()
+            self._lock.release()
             raise
 
     def close(self) -> None:
-        """Let others open the folder."""
-        self._lock.close()
+        """Release the folder, so that another run can open it."""
+        self._lock.release()
 
     def take_prompts(self, prompts: Sequence[str]) -> None:
-        """Plan a picture for each prompt of a file, after those planned before.
+        """Plan a picture for each prompt of a file; prompts that are planned already are not repeated.
 
         Raises
         ------
         DataError
-            When the first prompts are not those planned already.
+            When the prompts do not begin with those planned already.
         """
         for planned, prompt in zip(self.plan, prompts, strict=False):
             if planned.prompt != prompt:
@@ -104,14 +106,14 @@ class Workshop:
         self._extend([(prompt, 0) for prompt in prompts[len(self.plan) :]])
 
     def draw_prompts(self, count: int, device: str = "auto") -> Iterator[int]:
-        """Let the text model write until `count` pairs are planned; yields how many are.
+        """Let the text model write prompts until `count` pairs are planned; yields how many are.
 
-        Prompts are cleaned; those too short, drawn before or no longer than the stem are passed over.
+        Prompts are cleaned. Those that are too short, repeated or nothing but the stem are skipped.
 
         Raises
         ------
         ConfigError
-            When transformers cannot run, or the model writes nothing new any more.
+            When transformers is not installed, or the model writes no new prompts any more.
         WeightsError
             When there is no such model.
         """
@@ -172,7 +174,7 @@ class Workshop:
             yield [planned for planned, _ in made]
 
     def export(self) -> int:
-        """Write ``prompts.csv``, the planned pairs that have their picture; returns how many."""
+        """Write ``prompts.csv``, the planned pairs whose picture exists; returns how many."""
         there = {file.stem for file in self.images.glob("*.png")}
         rows = [planned for planned in self.plan if planned.name in there]
         write_rows(self.folder / PROMPTS, PROMPT_COLUMNS, ((row.name, row.prompt, row.seed) for row in rows))
@@ -182,8 +184,6 @@ class Workshop:
         return self.images / f"{planned.name}.png"
 
     def _save(self, planned: Planned, picture: Image.Image) -> None:
-        from img2prompt.files import replacing
-
         with replacing(self._picture(planned)) as file:
             picture.save(file, "PNG")
 
@@ -208,21 +208,19 @@ class Workshop:
             ) from error
 
     def _check_recipe(self) -> None:
-        from img2prompt.files import replacing
-
         file = self.folder / RECIPE
-        wanted = asdict(self.recipe)
+        recipe = asdict(self.recipe)
         if not file.exists():
             if (self.folder / PROMPTS).exists() or any(self.images.iterdir()):
                 raise DataError(f"{self.folder} holds pairs that were not made here. Name another folder.")
             with replacing(file) as out:
-                out.write(json.dumps(wanted, indent=2, ensure_ascii=False).encode())
+                out.write(json.dumps(recipe, indent=2, ensure_ascii=False).encode())
             return
         try:
             begun = json.loads(file.read_text("utf-8"))
         except ValueError as error:
             raise DataError(f"{file} is damaged: {error}. Name another folder.") from error
-        for name, value in wanted.items():
+        for name, value in recipe.items():
             if begun.get(name) != value:
                 raise ConfigError(
                     f"{self.folder} was begun with {name} = {begun.get(name)!r}, not {value!r}. "

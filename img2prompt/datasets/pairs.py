@@ -7,16 +7,14 @@ A pairs folder holds one CSV and the pictures it names::
 
 The CSV has a column for the picture (``image``, ``imgId``, ``image_name``, or ``image_path``, of
 which only the last part counts), one for the text (``caption``, ``prompt`` or ``style``) and
-optionally ``split``; capitals in their names don't matter. Rows that name the
-same picture are further texts of it; where each picture has one text (everywhere but in
-``captions.csv``) `PairsFolder.check` refuses them.
+optionally ``split``. Capitals in the first two don't matter. Several rows that name the same
+picture are several texts of it; `PairsFolder.check` accepts them in ``captions.csv`` only.
 """
 
 from __future__ import annotations
 
 import csv
 import hashlib
-import os
 import tarfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -39,11 +37,11 @@ class Pair:
     name: str
     texts: tuple[str, ...]
     split: str
-    lines: tuple[int, ...] = field(default=(), compare=False)  # of the CSV, one for each text
+    lines: tuple[int, ...] = field(default=(), compare=False)  # line of the CSV for each text
 
 
 class PairsFolder:
-    """Read a pairs folder; tars are indexed once and read without unpacking.
+    """A pairs folder; tars are indexed once and read without unpacking.
 
     Raises
     ------
@@ -64,7 +62,13 @@ class PairsFolder:
         return len(self.pairs)
 
     def select(self, split: str | None = None, limit: int | None = None) -> list[Pair]:
-        """The pairs of one split (all when None), in CSV order, at most `limit` of them."""
+        """The pairs of one split (of all if None), in CSV order, at most `limit` of them.
+
+        Raises
+        ------
+        DataError
+            When there is no such split.
+        """
         splits = sorted({pair.split for pair in self.pairs})
         chosen = [pair for pair in self.pairs if split is None or pair.split == split]
         if not chosen:
@@ -72,13 +76,14 @@ class PairsFolder:
         return chosen[:limit]
 
     def read(self, name: str) -> bytes:
-        """The encoded bytes of one picture. Safe to call from several threads."""
+        """The encoded bytes of one picture; DataError if there is none. Safe to call from several threads."""
         try:
             file, offset, size = self._members[name]
         except KeyError:
             raise DataError(f"{self.path}: no picture for {name!r} in images/ or a tar.") from None
         with open(file, "rb") as handle:
-            return os.pread(handle.fileno(), size, offset)
+            handle.seek(offset)
+            return handle.read(size)
 
     def check(self, pairs: Iterable[Pair]) -> None:
         """Make sure that a model can learn from these pairs, before hours are spent on them.
@@ -86,8 +91,8 @@ class PairsFolder:
         Raises
         ------
         DataError
-            Naming the row whose picture is missing or listed already (under the same name,
-            or a picture under its name and its stem), or whose text has no word in it.
+            For the first row whose picture is missing or was listed before (perhaps once by its
+            file name and once by its stem), or whose text has no word in it.
         """
         seen: dict[tuple[Path, int, int], Pair] = {}
         for pair in pairs:
@@ -109,7 +114,7 @@ class PairsFolder:
                     raise DataError(f"{self.row(pair, number)}: the text {text!r} has no word in it.")
 
     def fingerprint(self, pairs: Iterable[Pair]) -> str:
-        """A digest of these pairs' names, texts and splits and of their pictures' sizes in bytes."""
+        """A SHA-256 of these pairs' names, texts and splits and of their pictures' sizes in bytes."""
         digest = hashlib.sha256()
         for pair in pairs:
             _, _, size = self._members.get(pair.name, (self.path, 0, 0))
@@ -121,10 +126,10 @@ class PairsFolder:
         return f"{self.file}, line {pair.lines[text]}"
 
     def _find_csv(self) -> Path:
-        found = [self.path / name for name in CSV_NAMES if (self.path / name).is_file()]
-        if not found:
+        files = [self.path / name for name in CSV_NAMES if (self.path / name).is_file()]
+        if not files:
             raise DataError(f"{self.path} has no CSV; expected one of {', '.join(CSV_NAMES)}.")
-        return found[0]
+        return files[0]
 
     def _read_csv(self) -> list[Pair]:
         try:
@@ -138,16 +143,7 @@ class PairsFolder:
         lines: dict[str, list[int]] = {}
         with open(file, newline="", encoding="utf-8-sig") as handle:
             reader = csv.DictReader(handle)
-            columns = reader.fieldnames or []
-            image_column, text_column = (
-                find_column(columns, IMAGE_COLUMNS),
-                find_column(columns, TEXT_COLUMNS),
-            )
-            if image_column is None or text_column is None:
-                raise DataError(
-                    f"{file}: needs a picture column ({' or '.join(IMAGE_COLUMNS)}) and a text "
-                    f"column ({', '.join(TEXT_COLUMNS)}); it has: {', '.join(columns)}."
-                )
+            image_column, text_column = picture_and_text_columns(file, reader.fieldnames or ())
             for row in reader:
                 name, text = (row[image_column] or "").strip(), (row[text_column] or "").strip()
                 if image_column.lower() == "image_path":
@@ -183,7 +179,24 @@ class PairsFolder:
         return members
 
 
-def find_column(columns: Sequence[str], wanted: Sequence[str]) -> str | None:
-    """The first of the wanted columns that is there, as it is written there."""
+def find_column(columns: Sequence[str], names: Sequence[str]) -> str | None:
+    """The first of these names that is a column, in the columns' spelling; capitals don't matter."""
     written = {column.lower(): column for column in reversed(columns)}
-    return next((written[name.lower()] for name in wanted if name.lower() in written), None)
+    return next((written[name.lower()] for name in names if name.lower() in written), None)
+
+
+def picture_and_text_columns(file: Path, columns: Sequence[str]) -> tuple[str, str]:
+    """Which columns of a CSV name the picture and hold the text.
+
+    Raises
+    ------
+    DataError
+        When one of them is missing.
+    """
+    picture, text = find_column(columns, IMAGE_COLUMNS), find_column(columns, TEXT_COLUMNS)
+    if picture is None or text is None:
+        raise DataError(
+            f"{file}: needs a picture column ({' or '.join(IMAGE_COLUMNS)}) and a text column "
+            f"({', '.join(TEXT_COLUMNS)}); it has: {', '.join(columns)}."
+        )
+    return picture, text

@@ -1,6 +1,6 @@
-"""The plots of a survey, and the report: one HTML file, with nothing fetched when it is opened.
+"""The plots of a survey, and the report: one HTML file that loads nothing from elsewhere.
 
-Everything a data set brings is text to the report, whatever markup it looks like.
+All texts of a data set are escaped, so none of them can act as markup.
 """
 
 from __future__ import annotations
@@ -20,28 +20,28 @@ if TYPE_CHECKING:
     from plotly.graph_objects import Figure
 
 
-GRID = 12  # at most one picture in each of GRID × GRID fields of the map
-WRAP = 60  # characters of a line in a label
+GRID = 12  # the map shows at most one picture in each of GRID × GRID fields
+WRAP = 60  # characters per line of a label
 
 
-def figures(found: Survey) -> dict[str, Figure]:
-    """The plots of a survey by title; none where there is nothing to plot."""
+def figures(survey: Survey) -> dict[str, Figure]:
+    """Title → plot; plots without data are left out."""
     import plotly.express as px
     import plotly.graph_objects as go
 
     plots: dict[str, Figure] = {}
     lengths = go.Figure(layout={"barmode": "overlay", "xaxis_title": "words", "yaxis_title": "share (%)"})
-    for name, values in found.lengths.items():
+    for name, values in survey.lengths.items():
         lengths.add_histogram(x=values, name=_plain(name), opacity=0.65, histnorm="percent")
     plots["Prompt lengths"] = lengths
     for title, counted in [
-        ("Frequent words", found.words),
-        ("Frequent phrases", found.phrases),
-        ("Styles", found.styles),
+        ("Frequent words", survey.words),
+        ("Frequent phrases", survey.phrases),
+        ("Styles", survey.styles),
     ]:
         if counted:
             plots[title] = _bars(counted, "prompts")
-    pictures = [picture for picture in found.pictures if picture]
+    pictures = [picture for picture in survey.pictures if picture]
     if pictures:
         sizes = Counter((picture.width, picture.height) for picture in pictures)
         plots["Picture sizes"] = px.scatter(
@@ -53,19 +53,19 @@ def figures(found: Survey) -> dict[str, Figure]:
         plots["Brightness"] = px.histogram(
             x=[picture.brightness for picture in pictures], nbins=40, range_x=[0, 1]
         ).update_layout(xaxis_title="mean luma: 0 black, 1 white", yaxis_title="pictures")
-    if len(found.places):
-        plots["Map"] = _map(found)
-    if found.drifts:
+    if len(survey.places):
+        plots["Map"] = _map(survey)
+    if survey.drifts:
         nearest = go.Figure(
             layout={
                 "barmode": "overlay",
                 "xaxis_title": "similarity with the nearest prompt of the first group",
             }
         )
-        for drift in found.drifts:
+        for drift in survey.drifts:
             nearest.add_histogram(x=drift.nearest, name=_plain(drift.group), opacity=0.65)
         plots["Leaks"] = nearest
-        for drift in found.drifts:
+        for drift in survey.drifts:
             if drift.words:
                 plots[f"Words of {drift.group}"] = _bars(
                     drift.words, "times as frequent as in the first group"
@@ -75,69 +75,71 @@ def figures(found: Survey) -> dict[str, Figure]:
     return plots
 
 
-def report(found: Survey, title: str) -> str:
+def report(survey: Survey, title: str) -> str:
     """The survey as one HTML page that needs no network."""
     from plotly.offline import get_plotlyjs
 
     sections = [
         f"<h1>{html.escape(title)}</h1>",
-        _table(("", "prompts", "different", "median words"), _totals(found)),
+        _table(("", "prompts", "different", "median words"), _totals(survey)),
     ]
-    for name, plot in figures(found).items():
+    for name, plot in figures(survey).items():
         sections += [f"<h2>{html.escape(name)}</h2>", plot.to_html(full_html=False, include_plotlyjs=False)]
     sections.append("<h2>Near-duplicates</h2>")
     sections.append(
-        f"<p>{found.equal:,} prompts are copies of earlier ones to the letter. Looked for among "
-        f"{found.compared:,} prompts, at a cosine of {THRESHOLD} or more; the most similar that differ:</p>"
+        f"<p>{survey.equal:,} prompts are copies of earlier ones to the letter. Looked for among "
+        f"{survey.compared:,} prompts, at a cosine of {THRESHOLD} or more; the most similar that differ:</p>"
     )
-    sections.append(_table(("prompt", "twin", "similarity"), [(a, b, f"{s:.3f}") for a, b, s in found.twins]))
-    if found.drifts:
+    sections.append(
+        _table(("prompt", "twin", "similarity"), [(a, b, f"{s:.3f}") for a, b, s in survey.twins])
+    )
+    if survey.drifts:
         sections.append(
             "<h2>Drift</h2><p>Can a linear classifier tell the groups apart? 0.5: no; 1: always.</p>"
         )
         drifts = [
             (d.group, f"{d.separability:.3f}", f"{(d.nearest >= THRESHOLD).sum():,} of {len(d.nearest):,}")
-            for d in found.drifts
+            for d in survey.drifts
         ]
         sections.append(_table(("group", "separability", "in the first group already"), drifts))
-    if found.unreadable:
+    if survey.unreadable:
         sections.append("<h2>Pictures that cannot be read</h2>")
-        sections.append(_table(("what is wrong",), [(line,) for line in found.unreadable[:TOP]]))
+        sections.append(_table(("what is wrong",), [(line,) for line in survey.unreadable[:TOP]]))
     return _PAGE.format(title=html.escape(title), script=get_plotlyjs(), body="\n".join(sections))
 
 
-def _totals(found: Survey) -> list[tuple[str, ...]]:
+def _totals(survey: Survey) -> list[tuple[str, ...]]:
     return [
         (
             group.name,
             f"{len(group.texts):,}",
             f"{len(set(group.texts)):,}",
-            f"{np.median(found.lengths[group.name]):g}",
+            f"{np.median(survey.lengths[group.name]):g}",
         )
-        for group in found.groups
+        for group in survey.groups
     ]
 
 
-def _map(found: Survey) -> Figure:
+def _map(survey: Survey) -> Figure:
     import plotly.graph_objects as go
 
-    low, high = found.places.min(axis=0), found.places.max(axis=0)
+    low, high = survey.places.min(axis=0), survey.places.max(axis=0)
     extent = np.maximum(high - low, 1e-6)
     plot = go.Figure(layout={"height": 760, "hoverlabel": {"align": "left"}})
-    groups = np.array([group for group, _, _ in found.mapped])
-    for group in found.groups:
+    groups = np.array([group for group, _, _ in survey.mapped])
+    for group in survey.groups:
         rows = np.flatnonzero(groups == group.name)
         plot.add_scatter(
-            x=found.places[rows, 0],
-            y=found.places[rows, 1],
+            x=survey.places[rows, 0],
+            y=survey.places[rows, 1],
             mode="markers",
             name=_plain(group.name),
-            text=[_plain(f"{found.mapped[row][1]}: {found.mapped[row][2]}") for row in rows],
+            text=[_plain(f"{survey.mapped[row][1]}: {survey.mapped[row][2]}") for row in rows],
             hoverinfo="text",
             marker={"size": 7, "opacity": 0.7},
         )
     taken: set[tuple[int, ...]] = set()
-    for place, picture in zip(found.places, found.pictures, strict=True):
+    for place, picture in zip(survey.places, survey.pictures, strict=True):
         spot = tuple(((place - low) / extent * (GRID - 1e-6)).astype(int))
         if picture and spot not in taken:
             taken.add(spot)
@@ -166,7 +168,7 @@ def _bars(counted: Sequence[tuple[str, float]], unit: str) -> Figure:
 
 
 def _plain(text: str) -> str:
-    """Text for a plot, which would read <b> or <a> as markup; wrapped, and cut where it is long."""
+    """Text for a plot: wrapped, cut after five lines, and escaped, as plotly reads <b> as markup."""
     lines = textwrap.wrap(text, WRAP, max_lines=5, placeholder=" …")
     return "<br>".join(html.escape(line, quote=False) for line in lines)
 

@@ -1,8 +1,8 @@
-"""What there is to see in a data set: counts, near-duplicates, a map, and how another one differs.
+"""Explore data sets: counts, near-duplicates, a map, and how several sets differ.
 
     PromptSet(s) ──▶ survey ──▶ figures ──▶ report
 
-The last two are in `img2prompt.datasets.report`.
+`figures` and `report` are in `img2prompt.datasets.report`.
 """
 
 from __future__ import annotations
@@ -26,19 +26,19 @@ from img2prompt.errors import DataError, Img2PromptError
 if TYPE_CHECKING:
     from img2prompt.minilm import SentenceEncoder
 
-EMBEDDED = 5000  # rows of a group that are embedded, drawn at random
-MAPPED = 1000  # rows on the map, and pictures that are opened
-TOP = 25  # words, phrases and styles shown
+EMBEDDED = 5000  # rows of each group that are embedded, drawn at random
+MAPPED = 1000  # rows on the map, whose pictures are opened
+TOP = 25  # rows of each list that are shown
 THUMBNAIL = 72  # pixels
 STYLE_TABLES = ("mediums", "movements", "artists")
-STYLE_WORDS = 5  # the longest name of a style that is looked for
+STYLE_WORDS = 5  # names of styles with more words are not looked for
 
 _WORD = regex.compile(r"[\p{L}\p{N}][\p{L}\p{M}\p{N}'’-]*")
 
 
 @dataclass(frozen=True)
 class PromptSet:
-    """Texts, and where there are any their pictures."""
+    """A group of texts with their ids and, where there are any, their pictures."""
 
     name: str
     ids: Sequence[str]
@@ -46,7 +46,7 @@ class PromptSet:
     read: Callable[[str], bytes] | None = None  # id → an encoded picture
 
     def draw(self, most: int) -> PromptSet:
-        """At most so many rows, always the same ones, in order."""
+        """At most `most` rows, drawn at random but always the same ones, in order."""
         if len(self.texts) <= most:
             return self
         rows = np.sort(np.random.default_rng(0).permutation(len(self.texts))[:most])
@@ -55,30 +55,30 @@ class PromptSet:
 
 @dataclass(frozen=True)
 class Picture:
-    """What is shown of a picture."""
+    """What the survey shows about a picture."""
 
-    width: int
+    width: int  # pixels
     height: int
     brightness: float  # mean luma, 0 black to 1 white
-    thumbnail: str  # a data: address
+    thumbnail: str  # a data: URL with a WebP image
 
 
 @dataclass(frozen=True)
 class Drift:
-    """How another group differs from the first."""
+    """How a group differs from the first one."""
 
     group: str
-    separability: float  # AUC of telling the groups apart by embeddings: 0.5 alike, 1 apart
-    nearest: np.ndarray  # (n,) each row's greatest similarity with a row of the first group
-    words: list[tuple[str, float]]  # how many times as frequent as in the first group
+    separability: float  # cross-validated AUC of a linear classifier: 0.5 alike, 1 fully apart
+    nearest: np.ndarray  # (n,) each row's largest cosine with a row of the first group
+    words: list[tuple[str, float]]  # word, and how many times as frequent it is as in the first group
 
 
 @dataclass
 class Survey:
-    """What there is to see in one or several groups of prompts."""
+    """What `survey` finds out about one or several groups of prompts. Lists of pairs are (text, count)."""
 
     groups: list[PromptSet]
-    lengths: dict[str, list[int]] = field(default_factory=dict)  # group → words of each prompt
+    lengths: dict[str, list[int]] = field(default_factory=dict)  # group → number of words of each prompt
     words: list[tuple[str, int]] = field(default_factory=list)
     phrases: list[tuple[str, int]] = field(default_factory=list)  # between commas
     styles: list[tuple[str, int]] = field(default_factory=list)
@@ -93,7 +93,12 @@ class Survey:
 
 
 def load_sets(path: str | Path, content: bytes | None = None) -> list[PromptSet]:
-    """The groups in a pairs folder (its splits), a CSV or a .txt; with `content`, a file of that name.
+    """The groups of prompts in a pairs folder (one for each split), a CSV or a .txt.
+
+    Parameters
+    ----------
+    path : the folder or file
+    content : the bytes of an uploaded file; `path` is then only its name
 
     Raises
     ------
@@ -124,11 +129,11 @@ def load_sets(path: str | Path, content: bytes | None = None) -> list[PromptSet]
 
 
 def survey(groups: Sequence[PromptSet], encoder: SentenceEncoder, progress: Progress | None = None) -> Survey:
-    """Count, embed and compare.
+    """Count, embed and compare groups of prompts.
 
     Parameters
     ----------
-    groups : the first is what the others are compared with; names are made distinct
+    groups : the others are compared with the first; equal names get a number
     encoder : embeds at most `EMBEDDED` rows of each group
     """
     names = Counter(group.name for group in groups)
@@ -140,42 +145,42 @@ def survey(groups: Sequence[PromptSet], encoder: SentenceEncoder, progress: Prog
     ]
     texts = [text for group in groups for text in group.texts]
     counts = {group.name: _count_words(group.texts) for group in groups}
-    found = Survey(list(groups))
-    found.lengths = {group.name: [len(_WORD.findall(text)) for text in group.texts] for group in groups}
-    found.words = sum(counts.values(), Counter()).most_common(TOP)
+    summary = Survey(list(groups))
+    summary.lengths = {group.name: [len(_WORD.findall(text)) for text in group.texts] for group in groups}
+    summary.words = sum(counts.values(), Counter()).most_common(TOP)
     phrases = Counter(part.strip().lower() for text in texts if "," in text for part in text.split(","))
     phrases.pop("", None)
-    found.phrases = [(phrase, count) for phrase, count in phrases.most_common(TOP) if count > 1]
-    found.styles = _count_styles(texts).most_common(TOP)
-    found.equal = len(texts) - len(set(texts))
+    summary.phrases = [(phrase, count) for phrase, count in phrases.most_common(TOP) if count > 1]
+    summary.styles = _count_styles(texts).most_common(TOP)
+    summary.equal = len(texts) - len(set(texts))
 
     drawn = [group.draw(EMBEDDED) for group in groups]
     sample = [text for group in drawn for text in group.texts]
-    found.compared = len(sample)
+    summary.compared = len(sample)
     vectors = embed_texts(sample, encoder, progress)
     twins = near_duplicates(vectors, THRESHOLD)
     order = np.argsort(-twins.similarities, kind="stable")[: (twins.rows >= 0).sum()]
     pairs = ((sample[row], sample[twins.rows[row]], float(twins.similarities[row])) for row in order)
-    found.twins = [pair for pair in pairs if pair[0] != pair[1]][:TOP]
+    summary.twins = [pair for pair in pairs if pair[0] != pair[1]][:TOP]
 
     ends = np.cumsum([len(group.texts) for group in drawn])
     parts = np.split(vectors, ends[:-1])
     for group, part in zip(groups[1:], parts[1:], strict=True):
         ratios = _rarer(counts[groups[0].name], counts[group.name])
-        found.drifts.append(Drift(group.name, *_compare(parts[0], part), ratios))
+        summary.drifts.append(Drift(group.name, *_compare(parts[0], part), ratios))
     rows = np.sort(np.random.default_rng(1).permutation(len(sample))[:MAPPED])
     labels = [(group, row) for group in drawn for row in range(len(group.texts))]
-    found.places = _project(vectors[rows])
+    summary.places = _project(vectors[rows])
     for done, (group, row) in enumerate((labels[row] for row in rows), 1):
-        found.mapped.append((group.name, group.ids[row], group.texts[row]))
-        found.pictures.append(_look_at(group, group.ids[row], found.unreadable))
+        summary.mapped.append((group.name, group.ids[row], group.texts[row]))
+        summary.pictures.append(_look_at(group, group.ids[row], summary.unreadable))
         if progress and group.read:
             progress("Opening pictures", done, len(rows))
-    return found
+    return summary
 
 
 def _count_words(texts: Iterable[str]) -> Counter[str]:
-    """In how many texts each word is, but for those that are in all."""
+    """The number of texts that hold each word, without English stop words and single letters."""
     from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
 
     counts = Counter(word for text in texts for word in dict.fromkeys(_WORD.findall(text.lower())))
@@ -185,7 +190,7 @@ def _count_words(texts: Iterable[str]) -> Counter[str]:
 
 
 def _count_styles(texts: Iterable[str]) -> Counter[str]:
-    """In how many texts the name of each medium, movement and artist is."""
+    """The number of texts that hold the name of each medium, movement and artist."""
     from img2prompt.labels.tables import read_labels
 
     names: dict[tuple[str, ...], str] = {}
@@ -203,7 +208,7 @@ def _count_styles(texts: Iterable[str]) -> Counter[str]:
 
 
 def _rarer(first: Counter[str], other: Counter[str]) -> list[tuple[str, float]]:
-    """The words that the other group uses most above the first: (word, times as frequent)."""
+    """The words that the other group uses most in proportion to the first: (word, times as frequent)."""
     total_first, total_other = max(1, first.total()), max(1, other.total())
     ratios = {
         word: (count + 0.5) / total_other / ((first[word] + 0.5) / total_first)
@@ -215,7 +220,7 @@ def _rarer(first: Counter[str], other: Counter[str]) -> list[tuple[str, float]]:
 
 
 def _compare(first: np.ndarray, other: np.ndarray) -> tuple[float, np.ndarray]:
-    """How well the groups' vectors can be told apart, and each other row's similarity with its nearest."""
+    """`Drift.separability` and `Drift.nearest` of the other group (n, D) against the first (m, D)."""
     import faiss
     from sklearn.linear_model import LogisticRegression
     from sklearn.model_selection import StratifiedKFold, cross_val_score
@@ -239,7 +244,7 @@ def _compare(first: np.ndarray, other: np.ndarray) -> tuple[float, np.ndarray]:
 
 
 def _project(vectors: np.ndarray) -> np.ndarray:
-    """(n, 2) places in which neighbours stay neighbours."""
+    """(n, D) → (n, 2) on a map where neighbours stay neighbours (t-SNE: van der Maaten, Hinton, 2008)."""
     from sklearn.decomposition import PCA
     from sklearn.manifold import TSNE
 

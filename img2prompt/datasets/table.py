@@ -1,7 +1,7 @@
-"""CSVs of prompts: rows in, the same rows out.
+"""Read and write CSVs of prompts without changing anything that need not change.
 
-What is not asked for passes through as it came: other columns, quotes, line breaks in a cell,
-any script. These files are read by programs, so nothing is added to cells for spreadsheets.
+Other columns, quotes, line breaks in a cell and texts in any script pass through as they are. These
+files are read by programs, so no cell is marked for spreadsheets.
 """
 
 from __future__ import annotations
@@ -12,8 +12,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from img2prompt.datasets.pairs import IMAGE_COLUMNS, TEXT_COLUMNS
+from img2prompt.datasets.pairs import picture_and_text_columns
 from img2prompt.errors import DataError
+from img2prompt.files import replacing
+from img2prompt.spreadsheet import write_csv
 
 TEXT_SUFFIX = ".txt"
 
@@ -40,8 +42,12 @@ class Table:
 def read_table(path: str | Path, content: bytes | None = None) -> Table:
     """Read a CSV with the columns ``imgId,prompt`` (or the other names that `pairs` knows).
 
-    A file that ends in ``.txt`` holds one prompt a line; the line's number becomes its id and
-    empty lines are passed over. With `content`, that is read, and the path is only its name.
+    A file that ends in ``.txt`` holds one prompt a line. The line's number becomes its id, and
+    empty lines are skipped.
+
+    Parameters
+    ----------
+    content : the bytes of an uploaded file; `path` is then only its name
 
     Raises
     ------
@@ -68,16 +74,8 @@ def write_rows(path: Path, columns: Sequence[str], rows: Iterable[Sequence[objec
     DataError
         When there is no space or no permission.
     """
-    from img2prompt.files import replacing
-
     with replacing(path) as file:
-        text = io.TextIOWrapper(file, encoding="utf-8", newline="")
-        try:
-            writer = csv.writer(text)
-            writer.writerow(columns)
-            writer.writerows(rows)
-        finally:
-            text.detach()  # flushes, and leaves the file open
+        write_csv(file, columns, rows)
 
 
 def _read_lines(path: Path, file: io.TextIOBase) -> Table:
@@ -89,13 +87,7 @@ def _read_lines(path: Path, file: io.TextIOBase) -> Table:
 def _read_csv(path: Path, file: io.TextIOBase) -> Table:
     reader = csv.reader(file)
     columns = tuple(next(reader, ()))
-    id_column = next((name for name in IMAGE_COLUMNS if name in columns), None)
-    text_column = next((name for name in TEXT_COLUMNS if name in columns), None)
-    if id_column is None or text_column is None:
-        raise DataError(
-            f"{path}: needs a picture column ({' or '.join(IMAGE_COLUMNS)}) and a text column "
-            f"({', '.join(TEXT_COLUMNS)}); it has: {', '.join(columns)}."
-        )
+    id_column, text_column = picture_and_text_columns(path, columns)
     rows = []
     for row in reader:
         if not row:  # an empty line

@@ -1,4 +1,4 @@
-"""The protocol both engines follow, so that nothing downstream knows which one answers."""
+"""The protocol that every engine follows, so that the rest of the program works with any of them."""
 
 from __future__ import annotations
 
@@ -16,45 +16,47 @@ Aspect = Literal["content", "style"]
 
 
 class Engine(Protocol):
-    """Who looks at the picture: one look at a batch, then four questions about it.
+    """What looks at pictures.
 
-    `encode` runs the image tower once; the questions take what it returned, whose
-    shape is the engine's own business.
+    `encode` runs the image tower once for a batch. The other methods take what it returned, whose
+    type is private to the engine, and answer questions about the batch.
     """
 
     name: str
     captioner: str | None  # the caption model's name; None where `describe` raises WeightsError
-    # the joint space: CLIP's ``name/tag``, then ``@`` and what changes with its weights; None where
-    # `embed_images` and `embed_texts` raise WeightsError
+    # The name of the joint space, different for different weights (of CLIP: ``name/tag@digest``);
+    # None where `embed_images` and `embed_texts` raise WeightsError.
     space: str | None
     device: torch.device  # where label vectors are ranked
-    pool: int  # labels that the best and negative modes try at every step
-    weights_id: str  # another one for other weights
-    label_file: Path | None  # label vectors that come with the engine
+    pool: int  # number of labels that the styles best and negative try at every step
+    weights_id: str  # changes with the weights
+    label_file: Path | None  # label vectors that come with the engine, see `img2prompt.vector_cache`
 
     @property
     def vocabulary(self) -> Mapping[str, int] | None:
-        """The words that readable flavors are made of; None where all flavors are ranked."""
+        """The words that flavors may be made of, and their ids; None if all flavors are ranked."""
 
     @property
     def mean_embedding(self) -> np.ndarray | None:
-        """(384,) unit vector, the training pictures' mean in MiniLM space; None without a regressor."""
+        """(384,) unit vector, the mean of the training texts' embeddings; None if it is not known."""
 
     def encode(self, images: Sequence[Image.Image]) -> Any:
-        """Look at N RGB pictures."""
+        """Run the image tower on N RGB pictures of any size."""
 
     def describe(self, features: Any, beams: int = 0) -> list[str]:
         """N captions, lower case, without a final full stop; `beams` is 0 for the engine's own choice."""
 
     def embed_images(self, features: Any, aspect: Aspect = "content") -> np.ndarray:
-        """(N, D) float32 unit vectors in the joint space.
+        """(N, D) float32 unit vectors of the pictures in the joint space.
 
-        `aspect` chooses what labels are compared with: what the picture shows, or how
-        it looks. An engine with one vector for both ignores it.
+        Parameters
+        ----------
+        aspect : ``content`` for what the picture shows, ``style`` for how it looks; an engine with one
+            vector for both ignores it
         """
 
     def embed_texts(self, texts: Sequence[str]) -> np.ndarray:
-        """(M, D) float32 unit vectors in the joint space."""
+        """(M, D) float32 unit vectors of the texts in the joint space."""
 
     def regress(self, features: Any) -> np.ndarray | None:
-        """(N, 384) float32 unit vectors in MiniLM space; None without a trained regressor."""
+        """(N, 384) predicted prompt embeddings, float32 unit vectors; None without a trained regressor."""

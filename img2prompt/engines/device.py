@@ -1,4 +1,4 @@
-"""Networks on a device: batches that fit its memory, a network at a time where that is short."""
+"""Run networks on a device: in batches that fit its memory, one network at a time where memory is short."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Item = TypeVar("Item")
 Answer = TypeVar("Answer")
 Net = TypeVar("Net", bound=nn.Module)
 
-FEW_ROWS = 64  # up to which a CPU multiplies matrices faster in pieces, see `spread_linears`
+FEW_ROWS = 64  # up to so many rows, a CPU multiplies faster in pieces, see `spread_linears`
 NEAR = {torch.float32: 1e-4, torch.float16: 1e-2, torch.bfloat16: 5e-2}  # of the largest number
 DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 
@@ -34,12 +34,12 @@ def resolve_precision(precision: str, device: torch.device) -> str:
 
 
 class Place:
-    """A device that networks run on, by turns: from however many threads, results are those of one.
+    """A device on which networks run in turns, so that several threads get the results of one.
 
     Parameters
     ----------
     device : where networks run
-    low_vram : keep on the device only the network that ran last; the others wait in main memory
+    low_vram : keep only the network that ran last on the device; the others wait in main memory
     """
 
     def __init__(self, device: torch.device, low_vram: bool = False):
@@ -49,7 +49,7 @@ class Place:
         self._guest: nn.Module | None = None
 
     def settle(self, net: Net) -> Net:
-        """Prepare a network for inference and put it where it waits for its turn."""
+        """Prepare a network for inference; move it to the device, or leave it in memory with `low_vram`."""
         net.eval().requires_grad_(False)
         if self.device.type == "cuda":
             net.to(memory_format=torch.channels_last)  # of the convolutions; the rest has no such format
@@ -59,7 +59,7 @@ class Place:
 
     @contextmanager
     def turn(self, net: nn.Module) -> Iterator[None]:
-        """Run `net` undisturbed and without gradients."""
+        """A context in which `net` is on the device, no other network runs, and no gradients are kept."""
         with self._turn, torch.inference_mode():
             if self.low_vram and self._guest is not net:
                 if self._guest is not None:
@@ -69,7 +69,7 @@ class Place:
             yield
 
     def send(self, rows: Sequence[Tensor], dtype: torch.dtype | None = None) -> Tensor:
-        """Stack N tensors of one shape on the device; the copy goes on while the caller does."""
+        """Stack N tensors of one shape on the device. The copy runs in the background."""
         batch = torch.stack(list(rows))
         if self.device.type == "cuda":
             batch = batch.pin_memory()
@@ -86,9 +86,14 @@ class Place:
 
 
 class Batches:
-    """Calls a network with as many items at a time as fit; when memory runs out, with half as many.
+    """Calls a network on batches; when memory runs out, on half as many items at a time.
 
-    The smaller size stays, so that later calls do not run into the same wall.
+    The smaller size is kept, so that later calls do not fail again.
+
+    Parameters
+    ----------
+    place, net : the network that the calls run, and where
+    size : items at a time, to begin with
     """
 
     def __init__(self, place: Place, net: nn.Module, size: int):
@@ -103,13 +108,13 @@ class Batches:
 
         Parameters
         ----------
-        work : answers for a batch of items, on the CPU, one each
-        items : anything that can be cut into slices
+        work : a batch of items → one answer for each, on the CPU
+        items : a sequence that can be sliced
 
         Raises
         ------
         ConfigError
-            When memory does not suffice for a single item.
+            When the memory is too small for a single item.
         """
         answers: list[Answer] = []
         with self.place.turn(self.net):
@@ -121,7 +126,7 @@ class Batches:
                 except torch.OutOfMemoryError as error:
                     if len(batch) == 1:
                         raise out_of_memory(self.place.device) from error
-                # Here, because the error kept what the failed attempt had on the device alive.
+                # Not in the handler: there the error still refers to the failed attempt's tensors.
                 self.size = len(batch) // 2
                 if self.place.device.type == "cuda":
                     torch.cuda.empty_cache()
@@ -137,9 +142,9 @@ def near(features: Tensor, expected: Tensor) -> bool:
 def spread_linears(net: nn.Module) -> None:
     """Let linear layers of single precision use every core for few rows, as in writing one caption.
 
-    For one row PyTorch's matrix library reads the weights on one core, whatever the number of
-    threads, and reading them is all the work there is. Cut into a piece a thread, as a batched
-    product, they are read 2.4 times as fast on two cores; other numbers change in the last digit.
+    For one row, nearly all the time goes into reading the weights, and PyTorch's matrix library reads
+    them on one core whatever the number of threads. As a batched product with one piece for each
+    thread they are read 2.4 times as fast on two cores. Results may differ in the last digit.
     """
     for module in net.modules():
         if type(module) is nn.Linear and module.weight.dtype == torch.float32:
@@ -159,7 +164,7 @@ def _spread_linear(module: nn.Linear, x: Tensor) -> Tensor:
 
 
 def out_of_memory(device: torch.device) -> ConfigError:
-    """What to say when halving batches does not help."""
+    """The error to raise when even a batch of one does not fit."""
     return ConfigError(
         f"The memory of {device} is too small for these models. Set low_vram, choose smaller models "
         '(caption_model="blip-base", clip_model="ViT-L-14/openai"), or run on the CPU.'
@@ -167,7 +172,14 @@ def out_of_memory(device: torch.device) -> ConfigError:
 
 
 class Ahead(Sequence[Answer]):
-    """Answers that threads work out ahead; whoever reads a slice waits for no more than that."""
+    """Answers that threads compute ahead; reading a slice waits for that slice only.
+
+    Parameters
+    ----------
+    threads : compute the answers
+    work : item → answer
+    items : what to compute answers for, in this order
+    """
 
     def __init__(self, threads: Executor, work: Callable[[Item], Answer], items: Sequence[Item]):
         self._futures: list[Future[Answer]] = [threads.submit(work, item) for item in items]
@@ -186,12 +198,12 @@ class Ahead(Sequence[Answer]):
 
 
 class SkipInit(TorchFunctionMode):
-    """Builds networks without drawing random weights that a file is about to replace, nor copying the file's.
+    """A context for building a network whose weights come from a file: random initialisation is skipped.
 
-    For a ViT-H that saves many seconds. Unlike construction on the meta device it leaves
-    buffers that no file holds (attention masks) as they should be; unlike patches of
-    `torch.nn.init` it changes nothing for other threads. Weights stay mapped from the file
-    where they have its type, so that a part of it that no one uses is not even read.
+    For a ViT-H that saves many seconds. Unlike construction on the meta device, it initialises
+    buffers that the file lacks (attention masks); unlike patches of `torch.nn.init`, it does not
+    affect other threads. Weights that have the file's type are used as they are mapped, not copied,
+    so parts of the file that nobody uses are not even read.
     """
 
     def __torch_function__(

@@ -1,6 +1,7 @@
-"""Who looks at the picture: one folder here for each engine that `img2prompt.settings.ENGINES` names.
+"""Load engines: each name in `img2prompt.settings.ENGINES` is a package beside this module.
 
-An engine's package has ``load(settings, sentences, device)``, which gives an `img2prompt.engines.base.Engine`.
+An engine's package has ``load(settings, sentences, device)``, which returns an
+`img2prompt.engines.base.Engine`.
 """
 
 from __future__ import annotations
@@ -18,17 +19,17 @@ if TYPE_CHECKING:
 
 
 def load_engine(settings: Settings, sentences: SentenceEncoder) -> Engine:
-    """The engine that the settings ask for.
+    """Load the engine that the settings ask for.
 
-    ``auto`` is ``full`` where a GPU is there and all the parts that the settings name are
-    installed, else ``lite``.
+    ``auto`` means ``full`` if there is a GPU and all the parts that the settings name are
+    installed, and ``lite`` otherwise.
 
     Raises
     ------
     ConfigError
-        When the device is not there.
+        When there is no such device.
     WeightsError
-        When weights are missing or damaged; never another engine instead.
+        When weights are missing or damaged; another engine is never loaded instead.
     """
     device = find_device(settings.device)
     name = settings.engine
@@ -43,7 +44,7 @@ def find_device(device: str) -> str:
     Raises
     ------
     ConfigError
-        When a GPU is asked for and there is none that can be used.
+        When a CUDA GPU is asked for and none can be used.
     """
     import torch
 

@@ -10,17 +10,17 @@ import numpy as np
 from img2prompt.embeddings import unit
 from img2prompt.errors import ConfigError, DataError
 
-DEFAULT = (0.45, 0.55)  # of the prompt's embedding and the regressor's
+DEFAULT = (0.45, 0.55)  # weights of the prompt's embedding and the regressor's
 
 
 @dataclass(frozen=True)
 class Tuning:
     """The best weights of several predictors, each ≥ 0, together 1."""
 
-    weights: tuple[float, ...]  # searched on all pictures
-    held_out: float  # mean cosine of each half at the weights searched on the other
-    halves: tuple[tuple[float, ...], tuple[float, ...]]  # of each half; far apart: too few pictures to tell
-    alone: tuple[float, ...]  # mean cosine of each predictor without the others
+    weights: tuple[float, ...]  # best on all pictures
+    held_out: float  # mean cosine of each half of the pictures with the weights that are best on the other
+    halves: tuple[tuple[float, ...], tuple[float, ...]]  # best on each half; far apart with too few pictures
+    alone: tuple[float, ...]  # mean cosine of each predictor alone
 
 
 def combine(vectors: Sequence[np.ndarray], weights: Sequence[float]) -> np.ndarray:
@@ -54,16 +54,16 @@ def combine(vectors: Sequence[np.ndarray], weights: Sequence[float]) -> np.ndarr
 
 
 def tune(members: Sequence[np.ndarray], truth: np.ndarray, seed: int = 0) -> Tuning:
-    """Search the weights whose `combine` comes nearest to the truth.
+    """Search the weights with which `combine` has the largest mean cosine with the truth.
 
-    They are searched on one half of the pictures and judged on the other, both ways, so
-    that `Tuning.held_out` promises no more than new pictures will give.
+    `Tuning.held_out` judges weights from one half of the pictures on the other half, both ways,
+    so it is what new pictures can be expected to give.
 
     Parameters
     ----------
-    members : M arrays (N, D), row by row the same N ≥ 2 pictures
+    members : M arrays (N, D), one per predictor; row i of each is about the same picture, N ≥ 2
     truth : (N, D)
-    seed : of the split into halves
+    seed : of the random split into halves
 
     Raises
     ------
@@ -76,9 +76,11 @@ def tune(members: Sequence[np.ndarray], truth: np.ndarray, seed: int = 0) -> Tun
     # The cosine of a weighted sum needs no more of the vectors than their inner products.
     dots = np.einsum("nmd,nd->nm", rows, unit(np.asarray(truth, np.float64))).astype(np.float64)
     grams = np.einsum("nmd,nkd->nmk", rows, rows).astype(np.float64)
-    one, other = halves(len(truth), seed)
-    best = [_search(dots[half], grams[half]) for half in (one, other)]
-    judged = (_cosine(best[1], dots[one], grams[one])[0] + _cosine(best[0], dots[other], grams[other])[0]) / 2
+    first, second = halves(len(truth), seed)
+    best = [_search(dots[half], grams[half]) for half in (first, second)]
+    judged = (
+        _cosine(best[1], dots[first], grams[first])[0] + _cosine(best[0], dots[second], grams[second])[0]
+    ) / 2
     return Tuning(
         weights=tuple(_search(dots, grams).tolist()),
         held_out=judged,
@@ -94,12 +96,19 @@ def halves(count: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _search(dots: np.ndarray, grams: np.ndarray) -> np.ndarray:
-    """The weights (M,) of the largest mean cosine, by SLSQP (Kraft, 1988) from the middle and from each member."""
+    """The weights (M,) of the largest mean cosine.
+
+    SLSQP (Kraft, 1988) starts from equal weights and from near each single member.
+
+    Parameters
+    ----------
+    dots, grams : as for `_cosine`
+    """
     from scipy.optimize import minimize
 
     count = dots.shape[1]
     middle = np.full(count, 1 / count)
-    found = [
+    optima = [
         minimize(
             lambda weights: tuple(-part for part in _cosine(weights, dots, grams)),
             start,
@@ -111,7 +120,7 @@ def _search(dots: np.ndarray, grams: np.ndarray) -> np.ndarray:
         ).x.clip(0, 1)
         for start in [middle, *(0.1 * middle + 0.9 * np.eye(count))]
     ]
-    best = max([middle, *np.eye(count), *found], key=lambda weights: _cosine(weights, dots, grams)[0])
+    best = max([middle, *np.eye(count), *optima], key=lambda weights: _cosine(weights, dots, grams)[0])
     return best / best.sum()
 
 
@@ -120,8 +129,9 @@ def _cosine(weights: np.ndarray, dots: np.ndarray, grams: np.ndarray) -> tuple[f
 
     Parameters
     ----------
-    dots : (N, M) of the members' unit vectors with the truth
-    grams : (N, M, M) among themselves
+    weights : (M,)
+    dots : (N, M) inner products of the members' unit vectors with the truth
+    grams : (N, M, M) inner products of the members' unit vectors with each other
     """
     upper, pulled = dots @ weights, grams @ weights
     lengths = np.sqrt(np.maximum(pulled @ weights, 0))[:, None]

@@ -1,15 +1,16 @@
-"""Answer a picture with its nearest prompts: zero-shot regression through a joint space.
+"""Predict a picture's embedding from the prompts nearest to it in the engine's joint space.
 
-A bank holds prompts, each embedded by the engine's text tower (to be found by a picture) and by
-MiniLM (to be answered with). The answer is the mean of the k nearest prompts' MiniLM vectors,
-weighted by a softmax of their similarities. A bank is a folder::
+This is k-nearest-neighbours regression that needs no training pictures. A bank holds prompts,
+each embedded twice: by the engine's text tower, to be compared with pictures, and by MiniLM, to
+answer with. The answer is the mean of the k nearest prompts' MiniLM vectors, weighted by a
+softmax of their similarities with the picture. A bank is a folder::
 
-    bank.json             engine's joint space, number of prompts, k and temperature
+    bank.json             the engine's joint space, number of prompts, k and temperature
     index.faiss           (M, D) float16 vectors in the joint space
     sentences.npy         (M, 384) float16 vectors in MiniLM space
     prompts.txt           one a line
 
-The index and the vectors are memory-mapped, so that a bank may be larger than memory.
+Index and vectors are memory-mapped, so a bank may be larger than the machine's memory.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from img2prompt.embeddings import WIDTH, cosines, unit
 from img2prompt.ensemble.blend import halves
 from img2prompt.ensemble.recipe import BANK
 from img2prompt.errors import ConfigError, DataError
-from img2prompt.files import replacing
+from img2prompt.files import replacing, replacing_path
 
 if TYPE_CHECKING:
     from img2prompt.engines.base import Engine
@@ -43,11 +44,11 @@ TEMPERATURES = (0.005, 0.01, 0.02, 0.03, 0.05, 0.08, 0.12, 0.2, 0.5)
 class BankConfig:
     """What a bank was built with and how it answers."""
 
-    engine: str  # its name
-    space: str  # its joint space
-    prompts: int
-    neighbours: int = 64
-    temperature: float = 0.05
+    engine: str  # the engine's name
+    space: str  # the engine's joint space
+    prompts: int  # how many
+    neighbours: int = 64  # k, the nearest prompts that an answer is made of
+    temperature: float = 0.05  # of the softmax over their similarities
 
 
 @dataclass(frozen=True)
@@ -56,16 +57,20 @@ class Tuning:
 
     neighbours: int
     temperature: float
-    held_out: float  # mean cosine of each half of the pictures at the choice made on the other
+    held_out: float  # mean cosine of each half of the pictures with the choice that is best on the other
 
 
 class PromptBank:
-    """A bank on disk.
+    """A bank of prompts on disk.
+
+    Parameters
+    ----------
+    folder : one that `build_bank` wrote
 
     Raises
     ------
     DataError
-        When a file is missing or damaged, or they don't fit each other.
+        When a file is missing or damaged, or the files don't fit each other.
     """
 
     def __init__(self, folder: str | Path):
@@ -92,22 +97,27 @@ class PromptBank:
             )
 
     def predict(self, images: np.ndarray) -> np.ndarray:
-        """Pictures' unit vectors in the joint space (N, D) → (N, 384) float32 unit vectors in MiniLM space."""
+        """Unit vectors in the joint space (N, D) → predicted embeddings (N, 384), float32 unit vectors."""
         near, rows = self._search(images, self.config.neighbours)
         answers = []
         for start in range(0, len(images), PICTURES):
-            some = slice(start, start + PICTURES)
-            weights = _weights(near[some], self.config.temperature)
-            answers.append(np.einsum("nk,nkd->nd", weights, self._vectors(rows[some])))
+            batch = slice(start, start + PICTURES)
+            weights = _weights(near[batch], self.config.temperature)
+            answers.append(np.einsum("nk,nkd->nd", weights, self._vectors(rows[batch])))
         return unit(np.concatenate(answers))
 
     def tune(self, images: np.ndarray, truth: np.ndarray) -> Tuning:
-        """Try all of `NEIGHBOURS` and `TEMPERATURES` on labelled pictures, and keep the best.
+        """Try all of `NEIGHBOURS` and `TEMPERATURES` on labelled pictures; the best go to ``bank.json``.
 
         Parameters
         ----------
         images : (N, D) unit vectors in the joint space, N ≥ 2
         truth : (N, 384) unit vectors in MiniLM space
+
+        Raises
+        ------
+        DataError
+            With fewer than two pictures.
         """
         if len(truth) < 2:
             raise DataError("A bank cannot be tuned on fewer than two pictures.")
@@ -116,20 +126,20 @@ class PromptBank:
         near, rows = self._search(images, counts[-1])
         scores = np.empty((len(images), len(options)))
         for start in range(0, len(images), PICTURES):
-            some = slice(start, start + PICTURES)
-            vectors = self._vectors(rows[some])
+            batch = slice(start, start + PICTURES)
+            vectors = self._vectors(rows[batch])
             for number, temperature in enumerate(TEMPERATURES):
-                weights = _weights(near[some], temperature)
-                total = np.zeros_like(truth[some])  # of the nearest 1, 2, 4, …
+                weights = _weights(near[batch], temperature)
+                total = np.zeros_like(truth[batch])  # of the nearest 1, 2, 4, …
                 for place, (before, count) in enumerate(zip([0, *counts], counts, strict=False)):
                     total = total + np.einsum(
                         "nk,nkd->nd", weights[:, before:count], vectors[:, before:count]
                     )
-                    scores[some, number * len(counts) + place] = cosines(total, truth[some])
-        one, other = halves(len(truth))
+                    scores[batch, number * len(counts) + place] = cosines(total, truth[batch])
+        first, second = halves(len(truth))
         held_out = (
-            scores[one, scores[other].mean(0).argmax()].mean()
-            + scores[other, scores[one].mean(0).argmax()].mean()
+            scores[first, scores[second].mean(0).argmax()].mean()
+            + scores[second, scores[first].mean(0).argmax()].mean()
         ) / 2
         neighbours, temperature = options[int(scores.mean(0).argmax())]
         self.config = replace(self.config, neighbours=neighbours, temperature=temperature)
@@ -147,12 +157,14 @@ class PromptBank:
 def build_bank(
     folder: Path, prompts: Sequence[str], engine: Engine, sentences: SentenceEncoder, progress: bool = False
 ) -> PromptBank:
-    """Embed prompts, a batch at a time, and write them as a bank; repeated ones count once.
+    """Embed prompts, a batch at a time, and write them as a bank.
+
+    White space is normalised, and repeated prompts are kept once.
 
     Raises
     ------
     DataError
-        Without prompts.
+        When there are no prompts.
     WeightsError
         When the engine has no joint space.
     """
@@ -163,23 +175,25 @@ def build_bank(
     if not prompts:
         raise DataError(f"There are no prompts to build {folder} from.")
     probe = prompts[:2]
-    found = engine.embed_texts(probe)
-    same = np.array_equal(found, sentences.encode(probe))  # the joint space is MiniLM's: embed once
+    probe_vectors = engine.embed_texts(probe)
+    same = np.array_equal(probe_vectors, sentences.encode(probe))  # the joint space is MiniLM's: embed once
     folder.mkdir(parents=True, exist_ok=True)
     (folder / CONFIG).unlink(missing_ok=True)  # written last: with it a bank is complete
     index = faiss.IndexScalarQuantizer(
-        found.shape[1], faiss.ScalarQuantizer.QT_fp16, faiss.METRIC_INNER_PRODUCT
+        probe_vectors.shape[1], faiss.ScalarQuantizer.QT_fp16, faiss.METRIC_INNER_PRODUCT
     )
     with replacing(folder / SENTENCES) as file:
         header = {"descr": "<f2", "fortran_order": False, "shape": (len(prompts), WIDTH)}
         np.lib.format.write_array_header_1_0(file, header)
         for start in tqdm(range(0, len(prompts), BATCH), desc="prompts", disable=not progress):
-            some = prompts[start : start + BATCH]
-            joint = engine.embed_texts(some)
+            batch = prompts[start : start + BATCH]
+            joint = engine.embed_texts(batch)
             index.add(joint)
-            file.write((joint if same else sentences.encode(some)).astype("<f2").tobytes())
-    faiss.write_index(index, str(folder / INDEX))
-    (folder / PROMPTS).write_text("\n".join(prompts) + "\n", encoding="utf-8")
+            file.write((joint if same else sentences.encode(batch)).astype("<f2").tobytes())
+    with replacing_path(folder / INDEX) as part:
+        faiss.write_index(index, str(part))
+    with replacing(folder / PROMPTS) as file:
+        file.write("".join(f"{prompt}\n" for prompt in prompts).encode())
     _write_config(folder, BankConfig(engine.name, str(engine.space), len(prompts)))
     return PromptBank(folder)
 

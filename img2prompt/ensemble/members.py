@@ -24,11 +24,11 @@ from img2prompt.settings import NONE, Settings
 
 @dataclass(frozen=True)
 class Evidence:
-    """What is known of N pictures when their embeddings are asked for."""
+    """What the members of an ensemble may use to predict the embeddings of N pictures."""
 
     pictures: Sequence[Image.Image]
-    features: Any  # the engine's
-    written: np.ndarray  # (N, 384), the embeddings of their prompts
+    features: Any  # what `Engine.encode` returned for the pictures
+    written: np.ndarray  # (N, 384) embeddings of the pictures' prompts
 
 
 Member = Callable[[Evidence], np.ndarray]  # N pictures → (N, 384), of any length
@@ -36,11 +36,11 @@ Member = Callable[[Evidence], np.ndarray]  # N pictures → (N, 384), of any len
 
 @dataclass(frozen=True)
 class Ensemble:
-    """Members and their weights; those without weight are left out."""
+    """Members and their weights; members of weight 0 are left out."""
 
     members: tuple[Member, ...]
     weights: tuple[float, ...]
-    digest: str  # another one for other weights, banks or regressors
+    digest: str  # changes with the weights, banks and regressors
 
     def __call__(self, evidence: Evidence) -> np.ndarray:
         """(N, 384) float32 unit vectors."""
@@ -48,12 +48,12 @@ class Ensemble:
 
 
 def load_ensemble(file: str | Path, engine: Engine, settings: Settings) -> Ensemble:
-    """The ensemble of a file, with its banks and regressors loaded.
+    """Load an ensemble from its file, together with its banks and regressors.
 
     Raises
     ------
     ConfigError
-        When there is no such file, or the engine cannot ask one of its members.
+        When there is no such file, or one of its members does not work with this engine.
     DataError, WeightsError
         When a bank or a regressor is damaged.
     """
@@ -83,11 +83,11 @@ def _load(source: str, engine: Engine, settings: Settings, mirror: bool) -> tupl
     from img2prompt.ensemble.knn import CONFIG as BANK
     from img2prompt.ensemble.knn import PROMPTS, PromptBank
 
-    kind, asked, folder = parse_source(source)
-    if asked:
-        if asked != engine.name:
+    kind, engine_name, folder = parse_source(source)
+    if engine_name:
+        if engine_name != engine.name:
             raise ConfigError(
-                f"it is of the {asked} engine, and this is {engine.name}. Set engine to {asked}."
+                f"it is of the {engine_name} engine, and this is {engine.name}. Set engine to {engine_name}."
             )
         if kind == "prompt":
             if not (engine.captioner or engine.space):
@@ -97,9 +97,9 @@ def _load(source: str, engine: Engine, settings: Settings, mirror: bool) -> tupl
             raise ConfigError("the full engine has no regressor. Set regressor to the folder of one.")
 
         def regress(evidence: Evidence) -> np.ndarray:
-            found = engine.regress(evidence.features)
-            assert found is not None, "the engine has a regressor"
-            return found
+            regressed = engine.regress(evidence.features)
+            assert regressed is not None, "the engine has a regressor"
+            return regressed
 
         return regress, []
     if kind == "bank":

@@ -1,8 +1,12 @@
-"""The file that says whom an ensemble asks and what each answer weighs; and how a member is named.
+"""The ensemble file: the members of an ensemble, where each comes from, and its weight.
 
-A member's source is an engine (``lite``, ``full``: its regressor), an engine's prompts (``lite:prompt``),
-a submission (``.csv``), embeddings (``.npz`` with ids and embeddings), or the folder of a prompt bank or of
-a regressor.
+A member's source is one of
+
+- ``lite`` or ``full``: the regressor of that engine
+- ``lite:prompt`` or ``full:prompt``: the embedding of the prompt that the engine writes
+- a ``.csv``: a submission
+- an ``.npz``: arrays ``ids`` and ``embeddings``
+- a folder: a prompt bank or a regressor
 """
 
 from __future__ import annotations
@@ -15,27 +19,28 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from img2prompt.errors import ConfigError
+from img2prompt.files import replacing
 from img2prompt.settings import ENGINES
 
-PROMPT = ":prompt"  # after an engine's name: the embedding of the prompt that it writes
-BANK, REGRESSOR = "bank.json", "config.json"  # what tells their folders apart
+PROMPT = ":prompt"  # follows an engine's name
+BANK, REGRESSOR = "bank.json", "config.json"  # files that mark the folders of each
 
 
 class Source(NamedTuple):
-    """What a member's source stands for."""
+    """A member's source, parsed."""
 
     kind: str  # regression, prompt, submission, arrays, bank, regressor
-    engine: str  # of the first two
-    path: Path  # of the others
+    engine: str  # for regression and prompt; else empty
+    path: Path  # for the other kinds
 
 
 def parse_source(source: str) -> Source:
-    """Read a member's source.
+    """Parse a member's source; see the module for the forms.
 
     Raises
     ------
     ConfigError
-        When it is none of those above, or there is no such folder.
+        When it has none of these forms, or there is no such folder.
     """
     engine, path = source.removesuffix(PROMPT), Path(source)
     if engine in ENGINES:
@@ -54,17 +59,26 @@ def parse_source(source: str) -> Source:
 
 @dataclass(frozen=True)
 class Recipe:
-    """Whom an ensemble asks, and what each answer weighs."""
+    """The members of an ensemble and their weights."""
 
-    weights: dict[str, float]  # by the members' names; ≥ 0, together 1
-    sources: dict[str, str]  # likewise: what `train ensemble` was given, with paths as seen from here
-    mirror: bool = False  # regressors from folders answer for a picture and its mirror image
+    weights: dict[str, float]  # member's name → weight ≥ 0; they sum to 1
+    sources: dict[str, str]  # member's name → source; paths as seen from here
+    mirror: bool = False  # regressors in folders average a picture and its mirror image
 
 
 def save_recipe(path: Path, recipe: Recipe, **notes: Any) -> None:
-    """Write the members as JSON, with notes on where their weights come from.
+    """Write an ensemble file, JSON.
 
-    Paths are kept as seen from the file, so that it may move together with what it names.
+    Paths are written relative to the file, so that it can be moved together with what it names.
+
+    Parameters
+    ----------
+    notes : further entries, in JSON's types, for people who read the file
+
+    Raises
+    ------
+    DataError
+        When there is no space or no permission.
     """
     sources = {
         name: f"./{os.path.relpath(source, path.parent)}" if _exists(source) else source
@@ -73,11 +87,12 @@ def save_recipe(path: Path, recipe: Recipe, **notes: Any) -> None:
     text = json.dumps(
         {"weights": recipe.weights, "sources": sources, "mirror": recipe.mirror, **notes}, indent=1
     )
-    path.write_text(text + "\n", encoding="utf-8")
+    with replacing(path) as file:
+        file.write(text.encode() + b"\n")
 
 
 def load_recipe(path: str | Path) -> Recipe:
-    """What `save_recipe` wrote; a member without a source is its own.
+    """Read an ensemble file; the name of a member without a source is its source.
 
     Raises
     ------
@@ -86,10 +101,10 @@ def load_recipe(path: str | Path) -> Recipe:
     """
     path = Path(path)
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-        weights = {str(name): float(weight) for name, weight in found["weights"].items()}
-        named = {name: str(found.get("sources", {}).get(name, name)) for name in weights}
-        mirror = bool(found.get("mirror", False))
+        stored = json.loads(path.read_text(encoding="utf-8"))
+        weights = {str(name): float(weight) for name, weight in stored["weights"].items()}
+        as_written = {name: str(stored.get("sources", {}).get(name, name)) for name in weights}
+        mirror = bool(stored.get("mirror", False))
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ConfigError(
             f"{path} holds no ensemble's weights: {error}. Make it with img2prompt train ensemble."
@@ -100,7 +115,7 @@ def load_recipe(path: str | Path) -> Recipe:
         raise ConfigError(f"{path}: the weights are {weights}; they must be 0 or more and sum to 1.")
     sources = {
         name: str(path.parent / source) if _exists(source, path.parent) else source
-        for name, source in named.items()
+        for name, source in as_written.items()
     }
     return Recipe(weights, sources, mirror)
 

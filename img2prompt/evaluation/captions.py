@@ -1,4 +1,4 @@
-"""How good the words are, measured against what people wrote.
+"""Score captions against those that people wrote.
 
 BLEU: Papineni et al., 2002; METEOR: Denkowski and Lavie, 2014; CIDEr: Vedantam et al.,
 2015; all three from pycocoevalcap, the scorers of the COCO caption challenge.
@@ -31,12 +31,12 @@ def evaluate_captions(
     limit: int | None = None,
     progress: bool = False,
 ) -> dict[str, Any]:
-    """Score the captions against all references of each picture.
+    """Caption the pictures of a split and score the captions against all references of each.
 
     Returns
     -------
-    dict with ``bleu4`` and ``meteor`` (0–1), ``cider`` (0–10), ``n`` pictures and the
-    ``seconds`` it took to caption them (without scoring)
+    dict with ``bleu4`` and ``meteor`` (0–1), ``cider`` (0–10), the number ``n`` of pictures and
+    the ``seconds`` that captioning took, without scoring
 
     Raises
     ------
@@ -74,8 +74,8 @@ def score_captions(references: Sequence[Sequence[str]], captions: Sequence[str])
 
     Returns
     -------
-    dict with ``bleu4`` and ``meteor`` (0–1) and ``cider`` (0–10; needs many pictures,
-    since it weighs words by how few pictures' references hold them)
+    dict with ``bleu4`` and ``meteor`` (0–1) and ``cider`` (0–10; it needs many pictures,
+    because it weighs a word by how few pictures' references hold it)
 
     Raises
     ------
@@ -86,15 +86,15 @@ def score_captions(references: Sequence[Sequence[str]], captions: Sequence[str])
     from pycocoevalcap.cider.cider import Cider
 
     tokens = tokenize([*references, *([caption] for caption in captions)])
-    wanted = dict(enumerate(tokens[: len(references)]))
-    written = dict(enumerate(tokens[len(references) :]))
-    bleu, _ = Bleu(4).compute_score(wanted, written, verbose=0)
-    cider, _ = Cider().compute_score(wanted, written)
-    return {"bleu4": bleu[3], "meteor": meteor(wanted, written), "cider": cider}
+    reference_tokens = dict(enumerate(tokens[: len(references)]))
+    caption_tokens = dict(enumerate(tokens[len(references) :]))
+    bleu, _ = Bleu(4).compute_score(reference_tokens, caption_tokens, verbose=0)
+    cider, _ = Cider().compute_score(reference_tokens, caption_tokens)
+    return {"bleu4": bleu[3], "meteor": meteor(reference_tokens, caption_tokens), "cider": cider}
 
 
 def tokenize(groups: Sequence[Sequence[str]]) -> list[list[str]]:
-    """Groups of texts → the same, tokenized."""
+    """Tokenize groups of texts: each text becomes its tokens, joined by spaces. ConfigError if Java fails."""
     from pycocoevalcap.tokenizer.ptbtokenizer import PTBTokenizer
 
     # A line is a text to the tokenizer, so no text may hold a line break of any kind.
@@ -106,13 +106,13 @@ def tokenize(groups: Sequence[Sequence[str]]) -> list[list[str]]:
     return [tokens[i] for i in range(len(groups))]
 
 
-def meteor(wanted: dict[int, list[str]], written: dict[int, list[str]]) -> float:
-    """METEOR 1.5 of tokenized texts; leaves no Java process behind."""
+def meteor(references: dict[int, list[str]], captions: dict[int, list[str]]) -> float:
+    """METEOR 1.5 of tokenized captions, 0 to 1; leaves no Java process behind."""
     from pycocoevalcap.meteor.meteor import Meteor
 
     scorer = Meteor()
     try:
-        return scorer.compute_score(wanted, written)[0]
+        return scorer.compute_score(references, captions)[0]
     except (OSError, ValueError) as error:
         scorer.lock.release()  # or its destructor waits for ever
         raise ConfigError("Java is installed but METEOR did not run; it needs 2 GB of memory.") from error
@@ -123,7 +123,7 @@ def meteor(wanted: dict[int, list[str]], written: dict[int, list[str]]) -> float
 
 @contextmanager
 def quiet_stderr() -> Iterator[None]:
-    """Send stderr nowhere, child processes' included: the tokenizer reports its speed there."""
+    """Silence stderr, that of child processes too: the tokenizer reports its speed there."""
     sys.stderr.flush()
     saved = os.dup(2)
     try:

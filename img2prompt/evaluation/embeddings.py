@@ -1,4 +1,4 @@
-"""How near regressed embeddings come to the captions', and how often a caption finds its photo."""
+"""Score regressed embeddings against the captions', and the search for photos by caption."""
 
 from __future__ import annotations
 
@@ -27,11 +27,14 @@ def evaluate_embeddings(
 
     Returns
     -------
-    dict with ``mean_cosine`` of each regressed embedding with the mean of its picture's
-    caption embeddings; ``baseline_cosine``, the same for always answering the mean of
-    the training captions (of as many pictures as `limit` allows; of all captions where
-    there is no split ``train``); ``r1`` and ``r10``, the share of captions whose own
-    photo is the first or among the first ten of the ``n`` photos; ``seconds``
+    dict with
+
+    - ``mean_cosine``: of each regressed embedding with the mean of its picture's caption embeddings
+    - ``baseline_cosine``: the same if the answer were always the mean of the training captions
+      (of at most `limit` pictures; of all captions where there is no split ``train``)
+    - ``r1`` and ``r10``: the share of captions whose own photo is ranked first, or among the first
+      ten, of the ``n`` photos
+    - ``seconds``
 
     Raises
     ------

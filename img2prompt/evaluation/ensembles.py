@@ -1,4 +1,4 @@
-"""The ensemble study: members asked about the same pictures, their weights tuned, and what that gains."""
+"""Tune the weights of an ensemble on labelled pictures, and report on others what that gains."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ from img2prompt.pipeline import Pipeline, load_pipeline
 
 @dataclass(frozen=True)
 class Row:
-    """How near one predictor comes to the texts."""
+    """The score of one predictor: mean cosine with the texts' embeddings, and its 95 % interval."""
 
     name: str
     cosine: float  # mean over the pictures
-    low: float  # of its 95 % interval
+    low: float
     high: float
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Each member alone, and mixed."""
+    """Scores of each member alone and of mixes of all."""
 
-    weights: dict[str, float]  # tuned
+    weights: dict[str, float]  # member's name → tuned weight
     rows: list[Row]
-    gain: Row  # mean over the pictures of the tuned mix's cosine less that of the best member, which it names
+    gain: Row  # the best member's name, and by how much the tuned mix's cosine exceeds its, per picture
 
 
 def named(members: Sequence[str]) -> dict[str, str]:
@@ -45,7 +45,7 @@ def named(members: Sequence[str]) -> dict[str, str]:
     Raises
     ------
     ConfigError
-        For fewer than two, or two of one name.
+        For fewer than two members, or two with the same name.
     """
     sources = {}
     for member in members:
@@ -64,17 +64,17 @@ def tune_and_report(
     Raises
     ------
     ConfigError
-        When both are one split.
+        When both name the same split.
     DataError
-        When a split is not there, or a row is of no use: see `PairsFolder.check`.
+        When a split does not exist, or a row cannot be used: see `PairsFolder.check`.
     """
     if has_splits(folder):
         if tuned == reported:
             raise ConfigError(f"Tuning and reporting on the one split {tuned!r} would praise itself.")
         both = folder.select(tuned, limit), folder.select(reported, limit)
     else:
-        one, other = halves(len(folder))
-        both = [folder.pairs[i] for i in one][:limit], [folder.pairs[i] for i in other][:limit]
+        first, second = halves(len(folder))
+        both = [folder.pairs[i] for i in first][:limit], [folder.pairs[i] for i in second][:limit]
     folder.check([*both[0], *both[1]])
     return both
 
@@ -101,7 +101,7 @@ def read_prompts(file: Path) -> list[str]:
 
 
 def own_prompts(folder: PairsFolder, split: str, asked: Sequence[Pair]) -> list[str]:
-    """The texts of a split, but for those of the pictures that are asked about."""
+    """The texts of a split, without those of the `asked` pictures; DataError if none are left."""
     names = {pair.name for pair in asked}
     pairs = folder.select(split if has_splits(folder) else None)
     prompts = [text for pair in pairs if pair.name not in names for text in pair.texts]
@@ -119,50 +119,51 @@ def look_at(
 
 
 def score(name: str, vectors: np.ndarray, truth: np.ndarray) -> Row:
-    """Mean cosine of (N, 384) vectors with (N, 384) others, and its 95 % interval over resampled pictures."""
+    """Mean cosine of (N, 384) vectors with the truth (N, 384), and its 95 % bootstrap interval."""
     ids = [str(row) for row in range(len(truth))]
-    found = competition.score(competition.Embeddings(ids, vectors), competition.Embeddings(ids, truth))
-    return Row(name, found.mean, *found.interval)
+    scored = competition.score(competition.Embeddings(ids, vectors), competition.Embeddings(ids, truth))
+    return Row(name, scored.mean, *scored.interval)
 
 
 def compare(members: Mapping[str, np.ndarray], truth: np.ndarray, tuned: int) -> Comparison:
-    """Tune weights on the first pictures, and report on the others.
+    """Tune weights on the first pictures, and report on the rest.
 
     Parameters
     ----------
-    members : name → (N, 384)
-    truth : (N, 384)
-    tuned : how many pictures are for tuning, 2 ≤ tuned < N
+    members : name → (N, 384) predictions
+    truth : (N, 384) embeddings of the texts
+    tuned : number of pictures for tuning, 2 ≤ tuned < N
 
     Returns
     -------
-    Rows for each member, equal weights, two members' default weights, and the tuned ones; and what
-    tuning gains on the member that is best on the pictures reported on.
+    A row for each member, for equal weights, for the default weights if there are two members, and
+    for the tuned weights; and the gain over the member that is best on the pictures reported on.
     """
     vectors = list(members.values())
-    found = tune([member[:tuned] for member in vectors], truth[:tuned])
+    tuning = tune([member[:tuned] for member in vectors], truth[:tuned])
     mixes = {"equal weights": (1 / len(vectors),) * len(vectors)}
     if len(vectors) == len(DEFAULT):
         mixes["default weights"] = DEFAULT
-    mixes["tuned weights"] = found.weights
+    mixes["tuned weights"] = tuning.weights
     judged = [member[tuned:] for member in vectors]
     rows = [score(name, member, truth[tuned:]) for name, member in zip(members, judged, strict=True)]
     best = max(rows, key=lambda row: row.cosine)
-    gains = competition.cosines(combine(judged, found.weights), truth[tuned:]) - competition.cosines(
+    gains = competition.cosines(combine(judged, tuning.weights), truth[tuned:]) - competition.cosines(
         members[best.name][tuned:], truth[tuned:]
     )
     gain = Row(best.name, float(gains.mean()), *competition.interval(gains))
     for name, weights in mixes.items():
         shown = " ".join(f"{weight:.2f}" for weight in weights)
         rows.append(score(f"{name} ({shown})", combine(judged, weights), truth[tuned:]))
-    return Comparison(dict(zip(members, found.weights, strict=True)), rows, gain)
+    return Comparison(dict(zip(members, tuning.weights, strict=True)), rows, gain)
 
 
 class Predictor:
-    """Asks sources about the pictures of pairs.
+    """Predicts the embeddings of the pictures of pairs, by any source of an ensemble's member.
 
     Parameters
     ----------
+    folder, pairs : the pictures
     device : where networks run
     mirror : average regressors' answers for each picture and its mirror image
     """
@@ -183,14 +184,12 @@ class Predictor:
 
         Parameters
         ----------
-        source : ``lite`` or ``full`` (the engine's regressor), ``lite:prompt`` or ``full:prompt``
-            (the embedding of the prompt that it writes), a submission (.csv), embeddings (.npz with
-            ids and embeddings), or the folder of a regressor or of a prompt bank
+        source : in one of the forms that `img2prompt.ensemble.recipe` lists
 
         Raises
         ------
         ConfigError
-            When it is none of these.
+            When it has none of these forms.
         DataError
             When it lacks pictures or is damaged.
         WeightsError
@@ -214,21 +213,21 @@ class Predictor:
         return load_pipeline(engine=engine, device=self.device, ratio=ratio)
 
     def _regressions(self, engine: str) -> np.ndarray:
-        pipeline, found = self._load(engine), []
+        pipeline, regressed = self._load(engine), []
         for features in encode_pairs(pipeline, self.folder, self.pairs, self.progress):
             vectors = pipeline.engine.regress(features)
             if vectors is None:
                 raise WeightsError(f"The {engine} engine has no trained regressor. Set IMG2PROMPT_REGRESSOR.")
-            found.append(vectors)
-        return np.concatenate(found)
+            regressed.append(vectors)
+        return np.concatenate(regressed)
 
     def _prompts(self, engine: str) -> np.ndarray:
-        pipeline = self._load(engine, ratio=1.0)  # nothing but the prompt's
-        found = []
-        for some in self._batches("Describing"):
-            results = pipeline([open_picture(pipeline, self.folder, pair.name) for pair in some])
-            found += [result.embedding for result in results]
-        return np.stack(found)
+        pipeline = self._load(engine, ratio=1.0)  # the prompt's embedding alone
+        embeddings = []
+        for batch in self._batches("Describing"):
+            results = pipeline([open_picture(pipeline, self.folder, pair.name) for pair in batch])
+            embeddings += [result.embedding for result in results]
+        return np.stack(embeddings)
 
     def _neighbours(self, bank: PromptBank) -> np.ndarray:
         pipeline = self._load(bank.config.engine)
@@ -245,11 +244,11 @@ class Predictor:
 
         place = Place(torch.device(find_device(self.device)))
         regressor = VitRegressor(path, place, "auto", BATCH, self.mirror)
-        found = []
-        for some in self._batches("Regressing"):
-            images = [open_image(self.folder.read(pair.name)) for pair in some]
-            found.append(regressor.regress([regressor.prepare(image) for image in images]))
-        return np.concatenate(found)
+        regressed = []
+        for batch in self._batches("Regressing"):
+            images = [open_image(self.folder.read(pair.name)) for pair in batch]
+            regressed.append(regressor.regress([regressor.prepare(image) for image in images]))
+        return np.concatenate(regressed)
 
     def _batches(self, what: str) -> Iterator[Sequence[Pair]]:
         starts = range(0, len(self.pairs), BATCH)
@@ -258,12 +257,12 @@ class Predictor:
 
 
 def read_npz(file: Path) -> competition.Embeddings:
-    """What `img2prompt embed` wrote.
+    """Read the arrays ``ids`` and ``embeddings`` that `img2prompt embed` wrote.
 
     Raises
     ------
     DataError
-        When it is not that.
+        When the file cannot be read or lacks one of them.
     """
     try:
         with np.load(file) as arrays:

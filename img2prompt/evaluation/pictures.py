@@ -1,4 +1,4 @@
-"""The pictures that an evaluation is made of, and how near each comes to its own text."""
+"""What the evaluations share: choosing and encoding pictures, ranks, rounding."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ def has_splits(folder: PairsFolder) -> bool:
 def encode_pairs(
     pipeline: Pipeline, folder: PairsFolder, pairs: Sequence[Pair], progress: bool
 ) -> Iterator[Any]:
-    """What the engine sees in the pictures, a batch at a time, with a bar on stderr.
+    """`Engine.encode` of the pictures, a batch at a time, with a progress bar on stderr.
 
-    A picture that cannot be opened ends the evaluation: numbers over fewer pictures
-    than asked for would not compare.
+    A picture that cannot be opened ends the evaluation with DataError: scores over fewer
+    pictures than asked for could not be compared.
     """
     starts = range(0, len(pairs), BATCH)
     for start in tqdm(starts, desc="Looking", disable=not progress):
@@ -54,9 +54,9 @@ def open_picture(pipeline: Pipeline, folder: PairsFolder, name: str) -> Image.Im
 
 
 def ranks_of_own(queries: np.ndarray, items: np.ndarray, own: np.ndarray) -> np.ndarray:
-    """Rank of each query's own item among all items, by dot product: 0 is the first.
+    """(M,) the rank of each query's own item among all items, by dot product; 0 is the best.
 
-    Ties count against the query, so that a model that answers all the same gets nothing.
+    Ties count against the query, so that a model with the same answer for all gains nothing.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""How often a picture's style text is found by how the picture looks."""
+"""Score how well the style vector of a picture finds the description of its style."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from img2prompt.evaluation.pictures import choose, encode_pairs, has_splits, ran
 if TYPE_CHECKING:
     from img2prompt.pipeline import Pipeline
 
-TOP = 5  # style texts that count as found
+TOP = 5  # a picture's own text among so many first ones counts as a hit
 
 
 def evaluate_styles(
@@ -25,14 +25,15 @@ def evaluate_styles(
     limit: int | None = None,
     progress: bool = False,
 ) -> dict[str, Any]:
-    """Rank all style texts of the folder for each picture by how it looks.
+    """For each picture, rank all style texts of the folder by its style vector.
 
-    A folder without splits is split as it was for training the style head.
+    A folder without splits is split as it was for the training of the style head.
 
     Returns
     -------
-    dict with ``top1`` and ``top5``, the share of the ``n`` pictures whose own text comes
-    first or among the first five; ``chance`` of the latter, their ``ratio``, ``seconds``
+    dict with ``top1`` and ``top5``, the share of the ``n`` pictures whose own text comes first or
+    among the first five; ``chance``, the ``top5`` of a random order; ``ratio``, ``top5`` divided by
+    ``chance``; and ``seconds``
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Labels and their vectors, ranked against pictures: one matrix product and one top-k for a whole batch."""
+"""Rank labels against pictures: one matrix product and one top-k for a whole batch."""
 
 from __future__ import annotations
 
@@ -17,22 +17,21 @@ from img2prompt.results import Match
 from img2prompt.vector_cache import label_vectors
 
 if TYPE_CHECKING:
-    from img2prompt.engines.base import Engine
-
-if TYPE_CHECKING:
     from torch import Tensor
 
-SLICE = 2048  # labels whose vectors are widened together; twice as fast as 8,192
+    from img2prompt.engines.base import Engine
+
+SLICE = 2048  # labels whose vectors become float32 at a time; twice as fast as 8,192
 
 
 class LabelTable:
-    """Labels and, computed or read when first needed, their vectors in an engine's joint space.
+    """Labels and their vectors in an engine's joint space, which are computed or read when first needed.
 
     Parameters
     ----------
     name : name of the table, for example ``"flavors"``
-    labels : the texts; a blank one keeps its place but is never an answer
-    engine : whose joint space
+    labels : the M texts; a blank one keeps its place but is never an answer
+    engine : embeds the labels
     distinct : skip labels that nearly repeat a better one
     found_in : clip-interrogator's ``cache_path``, which may hold the vectors
     """
@@ -54,14 +53,14 @@ class LabelTable:
 
     @cached_property
     def vectors(self) -> Tensor:
-        """(M, D) unit vectors on the engine's device: shipped with the engine, kept, or computed now."""
+        """(M, D) unit vectors on the engine's device, see `img2prompt.vector_cache.label_vectors`."""
         return label_vectors(self._engine, self.name, self.labels, self._found_in).to(self._engine.device)
 
     def scores(self, pictures: np.ndarray) -> Tensor:
         """(N, M) float32 cosines of N pictures (N, D) with all labels.
 
-        Half-precision vectors are widened a slice at a time, so that they stay mapped
-        from disk and every product is one of single precision.
+        Half-precision vectors are converted to single precision a slice at a time, so that
+        the whole table stays memory-mapped from disk.
         """
         import torch
 
@@ -78,7 +77,7 @@ class LabelTable:
         ]
 
     def _choose(self, indices: list[int], scores: list[float], count: int) -> list[Match]:
-        """The first `count` of these labels, without blanks and, in a distinct table, repetitions."""
+        """The first `count` of these labels, without blanks and, if `distinct`, without near-repetitions."""
         if self.distinct:
             vectors = self.vectors[indices].float()
             close = (vectors @ vectors.T > 0.7).tolist()
@@ -96,7 +95,7 @@ class LabelTable:
 
 
 def _stems(label: str) -> set[str]:
-    """Words cut so that "dog" and "dogs", "running" and "runner" meet."""
+    """The label's words without common endings: "dogs" → "dog", "painting" and "painter" → "paint"."""
     return {re.sub(r"(?:ning|ing|ers?|es|s|y|ies)$", "", word) for word in re.split(r"[ \-]", label)}
 
 
@@ -124,17 +123,20 @@ def load_tables(engine: Engine, own: Mapping[str, Sequence[str]], found_in: str 
                 "Labels are ranked by a CLIP model, and clip_model is none. Set it, or no labels."
             )
         return []
-    words = engine.vocabulary
+    vocabulary = engine.vocabulary
     tables = []
     for name in ASPECTS:
-        labels = read_labels(name) if words is None else readable_labels(name, words)
-        distinct = name == "flavors" and words is not None
+        labels = read_labels(name) if vocabulary is None else readable_labels(name, vocabulary)
+        distinct = name == "flavors" and vocabulary is not None
         tables.append(LabelTable(name, labels, engine, distinct, found_in))
     return tables + [LabelTable(name, labels, engine) for name, labels in own.items()]
 
 
 def picture_vectors(engine: Engine, features: Any) -> dict[str, np.ndarray]:
-    """What labels are compared with: (N, D) unit vectors of what N pictures show, how they look, and both."""
+    """The vectors of N pictures that labels are compared with, each (N, D), unit length.
+
+    ``content`` is what the pictures show, ``style`` how they look, ``both`` the mean of the two.
+    """
     content, style = engine.embed_images(features, "content"), engine.embed_images(features, "style")
     return {"content": content, "style": style, "both": unit(content + style)}
 
@@ -152,9 +154,9 @@ def pools(
 ) -> list[list[str]]:
     """For each picture about `size` labels of the joined tables, for a chain to choose from.
 
-    They are clip-interrogator's choice: not the nearest of all, but the nearest few of
-    every `size` neighbours in the tables, so that rare labels come in beside common ones.
-    The nearest comes first; with `least` it is all about the farthest.
+    The choice is clip-interrogator's: not the nearest labels of all, but the nearest few of
+    each chunk of `size` consecutive labels, so that rare labels appear beside common ones.
+    The nearest comes first; with `least`, the farthest are chosen and come first.
     """
     import torch
 

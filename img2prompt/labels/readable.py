@@ -8,7 +8,7 @@ from typing import Any
 
 from img2prompt.labels.tables import read_labels
 
-# Which flavors a person would use: common ones, of plain words, that judge no one.
+# Which flavors a person would use: common ones, of plain words, without remarks on people.
 COMMON_FLAVORS = 15_000  # the table is sorted by how often prompts use them
 PLAIN = re.compile(r"[a-z]{2,}(?:[ \-][a-z]{2,}){0,2}")
 EDGE_WORDS = frozenset(

@@ -11,7 +11,7 @@ from img2prompt.errors import DataError
 from img2prompt.libraries import install
 
 PACKAGE = "clip_interrogator"
-ASPECTS = {  # the tables in use, and what each is compared with, see `img2prompt.labels.ranking.picture_vectors`
+ASPECTS = {  # table → the vector it is compared with, see `img2prompt.labels.ranking.picture_vectors`
     "mediums": "style",
     "movements": "style",
     "artists": "style",
@@ -23,7 +23,7 @@ SITES = (
     "pixiv,polycount,reddit,shutterstock,tumblr,unsplash,zbrush central"
 ).split(",")
 
-# Limits of a table that the user brings; the largest of the package has 100,970 labels in 1.8 MB.
+# Limits of a user's own table. For comparison, the package's largest has 100,970 labels in 1.8 MB.
 MOST_MEGABYTES = 8
 MOST_LABELS = 200_000
 LONGEST = 300  # characters; CLIP reads 77 tokens
@@ -32,8 +32,8 @@ LONGEST = 300  # characters; CLIP reads 77 tokens
 def read_labels(name: str) -> list[str]:
     """All labels of a table of the ``clip-interrogator`` package, in its order.
 
-    The one blank among the flavors stays, so that every label has the place, and the
-    table the hash, that it has there.
+    The one blank label among the flavors is kept, so that labels have the same places and the
+    table has the same hash as there.
 
     Raises
     ------
@@ -62,7 +62,7 @@ def read_labels(name: str) -> list[str]:
 
 
 def read_own_labels(files: Sequence[str]) -> dict[str, list[str]]:
-    """Tables that the user brings, by their file stems: UTF-8 text, one label a line.
+    """Read the user's own tables, UTF-8 text with one label a line: file stem → labels.
 
     Blank lines and repetitions are left out.
 

@@ -1,8 +1,7 @@
-"""Save and resume a stage: weights and optimizer state in safetensors, written atomically."""
+"""Save and resume training: weights and optimizer state in one safetensors file, replaced whole."""
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import torch
@@ -11,18 +10,25 @@ from safetensors.torch import save_file
 from torch import nn
 
 from img2prompt.errors import DataError
+from img2prompt.files import replacing_path
 
 FILE = "last.safetensors"
 
 
 def save(folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer, step: int) -> None:
-    """Replace the stage's checkpoint by this state."""
+    """Replace the checkpoint in `folder`, which is made if need be.
+
+    Raises
+    ------
+    DataError
+        When there is no space or no permission.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     tensors = {f"model.{name}": value.contiguous() for name, value in model.state_dict().items()}
     for index, state in optimizer.state_dict()["state"].items():
         tensors.update({f"optimizer.{index}.{name}": value.contiguous() for name, value in state.items()})
-    save_file(tensors, folder / "partial", metadata={"step": str(step)})
-    os.replace(folder / "partial", folder / FILE)
+    with replacing_path(folder / FILE, durable=False) as part:
+        save_file(tensors, part, metadata={"step": str(step)})
 
 
 def load(folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer | None = None) -> int:
@@ -60,7 +66,7 @@ def _load(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer | None)
 
 
 def blend(model: nn.Module, before: dict[str, torch.Tensor], share: float) -> None:
-    """Take `share` of the weights as they are now and the rest as they were `before`.
+    """Interpolate, in place, between the weights `before` (share 0) and those of now (share 1).
 
     Wortsman et al., *WiSE-FT*, CVPR 2022.
     """

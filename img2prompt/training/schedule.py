@@ -1,4 +1,4 @@
-"""What every training loop needs to go on after a stop as if it had not stopped."""
+"""Batches and learning rates that depend on the step alone, so that a stopped training can go on exactly."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 
 
 class Shuffle:
-    """Endless shuffled batches of indices; each pass sees everything once."""
+    """Endless shuffled batches of `batch` of the indices 0…size - 1; each pass has every index once."""
 
     def __init__(self, size: int, batch: int, seed: int):
         self.size, self.batch = size, batch
@@ -24,7 +24,13 @@ class Shuffle:
 
 
 class Batches:
-    """One shuffled batch of each corpus a step, from step `start` on."""
+    """At each step one shuffled batch of each corpus, from step `start` on.
+
+    Parameters
+    ----------
+    sizes : pictures of each corpus
+    counts : pictures of each corpus in a batch
+    """
 
     def __init__(self, sizes: Sequence[int], counts: Sequence[int], seed: int, start: int = 0):
         pairs = zip(sizes, counts, strict=True)
@@ -37,5 +43,5 @@ class Batches:
 
 
 def warm_cosine(step: int, steps: int, warmup: int) -> float:
-    """Factor of the peak learning rate: a linear rise over `warmup` steps, then half a cosine to 0."""
+    """Factor of the peak learning rate, 0 to 1: half a cosine, with a linear rise over `warmup` steps."""
     return min(1.0, (step + 1) / warmup) * 0.5 * (1 + math.cos(math.pi * step / steps))

@@ -1,6 +1,6 @@
-"""Weights: what can be had, where it lies on this machine, and whether it is whole.
+"""Model weights: what is published, where it lies on this machine, and whether it is intact.
 
-`img2prompt.weights.fetch` gets what is missing.
+`img2prompt.weights.fetch` downloads what is missing.
 """
 
 from img2prompt.weights.catalogue import Part, expand, lacks, part, parts, presets, readable, takes

@@ -1,4 +1,4 @@
-"""What weights can be had: the published parts of the full engine, from the table in `weights.toml`."""
+"""The published parts of the full engine, from the table in `weights.toml`."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ class Part:
     repository: str  # on the Hugging Face hub
     revision: str  # a commit, or a branch or request that is looked up when it is fetched
     license: str
-    bytes: int | None = None  # of the weights, about
-    sha256: Mapping[str, str] = field(default_factory=dict, hash=False)  # file → what it must be
+    bytes: int | None = None  # size of the weights, rounded
+    sha256: Mapping[str, str] = field(default_factory=dict, hash=False)  # file → SHA-256 that it must have
 
     @property
     def pinned(self) -> str:
@@ -49,7 +49,7 @@ def _table() -> dict[str, Any]:
 
 @functools.cache
 def parts() -> dict[str, Part]:
-    """Name → part, of all in the table: caption models first."""
+    """Name → part, for every part in the table; caption models come first."""
     return {
         name: Part(kind, name, **row) for kind in ("caption", "clip") for name, row in _table()[kind].items()
     }
@@ -61,20 +61,20 @@ def presets() -> dict[str, list[str]]:
 
 
 def part(name: str) -> Part:
-    """A part by its name; besides those in the table, any CLIP that open_clip knows by name/tag.
+    """The part of this name: one in the table, or any CLIP model that open_clip knows as ``name/tag``.
 
     Raises
     ------
     ConfigError
         When there is no such part.
     """
-    found = parts().get(name) or _from_open_clip(name)
-    if found is None:
+    known = parts().get(name) or _from_open_clip(name)
+    if known is None:
         raise ConfigError(
             f"There is no part {name!r}. There are the presets {', '.join(presets())}, the parts "
             f"{', '.join(parts())}, and any other CLIP that open_clip knows by name/tag."
         )
-    return found
+    return known
 
 
 def _from_open_clip(name: str) -> Part | None:
@@ -88,26 +88,26 @@ def _from_open_clip(name: str) -> Part | None:
 
 
 def expand(names: Iterable[str]) -> list[Part]:
-    """The parts that presets and names of parts stand for, each once.
+    """The parts that names of presets and of parts stand for, each once.
 
     Raises
     ------
     ConfigError
-        When a name is neither.
+        When a name is neither a preset nor a part.
     """
     all_names = [each for name in names for each in presets().get(name, [name])]
     return [part(name) for name in dict.fromkeys(all_names)]
 
 
 def takes(kind: str, file: str) -> bool:
-    """Whether a part has a use for the file; it has none for pickles, nor for what is in a sub-folder."""
+    """Whether a part of this kind uses the file. Pickles and files in sub-folders are never used."""
     return PureWindowsPath(file).name == file and any(
         fnmatch(file, pattern) for pattern in _table()["kinds"][kind]["takes"]
     )
 
 
 def lacks(kind: str, files: Collection[str]) -> str | None:
-    """What a part of this kind needs that is not among the files, in words; None if nothing."""
+    """Which file that a part of this kind needs is missing, in words; None if all are there."""
     for group in _table()["kinds"][kind]["needs"]:
         if not any(file in files for file in group):
             pickles = [file for file in files if any(fnmatch(file, pattern) for pattern in PICKLES)]

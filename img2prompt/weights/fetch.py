@@ -1,8 +1,7 @@
-"""Get the parts of the full engine: from the Hugging Face hub, or from a local copy.
+"""Get the parts of the full engine, from the Hugging Face hub or from a local copy.
 
-A part is put together in a folder of its own and moved into place when it is whole, so
-that nobody ever sees half of one. What a download has got so far stays there, and the
-next one goes on from it.
+A part is put together in a working folder and moved into place when it is complete, so that
+nobody ever sees half of one. An interrupted download stays there and is continued later.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ SPARE = 100_000_000  # bytes to leave free on the disk
 
 @dataclass(frozen=True)
 class _Order:
-    """What the hub has of a part."""
+    """A part and the files that the hub has of it."""
 
     part: Part
     commit: str
@@ -43,13 +42,13 @@ class _Order:
 
     @property
     def remaining(self) -> int:
-        """Bytes that are still to be fetched, as an earlier try may have got some."""
+        """Bytes that are still to be fetched; an earlier try may have got some."""
         total = sum(file.size or 0 for file in self.files)
         return total - (weights.size(self.workshop) if self.workshop.is_dir() else 0)
 
 
-def pull(wanted: Sequence[Part]) -> Iterator[tuple[Part, Path]]:
-    """Fetch parts from the hub, with a progress bar a file, and check them.
+def pull(parts: Sequence[Part]) -> Iterator[tuple[Part, Path]]:
+    """Fetch parts from the hub and check them, with a progress bar for each file.
 
     Yields
     ------
@@ -58,11 +57,11 @@ def pull(wanted: Sequence[Part]) -> Iterator[tuple[Part, Path]]:
     Raises
     ------
     WeightsError
-        When the hub cannot be reached or does not have one of them, when the disk is too
-        small for all, or when what came is not what was published.
+        When the hub cannot be reached or lacks one of them, when the disk has too little space
+        for all, or when a file is not the one that was published.
     """
-    orders = [_order(part) for part in wanted]
-    check_space(sum(order.remaining for order in orders), wanted)
+    orders = [_order(part) for part in parts]
+    check_space(sum(order.remaining for order in orders), parts)
     for order in orders:
         with _alone(order.part, order.workshop) as folder:
             records = {file.rfilename: _download(order, file, folder) for file in order.files}
@@ -70,10 +69,12 @@ def pull(wanted: Sequence[Part]) -> Iterator[tuple[Part, Path]]:
             yield order.part, _install(order.part, folder)
 
 
-def copy(wanted: Sequence[Part], source: Path) -> Iterator[tuple[Part, Path]]:
-    """Take parts from a folder: that of the one part, or one of parts as `pull` or the hub's cache keeps them.
+def copy(parts: Sequence[Part], source: Path) -> Iterator[tuple[Part, Path]]:
+    """Copy parts from a local folder. Their files may differ from the published ones, after a conversion say.
 
-    Their files may differ from the published ones (a conversion, say).
+    Parameters
+    ----------
+    source : the folder of the one part, or a folder of parts, laid out as `pull` or the hub's cache does
 
     Yields
     ------
@@ -86,8 +87,8 @@ def copy(wanted: Sequence[Part], source: Path) -> Iterator[tuple[Part, Path]]:
     WeightsError
         When the disk is too small for all.
     """
-    sources = {part: _source(part, source) for part in wanted}
-    check_space(sum(file.stat().st_size for files in sources.values() for file in files), wanted)
+    sources = {part: _source(part, source) for part in parts}
+    check_space(sum(file.stat().st_size for files in sources.values() for file in files), parts)
     for part, files in sources.items():
         with _alone(part, _workshop(part, "copy")) as folder:
             for left_over in folder.iterdir():
@@ -98,68 +99,69 @@ def copy(wanted: Sequence[Part], source: Path) -> Iterator[tuple[Part, Path]]:
             yield part, _install(part, folder)
 
 
-def check_space(needed: int, wanted: Sequence[Part]) -> None:
-    """
+def check_space(needed: int, parts: Sequence[Part]) -> None:
+    """Make sure that the disk has room for `needed` bytes more.
+
     Raises
     ------
     WeightsError
-        When the disk that parts are put on has not so many bytes left.
+        When it has not, naming the parts.
     """
     home = weights.home()
     free = shutil.disk_usage(next(place for place in (home, *home.parents) if place.exists())).free
     if needed + SPARE > free:
         raise WeightsError(
-            f"{', '.join(part.name for part in wanted)}: {weights.readable(needed)} more are needed, but only "
+            f"{', '.join(part.name for part in parts)}: {weights.readable(needed)} more are needed, but only "
             f"{weights.readable(free)} are left on the disk of {home}. Make room, or set {MODELS} "
             "to a folder on another disk."
         )
 
 
-def _order(wanted: Part) -> _Order:
+def _order(part: Part) -> _Order:
     import huggingface_hub
 
-    with _hub_errors(wanted):
+    with _hub_errors(part):
         info = huggingface_hub.HfApi().model_info(
-            wanted.repository, revision=wanted.revision, files_metadata=True
+            part.repository, revision=part.revision, files_metadata=True
         )
     commit, siblings = str(info.sha), info.siblings or []
-    if lacking := weights.lacks(wanted.kind, [file.rfilename for file in siblings]):
-        raise WeightsError(f"{wanted.repository} at {commit[:7]} cannot be used: {lacking}.")
+    if lacking := weights.lacks(part.kind, [file.rfilename for file in siblings]):
+        raise WeightsError(f"{part.repository} at {commit[:7]} cannot be used: {lacking}.")
     for file in siblings:
-        expected = wanted.sha256.get(file.rfilename)
+        expected = part.sha256.get(file.rfilename)
         if expected and file.lfs and file.lfs.sha256 != expected:
             raise WeightsError(
-                f"{wanted.repository} has another {file.rfilename} than was published: its SHA-256 is "
+                f"{part.repository} has another {file.rfilename} than was published: its SHA-256 is "
                 f"{file.lfs.sha256}, not {expected}. Nothing was fetched."
             )
-    return _Order(wanted, commit, [file for file in siblings if weights.takes(wanted.kind, file.rfilename)])
+    return _Order(part, commit, [file for file in siblings if weights.takes(part.kind, file.rfilename)])
 
 
-def _source(wanted: Part, source: Path) -> list[Path]:
-    """The files to copy."""
-    folder = weights.locate(wanted, [source]) or source
-    if wrong := weights.problem(wanted.kind, folder) or weights.unreadable(folder):
-        raise DataError(f"{folder} cannot be used as {wanted.name}: {wrong}.")
-    return [file for file in folder.iterdir() if file.is_file() and weights.takes(wanted.kind, file.name)]
+def _source(part: Part, source: Path) -> list[Path]:
+    """The files of a part in a local folder; DataError where they cannot be used."""
+    folder = weights.locate(part, [source]) or source
+    if wrong := weights.problem(part.kind, folder) or weights.unreadable(folder):
+        raise DataError(f"{folder} cannot be used as {part.name}: {wrong}.")
+    return [file for file in folder.iterdir() if file.is_file() and weights.takes(part.kind, file.name)]
 
 
 def _download(order: _Order, file: RepoSibling, folder: Path) -> Record:
-    """One file, going on where an earlier try stopped; checked against the hub's hash where it has one."""
+    """Download one file, continuing an earlier try, and check it against the hub's hash if there is one."""
     import huggingface_hub
 
-    wanted = order.part
+    part = order.part
     done, partial = folder / file.rfilename, folder / f"{file.rfilename}.part"
     if not done.exists():
-        with _hub_errors(wanted), open(partial, "ab") as stream:
-            url = huggingface_hub.hf_hub_url(wanted.repository, file.rfilename, revision=order.commit)
+        with _hub_errors(part), open(partial, "ab") as stream:
+            url = huggingface_hub.hf_hub_url(part.repository, file.rfilename, revision=order.commit)
             _resume(huggingface_hub.get_hf_file_metadata(url).location, stream, file)
         os.replace(partial, done)
     record = _record(done)
     if file.lfs and record.sha256 != file.lfs.sha256:
         done.unlink()
         raise WeightsError(
-            f"{file.rfilename} of {wanted.name} was damaged on its way: its SHA-256 is {record.sha256}, "
-            f"not {file.lfs.sha256}. Try again with: img2prompt models pull {wanted.name}"
+            f"{file.rfilename} of {part.name} was damaged on its way: its SHA-256 is {record.sha256}, "
+            f"not {file.lfs.sha256}. Try again with: img2prompt models pull {part.name}"
         )
     return record
 
@@ -208,14 +210,14 @@ def _record(file: Path) -> Record:
     return Record(file.stat().st_size, sha256(file))
 
 
-def _workshop(wanted: Part, version: str) -> Path:
-    """Where a version of a part is put together."""
-    return weights.folder_in(weights.home() / ".incomplete", wanted.kind, f"{wanted.name}@{version}")
+def _workshop(part: Part, version: str) -> Path:
+    """The working folder in which a version of a part is put together."""
+    return weights.folder_in(weights.home() / ".incomplete", part.kind, f"{part.name}@{version}")
 
 
 @contextmanager
-def _alone(wanted: Part, folder: Path) -> Iterator[Path]:
-    """Make the folder, and keep other processes out of it."""
+def _alone(part: Part, folder: Path) -> Iterator[Path]:
+    """Make the folder and lock it, so that no other process fetches the same part."""
     from filelock import FileLock, Timeout
 
     try:
@@ -223,16 +225,16 @@ def _alone(wanted: Part, folder: Path) -> Iterator[Path]:
         with FileLock(folder.with_name(f"{folder.name}.lock"), timeout=0):
             yield folder
     except Timeout:
-        raise WeightsError(f"{wanted.name} is being fetched by another process. Wait for it.") from None
+        raise WeightsError(f"{part.name} is being fetched by another process. Wait for it.") from None
     except OSError as error:
-        raise WeightsError(f"{wanted.name} could not be written to {folder}: {error}.") from error
+        raise WeightsError(f"{part.name} could not be written to {folder}: {error}.") from error
 
 
-def _install(wanted: Part, folder: Path) -> Path:
-    """Move a part that was put together to where it is found, in place of an earlier one."""
-    if wrong := weights.problem(wanted.kind, folder) or weights.unreadable(folder):
-        raise WeightsError(f"{wanted.name} cannot be used: {wrong}.")
-    target = weights.folder_in(weights.home(), wanted.kind, wanted.name)
+def _install(part: Part, folder: Path) -> Path:
+    """Move a complete part to its final folder, in place of an earlier one."""
+    if wrong := weights.problem(part.kind, folder) or weights.unreadable(folder):
+        raise WeightsError(f"{part.name} cannot be used: {wrong}.")
+    target = weights.folder_in(weights.home(), part.kind, part.name)
     target.parent.mkdir(parents=True, exist_ok=True)
     old = folder.with_name(f"{folder.name}.old")
     shutil.rmtree(old, ignore_errors=True)
@@ -244,22 +246,22 @@ def _install(wanted: Part, folder: Path) -> Path:
 
 
 @contextmanager
-def _hub_errors(wanted: Part) -> Iterator[None]:
-    """Say what to do when the hub does not answer as it should."""
+def _hub_errors(part: Part) -> Iterator[None]:
+    """Turn the hub's errors into WeightsError, with advice on what to do."""
     from huggingface_hub.errors import HfHubHTTPError
 
     try:
         yield
     except HfHubHTTPError as error:
         raise WeightsError(
-            f"The hub does not give {wanted.repository} at {wanted.revision}: {error}. Try again later, or "
-            f"take a local copy with: img2prompt models pull {wanted.name} --from DIR"
+            f"The hub does not give {part.repository} at {part.revision}: {error}. Try again later, or "
+            f"take a local copy with: img2prompt models pull {part.name} --from DIR"
         ) from error
     except Exception as error:  # the HTTP library, and so its errors, differ between versions of the hub's
         if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise
         raise WeightsError(
             f"The Hugging Face hub cannot be reached ({type(error).__name__}: {error}). When you are online, "
-            f"run: img2prompt models pull {wanted.name}. Offline, take a local copy with: "
-            f"img2prompt models pull {wanted.name} --from DIR"
+            f"run: img2prompt models pull {part.name}. Offline, take a local copy with: "
+            f"img2prompt models pull {part.name} --from DIR"
         ) from error

@@ -36,12 +36,12 @@ def bundled(name: str) -> Path:
 
 
 def home() -> Path:
-    """The folder that `pull` writes to: ``IMG2PROMPT_MODELS``, else one among the user's data."""
+    """The folder that `pull` writes to: ``IMG2PROMPT_MODELS``, or else one in the user's data folder."""
     return Path(variable(MODELS) or _among_user_data())
 
 
 def roots() -> list[Path]:
-    """The folders that parts are looked for in, first to last."""
+    """The folders that are searched for parts, in this order."""
     from huggingface_hub.constants import HF_HUB_CACHE
 
     chosen = [home()] if variable(MODELS) else []
@@ -55,39 +55,43 @@ def _among_user_data() -> Path:
 
 
 def folder_in(root: Path, kind: str, name: str) -> Path:
-    """Where a part lives in a folder of models; whatever the name, it stays in there."""
+    """The folder of a part inside a folder of models; no name leads out of it."""
     safe = re.sub(r"[^\w.-]", "--", name)
     return root / kind / ("--" if safe.strip(".") == "" else safe)
 
 
-def locate(wanted: Part, places: Iterable[Path] | None = None) -> Path | None:
-    """The folder of an installed part, whose files are all there; not whether they are intact.
+def locate(part: Part, places: Iterable[Path] | None = None) -> Path | None:
+    """The folder of an installed part; None where it is not installed or lacks files.
 
-    Each place may hold parts as `pull` lays them out, or be a cache of the Hugging Face hub.
+    Whether the files are intact is for `verify` to say.
+
+    Parameters
+    ----------
+    places : folders laid out as `pull` does, or caches of the Hugging Face hub; by default `roots`
     """
-    return next((folder for folder in _folders(wanted, places) if not problem(wanted.kind, folder)), None)
+    return next((folder for folder in _folders(part, places) if not problem(part.kind, folder)), None)
 
 
-def whereabouts(wanted: Part) -> Path | None:
-    """The folder of a part, or else what is left of one."""
-    return locate(wanted) or next((folder for folder in _folders(wanted) if folder.is_dir()), None)
+def whereabouts(part: Part) -> Path | None:
+    """The folder of a part, even of one that lacks files; None where there is none."""
+    return locate(part) or next((folder for folder in _folders(part) if folder.is_dir()), None)
 
 
-def _folders(wanted: Part, places: Iterable[Path] | None = None) -> Iterator[Path]:
+def _folders(part: Part, places: Iterable[Path] | None = None) -> Iterator[Path]:
     for root in roots() if places is None else places:
-        yield folder_in(root, wanted.kind, wanted.name)
-        if cached := _in_hub_cache(root, wanted):
+        yield folder_in(root, part.kind, part.name)
+        if cached := _in_hub_cache(root, part):
             yield cached
 
 
-def _in_hub_cache(root: Path, wanted: Part) -> Path | None:
-    if not wanted.repository:
+def _in_hub_cache(root: Path, part: Part) -> Path | None:
+    if not part.repository:
         return None
-    cache = root / f"models--{wanted.repository.replace('/', '--')}"
-    commit = wanted.revision
+    cache = root / f"models--{part.repository.replace('/', '--')}"
+    commit = part.revision
     if not COMMIT.fullmatch(commit):
         try:
-            commit = (cache / "refs" / wanted.revision).read_text("utf-8").strip()
+            commit = (cache / "refs" / part.revision).read_text("utf-8").strip()
         except (OSError, UnicodeDecodeError):
             return None
     return cache / "snapshots" / commit if COMMIT.fullmatch(commit) else None
@@ -104,14 +108,14 @@ def find(kind: str, name: str) -> Path:
     Raises
     ------
     WeightsError
-        When it is not there, with the command that fetches it.
+        When it is missing or lacks files; the message names the command that fetches it.
     """
     if kind == "regressor" and not problem(kind, Path(name)):
         return Path(name)
     listed = parts().get(name)
     # A part that is not in the table may lie where `pull` would put it all the same.
-    wanted = listed if listed and listed.kind == kind else Part(kind, name, "", "", "")
-    folder = whereabouts(wanted)
+    part = listed if listed and listed.kind == kind else Part(kind, name, "", "", "")
+    folder = whereabouts(part)
     wrong = problem(kind, folder) if folder else None
     if folder and not wrong:
         return folder
@@ -125,15 +129,16 @@ def find(kind: str, name: str) -> Path:
 
 
 def regressors() -> list[str]:
-    """Names of the regressors that lie in ``regressor/`` of a folder of models."""
+    """Names of the regressors in the sub-folder ``regressor`` of the folders of models."""
     folders = [folder for root in roots() for folder in sorted(root.glob("regressor/*"))]
     return list(dict.fromkeys(folder.name for folder in folders if not problem("regressor", folder)))
 
 
 def problem(kind: str, folder: Path) -> str | None:
-    """What keeps a folder from being used as a part, at a glance; None if nothing does.
+    """Why a folder cannot be used as a part, without reading its files; None if it can.
 
-    With a lock, every file in it has to be there in its size; without one, what its kind needs.
+    Every file that the folder's lock lists must be there with its size, and so must the files
+    that its kind needs.
     """
     try:
         sizes = {file.name: file.stat().st_size for file in folder.iterdir() if file.is_file()}
@@ -161,5 +166,5 @@ def _lacks_shards(folder: Path) -> str | None:
 
 
 def size(folder: Path) -> int:
-    """Bytes of the files in a folder; links count as what they point to."""
+    """The total size of a folder's files in bytes; links count as the files they point to."""
     return sum(file.stat().st_size for file in folder.iterdir() if file.is_file())

@@ -1,4 +1,4 @@
-"""``weights.lock.json``: where the files of a fetched part are from, and what they were."""
+"""``weights.lock.json``, beside fetched weights: the origin, size and SHA-256 of each file."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-LOCK = "weights.lock.json"  # beside fetched weights: where each file is from, its size and SHA-256
+LOCK = "weights.lock.json"
 
 
 @dataclass(frozen=True)
 class Record:
-    """What a file was when it was fetched."""
+    """Size and SHA-256 of a file when it was fetched."""
 
     bytes: int
     sha256: str
@@ -20,7 +20,7 @@ class Record:
 
 @dataclass(frozen=True)
 class Lock:
-    """Where the files of a part are from and what they were: ``weights.lock.json``."""
+    """The content of ``weights.lock.json``: where the files of a part are from, and their records."""
 
     repository: str | None = None  # None for a copy of a local folder
     commit: str | None = None
@@ -28,7 +28,7 @@ class Lock:
 
 
 def read_lock(folder: Path) -> Lock:
-    """What is written beside fetched weights; empty where nothing is."""
+    """The lock in a folder of fetched weights; an empty one where it is missing or damaged."""
     try:
         stored = json.loads((folder / LOCK).read_text("utf-8"))
         files = {file: Record(**record) for file, record in stored["files"].items()}
@@ -38,4 +38,5 @@ def read_lock(folder: Path) -> Lock:
 
 
 def write_lock(folder: Path, lock: Lock) -> None:
+    """Write the lock into a folder that is still being put together."""
     (folder / LOCK).write_text(json.dumps(asdict(lock), indent=2) + "\n", "utf-8")

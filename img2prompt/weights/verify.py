@@ -15,12 +15,12 @@ from img2prompt.weights.lock import read_lock
 SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
-def verify(wanted: Part, folder: Path) -> str:
+def verify(part: Part, folder: Path) -> str:
     """Read every file of an installed part and compare sizes, hashes and safetensors headers.
 
     Returns
     -------
-    What the files were compared with, in words.
+    What the files were compared with, in words for people.
 
     Raises
     ------
@@ -29,12 +29,12 @@ def verify(wanted: Part, folder: Path) -> str:
     """
     lock = read_lock(folder)
     hashes = {file: record.sha256 for file, record in lock.files.items()}
-    hashes = hashes or {**_blobs(folder), **wanted.sha256}
-    if wrong := problem(wanted.kind, folder) or _changed(folder, hashes) or unreadable(folder):
+    hashes = hashes or {**_blobs(folder), **part.sha256}
+    if wrong := problem(part.kind, folder) or _changed(folder, hashes) or unreadable(folder):
         raise WeightsError(
-            f"{folder}: {wrong}. Get {wanted.name} again with: img2prompt models pull {wanted.name}"
+            f"{folder}: {wrong}. Get {part.name} again with: img2prompt models pull {part.name}"
         )
-    if wanted.sha256 and wanted.sha256.items() <= hashes.items():
+    if part.sha256 and part.sha256.items() <= hashes.items():
         return "the published hashes"
     if lock.commit:
         return f"the hub's hashes of {lock.commit[:7]}"
@@ -46,22 +46,22 @@ def verify(wanted: Part, folder: Path) -> str:
 def _changed(folder: Path, hashes: Mapping[str, str]) -> str | None:
     for file, expected in hashes.items():
         try:
-            found = sha256(folder / file)
+            actual = sha256(folder / file)
         except OSError as error:
             return str(error)
-        if found != expected:
-            return f"the SHA-256 of {file} is {found}, not {expected}"
+        if actual != expected:
+            return f"the SHA-256 of {file} is {actual}, not {expected}"
     return None
 
 
 def _blobs(folder: Path) -> dict[str, str]:
-    """File → SHA-256, where a cache of the hub has named the file's content by it."""
+    """File → SHA-256 from the hub's cache, whose links point to contents named by their SHA-256."""
     targets = {file.name: file.resolve().name for file in folder.glob("*") if file.is_symlink()}
     return {file: target for file, target in targets.items() if SHA256.fullmatch(target)}
 
 
 def unreadable(folder: Path) -> str | None:
-    """The first safetensors file in a folder with a broken header or a wrong length, and why."""
+    """Which safetensors file has a broken header or a wrong length, in words; None if none has."""
     from safetensors import SafetensorError, safe_open
 
     for file in sorted(folder.glob("*.safetensors")):

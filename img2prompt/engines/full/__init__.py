@@ -1,4 +1,4 @@
-"""For a GPU or a patient laptop: published weights, fetched once."""
+"""The full engine, for a GPU or a patient laptop: published models, downloaded once."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def load(settings: Settings, sentences: SentenceEncoder, device: str) -> FullEngine:
-    """The engine, from the parts that the settings name; WeightsError names those that are missing."""
+    """Load the engine from the parts that the settings name; WeightsError names those that are missing."""
     from img2prompt.engines.full.parts import find_parts
 
     if find_spec("transformers") is None:

@@ -26,23 +26,23 @@ MOST_THREADS = 16
 
 @dataclass(frozen=True)
 class Features:
-    """What one look at N pictures gives; a part that the engine lacks gives None."""
+    """What `FullEngine.encode` returns for N pictures; None for parts that the engine lacks."""
 
-    pixels: Ahead[Tensor] | None  # N × (3, H, W), what the caption model reads
+    pixels: Ahead[Tensor] | None  # N × (3, H, W), input of the caption model
     embedded: np.ndarray | None  # (N, D) unit vectors in CLIP's space
     regressed: np.ndarray | None  # (N, 384) unit vectors
 
 
 class FullEngine:
-    """Answers for `full`; see `img2prompt.engines.base.Engine` for what each method returns.
+    """The full engine; see `img2prompt.engines.base.Engine` for what each method returns.
 
-    Threads resize pictures while the networks run. May be called from several threads;
-    the networks take turns.
+    Threads resize pictures while the networks run. Safe to call from several threads: the
+    networks take turns.
 
     Parameters
     ----------
-    settings : which parts, in which precision, how many pictures at a time
-    folders : the folder of each part there is: ``caption``, ``clip``, ``regressor``
+    settings : names of the parts, precision, batch size and so on
+    folders : kind (``caption``, ``clip``, ``regressor``) → folder, for each part to load
     device : for example ``"cuda"``
 
     Raises
@@ -84,12 +84,12 @@ class FullEngine:
 
     @property
     def mean_embedding(self) -> np.ndarray | None:
-        """(384,) unit vector, the mean of the training prompts; None where no regressor knows it."""
+        """(384,) unit vector, the mean of the training prompts' embeddings; None if no regressor holds it."""
         return self._regressor.mean_embedding if self._regressor else None
 
     def encode(self, images: Sequence[Image.Image]) -> Features:
         """Look at N RGB pictures of any size."""
-        # All go to the threads at once, in the order in which the networks will want them.
+        # All pictures go to the threads at once, in the order in which the networks will need them.
         clip, regressor, captioner = (
             Ahead(self._threads, part.prepare, images) if part else None
             for part in (self._clip, self._regressor, self._captioner)
@@ -103,7 +103,7 @@ class FullEngine:
         )
 
     def describe(self, features: Features, beams: int = 0) -> list[str]:
-        """The caption model's words; `beams` is 0 for its own way to search, which is greedy."""
+        """The caption model's captions; with `beams` 0 it searches greedily."""
         if self._captioner is None or features.pixels is None:
             raise WeightsError('No caption model is loaded. Set caption_model, for example to "blip-large".')
         return self._captioner.describe(features.pixels, beams)

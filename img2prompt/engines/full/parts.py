@@ -1,4 +1,4 @@
-"""The published parts that the full engine is put together from; each may be absent."""
+"""Find the parts that the full engine is put together from; each is optional."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from img2prompt.settings import NONE, Settings
 
 
 def find_parts(settings: Settings) -> dict[str, Path]:
-    """Kind (``caption``, ``clip``, ``regressor``) → folder, of each part that the settings name.
+    """Kind (``caption``, ``clip``, ``regressor``) → folder, for each part that the settings name.
 
-    A part is named by its published name or by its folder. A name that the table of weights
-    knows is never a folder: write ``./blip-large`` for one that is called like that.
+    The settings name a part by its published name or by its folder. A name in the table of weights
+    is never taken for a folder; write ``./blip-large`` for a folder of that name.
 
     Raises
     ------
     WeightsError
-        Names every part that is missing, and how to get it.
+        When parts are missing; the message names each and how to get it.
     """
     names = {"caption": settings.caption_model, "clip": settings.clip_model, "regressor": settings.regressor}
     folders, missing = {}, []
@@ -37,7 +37,7 @@ def find_parts(settings: Settings) -> dict[str, Path]:
 
 
 def are_installed(settings: Settings) -> bool:
-    """Whether all the parts that the settings name are there."""
+    """Whether all the parts that the settings name are installed."""
     try:
         return bool(find_parts(settings))
     except WeightsError:

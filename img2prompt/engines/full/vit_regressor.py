@@ -1,13 +1,15 @@
-"""A timm network trained to predict the embedding of the prompt that made a picture.
+"""A timm network that predicts the embedding of the prompt that made a picture.
 
 A regressor is a folder of two files. ``config.json``::
 
     {"model": "vit_base_patch16_224", "width": 384, "input": 224,
      "mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}
 
-and ``model.safetensors`` with timm's names and, where known, ``mean_embedding``: (384,),
-the mean of the training prompts' embeddings. Dosovitskiy et al., *An Image is Worth 16x16
-Words*, ICLR 2021; https://github.com/huggingface/pytorch-image-models.
+and ``model.safetensors``, which holds the weights by timm's names and, where it is known,
+``mean_embedding``: (384,), the mean of the training prompts' embeddings.
+
+Dosovitskiy et al., *An Image is Worth 16x16 Words*, ICLR 2021;
+https://github.com/huggingface/pytorch-image-models.
 """
 
 from __future__ import annotations
@@ -25,8 +27,10 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from img2prompt.embeddings import WIDTH
 from img2prompt.engines.device import DTYPES, Batches, Place, SkipInit, resolve_precision
 from img2prompt.errors import WeightsError
+from img2prompt.files import replacing, replacing_path
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
 MEAN_EMBEDDING = "mean_embedding"
@@ -34,12 +38,12 @@ MEAN_EMBEDDING = "mean_embedding"
 
 @dataclass(frozen=True)
 class RegressorConfig:
-    """What a regressor is and how pictures are made ready for it."""
+    """The architecture of a regressor and how pictures are prepared for it."""
 
     model: str = "vit_base_patch16_224"  # timm's name
-    width: int = 384  # of the embedding
-    input: int = 224  # pixels a side that the model takes; pictures are squeezed to a square
-    mean: tuple[float, ...] = (0.485, 0.456, 0.406)  # of each channel; these are ImageNet's
+    width: int = WIDTH  # of the embedding
+    input: int = 224  # pixels a side of the model's input; pictures are squeezed to a square
+    mean: tuple[float, ...] = (0.485, 0.456, 0.406)  # of each channel, 0 to 1; these are ImageNet's
     std: tuple[float, ...] = (0.229, 0.224, 0.225)
 
     def build(self) -> nn.Module:
@@ -56,7 +60,7 @@ class RegressorConfig:
 
 
 class VitRegressor:
-    """Pictures → MiniLM space.
+    """A trained regressor: pictures → predicted prompt embeddings in MiniLM space.
 
     Parameters
     ----------
@@ -108,7 +112,9 @@ class VitRegressor:
 def save_regressor(
     folder: Path, config: RegressorConfig, net: nn.Module, mean_embedding: np.ndarray | None = None
 ) -> None:
-    """Write a trained regressor as `VitRegressor` reads it.
+    """Write a trained regressor so that `VitRegressor` can read it.
+
+    Each of the two files replaces an earlier one whole: a reader never sees half of one.
 
     Parameters
     ----------
@@ -121,8 +127,10 @@ def save_regressor(
     weights = {name: value.contiguous() for name, value in net.state_dict().items()}
     if mean_embedding is not None:
         weights[MEAN_EMBEDDING] = torch.from_numpy(mean_embedding)
-    save_file(weights, folder / WEIGHTS)
-    (folder / CONFIG).write_text(json.dumps(asdict(config), indent=1) + "\n", encoding="utf-8")
+    with replacing_path(folder / WEIGHTS, durable=False) as part:
+        save_file(weights, part)
+    with replacing(folder / CONFIG, durable=False) as file:
+        file.write(json.dumps(asdict(config), indent=1).encode() + b"\n")
 
 
 def _unit(vectors: Tensor) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""For any laptop, offline, at once: the bundled model."""
+"""The lite engine, for any laptop: a small bundled model that needs no download."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def load(settings: Settings, sentences: SentenceEncoder, device: str) -> LiteEngine:
-    """The engine, from the bundled weights; WeightsError where they are missing."""
+    """Load the engine from the bundled weights; WeightsError if they are missing or damaged."""
     from img2prompt.engines.lite.engine import LiteEngine
 
     return LiteEngine(weights.bundled("lite"), sentences, device)

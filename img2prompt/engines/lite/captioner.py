@@ -71,7 +71,7 @@ def feedforward(config: CaptionerConfig) -> nn.Sequential:
 
 
 class EncoderLayer(nn.Module):
-    """Cells look at each other, then each thinks for itself."""
+    """Self-attention between the cells, then a feed-forward network for each."""
 
     def __init__(self, config: CaptionerConfig):
         super().__init__()
@@ -90,7 +90,7 @@ Cache = tuple[Tensor, Tensor]
 
 
 class DecoderLayer(nn.Module):
-    """Words look back at earlier words, then at the picture, then think."""
+    """Attention to earlier words, then to the picture, then a feed-forward network."""
 
     def __init__(self, config: CaptionerConfig):
         super().__init__()
@@ -141,7 +141,7 @@ class Captioner(nn.Module):
     def memory(self, grid: Tensor, hint: Tensor | None = None) -> Tensor:
         """Grid (N, 1280, 7, 7) → memory (N, 50, width); cell 0 sums up the picture.
 
-        The hint (N, config.hint), of length 1 at most, is told to cell 0.
+        The hint (N, config.hint), vectors of length 1 at most, is added to cell 0.
         """
         x = self.project(grid.flatten(2).transpose(1, 2)) + self.cells
         summary = self.summary.expand(len(x), -1, -1)
@@ -170,7 +170,7 @@ class Captioner(nn.Module):
         return self.logits(self.norm(x)), caches
 
     def logits(self, x: Tensor) -> Tensor:
-        """(…, width) → (…, vocabulary), with the weights that the words come in by."""
+        """(…, width) → (…, vocabulary), with the weights of the word embeddings."""
         return F.linear(x, self.words.weight) if self.readout is None else self.readout(x)
 
     def forward(self, memory: Tensor, tokens: Tensor) -> Tensor:
@@ -180,7 +180,7 @@ class Captioner(nn.Module):
     @torch.no_grad()
     def sample(self, memory: Tensor, count: int, length: int) -> Tensor:
         """`count` random captions a picture: tokens (N · count, at most `length`), without BOS."""
-        pictures = _repeat(self.prepare(memory), count)
+        pictures = repeat(self.prepare(memory), count)
         tokens = torch.full((len(memory) * count, 1), BOS, device=memory.device)
         finished = torch.zeros(len(tokens), dtype=torch.bool, device=memory.device)
         written, past = [], None
@@ -198,7 +198,7 @@ class Captioner(nn.Module):
 
     @staticmethod
     def allowed(logits: Tensor) -> Tensor:
-        """Rule out padding, a second beginning and the unknown word."""
+        """Forbid padding, a second beginning and the unknown word: their logits become -inf, in place."""
         logits[:, [PAD, BOS, UNK]] = -torch.inf
         return logits
 
@@ -212,12 +212,17 @@ class Captioner(nn.Module):
     ) -> list[list[tuple[list[int], float]]]:
         """Beam search: for each picture its candidates (tokens, score), best first.
 
-        The score is the log probability divided by length ** length_penalty. `prefix`
-        gives the first words of each picture's captions, which cost nothing. No two equal
-        pairs of words follow each other in one caption.
+        The score is the log probability divided by length ** length_penalty. No caption holds the
+        same pair of consecutive words twice.
+
+        Parameters
+        ----------
+        memory : (N, 50, width), see `memory`
+        beams : width of the search, and number of candidates
+        prefix : for each picture, the ids of the words that its captions begin with, at no cost
         """
         count, words, device = len(memory), self.config.max_words, memory.device
-        pictures = _repeat(self.prepare(memory), beams)
+        pictures = repeat(self.prepare(memory), beams)
         tokens = torch.full((count * beams, 1), BOS, device=device)
         scores = torch.full((count, beams), -torch.inf, device=device)
         scores[:, 0] = 0.0  # the beams start equal: let one of them branch
@@ -237,7 +242,7 @@ class Captioner(nn.Module):
             parents, chosen = flat // logp.shape[1], flat % logp.shape[1]
             ended = (chosen == EOS) & scores.isfinite()
             for i, j in ended.nonzero().tolist():
-                if j < beams and len(done[i]) < beams:  # or neighbours in the batch would matter
+                if j < beams and len(done[i]) < beams:  # else the batch would matter
                     row = tokens[i * beams + int(parents[i, j]), 1:].tolist()
                     done[i].append((row, float(scores[i, j]) / (len(row) + 1) ** length_penalty))
             scores = scores.masked_fill(ended, -torch.inf)
@@ -247,17 +252,18 @@ class Captioner(nn.Module):
             tokens = torch.cat([tokens[rows], chosen.flatten()[:, None]], dim=1)
             past = [(key[rows], value[rows]) for key, value in past]
             step = tokens[:, -1:]
-            if all(len(found) >= beams for found in done):
+            if all(len(captions) >= beams for captions in done):
                 break
-        return [sorted(found, key=lambda item: -item[1])[:beams] for found in done]
+        return [sorted(captions, key=lambda item: -item[1])[:beams] for captions in done]
 
 
-def _repeat(pictures: list[Cache], count: int) -> list[Cache]:
+def repeat(pictures: list[Cache], count: int | Tensor) -> list[Cache]:
+    """Keys and values for `count` captions of each picture, or for (N,) counts; copies stand together."""
     return [(key.repeat_interleave(count, 0), value.repeat_interleave(count, 0)) for key, value in pictures]
 
 
 def _begin_with(prefix: list[list[int]], logp: Tensor, length: int) -> None:
-    """Leave a caption that is still in its prefix the next word of that, for nothing."""
+    """Where a caption is still within its prefix, allow only the prefix's next word, at no cost."""
     for row, words in zip(logp, prefix, strict=True):
         if length <= len(words):
             row.fill_(-torch.inf)
@@ -265,7 +271,7 @@ def _begin_with(prefix: list[list[int]], logp: Tensor, length: int) -> None:
 
 
 def _block_repeats(logp: Tensor, tokens: Tensor) -> None:
-    """Forbid the same word twice in a row, and any pair of words that was already used."""
+    """Forbid the same word twice in a row, and any pair of consecutive words that was used before."""
     history = tokens.tolist()
     for row, words in enumerate(history):
         last = words[-1]

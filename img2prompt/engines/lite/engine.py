@@ -37,8 +37,8 @@ FILES = ("config.json", "model.safetensors", "tokenizer.json", "labels.safetenso
 # What everyday pictures show, as captions begin; people aside, whom the captioner knows best.
 SUBJECTS = Path(__file__).with_name("subjects.txt").read_text(encoding="utf-8").splitlines()
 BEAMS = 4
-NEAR_SUBJECTS = 3  # tried where the captioner is lost
-BEST_BEGUN = 2  # captions of each that are compared with the picture
+NEAR_SUBJECTS = 3  # subjects tried for a picture that no candidate caption fits
+BEST_BEGUN = 2  # captions beginning with each subject that are compared with the picture
 
 
 class LiteNet(nn.Module):
@@ -58,18 +58,24 @@ class LiteNet(nn.Module):
 
 @dataclass(frozen=True)
 class Features:
-    """What one look at N pictures gives."""
+    """What `LiteEngine.encode` returns for N pictures."""
 
-    memory: Tensor  # (N, 50, width), what the captioner reads
-    located: np.ndarray  # (N, 384) unit vectors
-    regressed: np.ndarray  # (N, 384) unit vectors
+    memory: Tensor  # (N, 50, width), input of the captioner's decoder
+    located: np.ndarray  # (N, 384) unit vectors: where captions find the picture
+    regressed: np.ndarray  # (N, 384) unit vectors: the predicted embeddings of captions
     classes: np.ndarray  # (N, 1000) ImageNet probabilities
-    named: np.ndarray  # (N, 384) the class names' vectors, weighted by them; length 1 at most
-    style: np.ndarray  # (N, 384) unit vectors
+    named: np.ndarray  # (N, 384) the class names' vectors, weighted by `classes`; length 1 at most
+    style: np.ndarray  # (N, 384) unit vectors: how the picture looks
 
 
 class LiteEngine:
-    """Answers for `lite`; see `img2prompt.engines.base.Engine` for what each method returns.
+    """The lite engine; see `img2prompt.engines.base.Engine` for what each method returns.
+
+    Parameters
+    ----------
+    folder : of the model, see the module
+    sentences : embeds texts
+    device : where the network runs
 
     Raises
     ------
@@ -80,7 +86,7 @@ class LiteEngine:
     name = "lite"
     captioner: str | None = "lite"
     space: str | None = "all-MiniLM-L6-v2"
-    pool = 128  # seconds a picture on two cores
+    pool = 128  # with these, the styles best and negative take seconds a picture on two cores
 
     def __init__(self, folder: Path, sentences: SentenceEncoder, device: str = "cpu"):
         self.sentences = sentences
@@ -114,12 +120,12 @@ class LiteEngine:
 
     @property
     def mean_embedding(self) -> np.ndarray:
-        """(384,) unit vector: the mean of the training captions, the answer for an unseen picture."""
+        """(384,) unit vector: the mean of the training captions' embeddings."""
         return self.net.get_buffer("mean_embedding").cpu().numpy()
 
     @property
     def vocabulary(self) -> Mapping[str, int]:
-        """MiniLM's words: the dictionary that readable flavors are made of."""
+        """MiniLM's word pieces; flavors are ranked only if made of these."""
         return self.sentences.vocabulary
 
     @torch.inference_mode()
@@ -163,20 +169,21 @@ class LiteEngine:
         return unit(blended)
 
     def describe(self, features: Features, beams: int = 0) -> list[str]:
-        """Beam search, then the candidate that fits the picture's vector and its confident class.
+        """N captions: of beam search's candidates, the one that best fits the picture.
 
-        A picture unlike those in training makes the captioner guess: where none of its
-        candidates comes near the picture, captions that begin with the nearest everyday
-        subjects join them.
+        A candidate is judged by its score and by the cosine of its embedding with the picture's
+        content vector; then it should name the class that the classifier is sure of. For a picture
+        unlike those in training the captioner guesses. If none of its candidates comes near such a
+        picture, captions that begin with the nearest everyday subjects join them.
         """
         beams = beams or BEAMS
         with torch.inference_mode():
-            found = self.net.captioner.search(features.memory, beams=beams)
+            candidates = self.net.captioner.search(features.memory, beams=beams)
         content = self.embed_images(features)
         near = content @ self.subject_vectors.T
-        texts = [[self._text(tokens) for tokens, _ in row] for row in found]
+        texts = [[self._text(tokens) for tokens, _ in row] for row in candidates]
         vectors = iter(self.sentences.encode([text for row in texts for text in row]))
-        fits = [np.array([next(vectors) @ content[i] for _ in row]) for i, row in enumerate(found)]
+        fits = [np.array([next(vectors) @ content[i] for _ in row]) for i, row in enumerate(candidates)]
         lost = [
             (i, int(subject))
             for i, fit in enumerate(fits)
@@ -185,24 +192,29 @@ class LiteEngine:
         ]
         begun = self._about(lost, features, content, beams)
         captions = []
-        for i, row in enumerate(found):
+        for i, row in enumerate(candidates):
             scored = list(zip(fits[i], (score for _, score in row), texts[i], strict=True))
             scored += begun[i]
             share = self.config["fit_share"]
-            ranked = sorted(scored, key=lambda one: one[1] + share * one[0], reverse=True)
+            ranked = sorted(scored, key=lambda item: item[1] + share * item[0], reverse=True)
             captions.append(self._name_it([text for _, _, text in ranked], features, i, beams))
         return captions
 
     def _about(
         self, lost: Sequence[tuple[int, int]], features: Features, content: np.ndarray, beams: int
     ) -> dict[int, list[tuple[float, float, str]]]:
-        """Captions of lost pictures that begin with a subject near them: fit, score and text of each.
+        """Captions that begin with given subjects: picture → (fit, score, text) of each.
 
-        Where the rest takes a caption away from the picture, only the subject is left.
+        If a caption fits the picture less well than its subject alone, only the subject is kept.
+
+        Parameters
+        ----------
+        lost : (picture, subject) pairs to try
+        content : (N, 384) unit vectors of the pictures
         """
-        found: dict[int, list[tuple[float, float, str]]] = defaultdict(list)
+        begun: dict[int, list[tuple[float, float, str]]] = defaultdict(list)
         if not lost:
-            return found
+            return begun
         with torch.inference_mode():
             rows = self.net.captioner.search(
                 features.memory[[picture for picture, _ in lost]],
@@ -216,21 +228,26 @@ class LiteEngine:
             for tokens, score in row:
                 fit = float(next(vectors) @ content[picture])
                 text = SUBJECTS[subject] if alone > fit else self._text(tokens)
-                found[picture].append((max(alone, fit), score, text))
-        return found
+                begun[picture].append((max(alone, fit), score, text))
+        return begun
 
-    def _begun(self, words: str, features: Features, row: int, beams: int) -> list[tuple[str, float]]:
-        """Captions that begin with these words, best first; none where one is unknown."""
-        prefix = self.tokenizer.encode(words).ids
+    def _begun(self, beginning: str, features: Features, row: int, beams: int) -> list[tuple[str, float]]:
+        """(caption, score) of captions that begin with these words, best first; none if a word is unknown."""
+        prefix = self.tokenizer.encode(beginning).ids
         if UNK in prefix:
             return []
         with torch.inference_mode():
             memory = features.memory[row : row + 1]
-            found = self.net.captioner.search(memory, beams=beams, prefix=[prefix])[0]
-        return [(self._text(tokens), score) for tokens, score in found]
+            completions = self.net.captioner.search(memory, beams=beams, prefix=[prefix])[0]
+        return [(self._text(tokens), score) for tokens, score in completions]
 
     def _name_it(self, ranked: list[str], features: Features, row: int, beams: int) -> str:
-        """The first caption that names what the classifier is sure of; if none does, one made to."""
+        """The best caption that names what the classifier is sure of; one is made where none does.
+
+        Parameters
+        ----------
+        ranked : the captions of picture `row`, best first
+        """
         thing = self.naming.find(features.classes[row], self.config["sure"])
         if thing is None:
             return ranked[0]
@@ -260,9 +277,9 @@ class LiteEngine:
 
 
 def _digest(folder: Path) -> str:
-    """SHA-256 of all that the engine's answers come from."""
-    found = hashlib.sha256()
+    """SHA-256 of the files that the engine's answers depend on."""
+    digest = hashlib.sha256()
     for name in FILES:
-        if (folder / name).exists():  # label vectors are computed where they do not come with the engine
-            found.update(f"{name}:".encode() + hashlib.sha256((folder / name).read_bytes()).digest())
-    return found.hexdigest()
+        if (folder / name).exists():  # label vectors may be missing; they are computed then
+            digest.update(f"{name}:".encode() + hashlib.sha256((folder / name).read_bytes()).digest())
+    return digest.hexdigest()

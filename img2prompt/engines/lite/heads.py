@@ -1,4 +1,4 @@
-"""Small heads on top of the image tower."""
+"""The heads of the lite engine: small networks on top of the image tower."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from img2prompt.embeddings import WIDTH
 
 
 class Locator(nn.Module):
-    """Grid and summary cell → where captions find the picture in MiniLM space.
+    """Pooled features → the vector in MiniLM space by which captions find the picture.
 
-    Trained with contrast, so that each picture stands apart from the others.
+    Trained with a contrastive loss, so that each picture's vector is unlike the others'.
     """
 
     def __init__(self, features: int, hidden: int = 512, dropout: float = 0.2):
@@ -32,7 +32,7 @@ class Locator(nn.Module):
 
 
 class Regressor(nn.Module):
-    """Grid and summary cell → the mean MiniLM embedding that captions of the picture have."""
+    """Pooled features → the mean MiniLM embedding of the captions that people write for the picture."""
 
     mean: Tensor
     deviation: Tensor
@@ -50,7 +50,7 @@ class Regressor(nn.Module):
         )
 
     def standardise(self, pooled: Tensor) -> None:
-        """Remember mean and deviation of the training features (N, F)."""
+        """Store mean and deviation of the training features (N, F), which `forward` standardises with."""
         self.mean, self.deviation = pooled.mean(0), pooled.std(0) + 1e-3
 
     def forward(self, pooled: Tensor) -> Tensor:
@@ -60,5 +60,5 @@ class Regressor(nn.Module):
 
 
 def pool(grid: Tensor, memory: Tensor) -> Tensor:
-    """Grid (N, 1280, 7, 7) and the captioner's memory (N, 50, width) → (N, 1280 + width) float32."""
+    """Grid (N, 1280, 7, 7), averaged, and cell 0 of memory (N, 50, width) → (N, 1280 + width) float32."""
     return torch.cat([grid.mean((2, 3)), memory[:, 0]], dim=1).float()

@@ -1,6 +1,6 @@
-"""What 1,000 ImageNet classes know that captions don't: an espresso, a cathedral, a tabby.
+"""Use the 1,000 ImageNet classes, which know things that captions seldom name: an espresso, a tabby.
 
-Two uses. `blend_names` turns class probabilities into a vector in MiniLM space, the
+`blend_names` turns class probabilities into a vector in MiniLM space, the
 probability-weighted mean of the class names' vectors (ConSE: Norouzi et al., *Zero-Shot
 Learning by Convex Combination of Semantic Embeddings*, ICLR 2014). `Naming` finds the
 class that a picture confidently shows and tells whether a caption mentions it.
@@ -84,7 +84,7 @@ def class_forms() -> list[list[str]]:
     """The forms of each class's name, friendliest first ("tabby cat" before "tabby")."""
     from timm.data import ImageNetInfo
 
-    found = []
+    forms_of_classes = []
     for line in ImageNetInfo().label_descriptions():
         forms = [form.strip() for form in line.split(",")]
         fuller = [
@@ -92,8 +92,8 @@ def class_forms() -> list[list[str]]:
             for form in forms[1:]
             if " " not in forms[0] and re.search(rf"(^| ){re.escape(forms[0])}( |$)", form)
         ]
-        found.append(list(dict.fromkeys(fuller + forms)))
-    return found
+        forms_of_classes.append(list(dict.fromkeys(fuller + forms)))
+    return forms_of_classes
 
 
 def everyday(index: int) -> str | None:
@@ -102,9 +102,16 @@ def everyday(index: int) -> str | None:
 
 
 def blend_names(probabilities: np.ndarray, vectors: np.ndarray, top: int = 10) -> np.ndarray:
-    """(N, 1000) probabilities and (1000, D) name vectors → (N, D), as long as the top classes are sure.
+    """The mean of the class names' vectors, weighted by the `top` largest probabilities of each picture.
 
-    The length, 0 to 1, says how much the classes have to say.
+    Parameters
+    ----------
+    probabilities : (N, 1000)
+    vectors : (1000, D) unit vectors of the class names
+
+    Returns
+    -------
+    (N, D) float32; the less sure the classes are, the shorter the vector (0 to 1)
     """
     kept = np.where(probabilities >= np.sort(probabilities, axis=1)[:, -top, None], probabilities, 0.0)
     return (kept @ vectors).astype(np.float32)
@@ -118,7 +125,7 @@ class Thing:
     written: str | None  # what the captioner can write in its place: "a cat"
     words: frozenset[str]  # words that mention it
     probability: float
-    index: int  # its best class
+    index: int  # its most probable class
 
 
 def read_phrases() -> dict[str, tuple[str, str]]:
@@ -145,13 +152,18 @@ class Naming:
         }
 
     def _group(self, index: int) -> str:
-        """Classes that mean the same to people share a group."""
+        """The name of a class's group: classes that mean the same to people share one."""
         return everyday(index) or self.phrases.get(self.names[index], ("", self.names[index]))[1]
 
     def find(self, probabilities: np.ndarray, sure: float = 0.6) -> Thing | None:
-        """The thing that a picture's probabilities (1000,) agree on, or None.
+        """The thing that a picture confidently shows, or None.
 
-        Relatives count together: 0.3 tabby and 0.4 tiger cat are a cat at 0.7.
+        Related classes count together: 0.3 tabby and 0.4 tiger cat are a cat at 0.7.
+
+        Parameters
+        ----------
+        probabilities : (1000,)
+        sure : the least probability of a confident thing
         """
         order = [int(i) for i in np.argsort(-probabilities)[:20]]
         totals: dict[str, float] = {}
@@ -190,5 +202,5 @@ def singular(word: str) -> str:
 
 
 def with_article(noun: str) -> str:
-    """ "espresso" → "an espresso"."""
+    """The noun with "a" or "an": "espresso" → "an espresso"."""
     return f"{'an' if noun[0].lower() in 'aeio' or noun.lower().startswith(('umb', 'urn', 'upr')) else 'a'} {noun}"

@@ -5,8 +5,8 @@ From there one tail keeps the ImageNet weights and answers with 1,000 class
 probabilities; the other was fine-tuned here and gives the 7×7 grid that the captioner
 reads and the vector that labels are ranked with.
 
-Batch normalisation is folded into the convolutions throughout: it halves the time on
-a CPU, and fine-tuning small batches goes better with fixed statistics.
+Batch normalisation is folded into the convolutions throughout. That halves the time on
+a CPU, and fine-tuning with small batches works better with fixed statistics.
 
 Tan and Le, *EfficientNet*, ICML 2019 (the Lite variant drops squeeze-and-excitation
 and swish); weights through timm's ``tf_efficientnet_lite2``.
@@ -34,7 +34,7 @@ STYLE_WIDTH = 1872  # 2 · (16 + 24 + 48 + 88 + 120) channel statistics and 1280
 def to_tensor(image: Image.Image) -> torch.Tensor:
     """RGB picture → (3, 224, 224) float32 in -1…1, squeezed to a square.
 
-    Squeezing keeps the whole picture in view; Flickr8k's photos come that way.
+    Unlike a crop, squeezing keeps the whole picture in view; Flickr8k's photos are stored squeezed too.
     """
     resized = image.resize((INPUT_SIZE, INPUT_SIZE), Image.Resampling.BICUBIC)
     pixels = torch.from_numpy(np.array(resized, dtype=np.float32))
@@ -66,16 +66,16 @@ def trunk_statistics(trunk: Trunk, pixels: torch.Tensor) -> tuple[torch.Tensor, 
 
     The statistics are mean and deviation of each channel after each of the five stages.
     """
-    x, found = pixels.contiguous(memory_format=torch.channels_last), []
+    x, statistics = pixels.contiguous(memory_format=torch.channels_last), []
     for number, layer in enumerate(trunk):
         x = layer(x)
         if number >= 2:  # after the stem's convolution and activation come the stages
-            found += [x.mean((2, 3)), x.std((2, 3))]
-    return x, torch.cat(found, dim=1)
+            statistics += [x.mean((2, 3)), x.std((2, 3))]
+    return x, torch.cat(statistics, dim=1)
 
 
 def build_backbone() -> tuple[Trunk, Tail, nn.Linear]:
-    """An uninitialised trunk, tail and ImageNet classifier with folded batch norm."""
+    """Trunk, tail and ImageNet classifier with folded batch norm and random weights."""
     import timm
 
     net = timm.create_model("tf_efficientnet_lite2").eval()

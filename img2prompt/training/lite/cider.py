@@ -1,8 +1,8 @@
 """CIDEr-D as a reward: fast, on token ids, with document frequencies fixed in advance.
 
-Vedantam et al., *CIDEr: Consensus-based Image Description Evaluation*, CVPR 2015. The
-final numbers come from pycocoevalcap; this one exists because self-critical training
-scores hundreds of captions a second against references that never change.
+Vedantam et al., *CIDEr: Consensus-based Image Description Evaluation*, CVPR 2015. Final scores
+come from pycocoevalcap. Self-critical training needs a faster scorer: it scores hundreds of
+captions a second, against references that never change.
 """
 
 from __future__ import annotations
@@ -13,14 +13,15 @@ from collections.abc import Iterable, Sequence
 
 from img2prompt.engines.lite.captioner import EOS, PAD
 
-ORDERS = 4
-SIGMA = 6.0
+ORDERS = 4  # n-grams of 1 to 4 tokens
+SIGMA = 6.0  # of the penalty for a difference in length, in tokens
 
+# Of each order the weights (TF-IDF) of the n-grams and their norm; the caption's length in tokens.
 Vector = tuple[list[dict[tuple[int, ...], float]], list[float], int]
 
 
 def words(tokens: Iterable[int]) -> list[int]:
-    """The tokens up to and with EOS, so that a caption that breaks off is punished."""
+    """The tokens up to and including EOS, which counts as a word: a caption without it scores lower."""
     kept: list[int] = []
     for token in tokens:
         if token == PAD:
@@ -32,17 +33,18 @@ def words(tokens: Iterable[int]) -> list[int]:
 
 
 def ngrams(tokens: Sequence[int]) -> Counter[tuple[int, ...]]:
+    """How often each n-gram of 1 to 4 tokens occurs."""
     return Counter(
         tuple(tokens[i : i + order]) for order in range(1, ORDERS + 1) for i in range(len(tokens) - order + 1)
     )
 
 
 class CiderD:
-    """Score captions against the references of pictures given once.
+    """Scores captions against a fixed set of references.
 
     Parameters
     ----------
-    references : per picture, its reference captions as token ids (EOS included)
+    references : for each picture, its reference captions as token ids, EOS included
     """
 
     def __init__(self, references: Sequence[Sequence[Sequence[int]]]):
@@ -65,7 +67,7 @@ class CiderD:
         return weights, [math.sqrt(norm) for norm in norms], length
 
     def __call__(self, picture: int, tokens: Iterable[int]) -> float:
-        """CIDEr-D of one caption, 0 to 10."""
+        """CIDEr-D of one caption of the picture with this number, 0 to 10."""
         weights, norms, length = self._vector(ngrams(words(tokens)))
         total = 0.0
         for other_weights, other_norms, other_length in self.references[picture]:

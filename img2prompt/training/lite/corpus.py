@@ -1,4 +1,4 @@
-"""What the training stages share: cached features, captions as tokens, caption vectors."""
+"""The data that the training stages share: cached features, captions as tokens, caption vectors."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from tokenizers import Tokenizer
 
 from img2prompt.datasets.pairs import Pair, PairsFolder
+from img2prompt.files import replacing
 from img2prompt.minilm import SentenceEncoder
 from img2prompt.training.lite.features import FeatureCache
 from img2prompt.training.lite.vocabulary import encode
@@ -22,8 +23,8 @@ class Corpus:
 
     pairs: list[Pair]
     views: list[FeatureCache]
-    tokens: list[torch.Tensor]  # per picture (captions, length)
-    vectors: list[torch.Tensor]  # per picture (captions, 384), unit length
+    tokens: list[torch.Tensor]  # for each picture (captions, length) token ids
+    vectors: list[torch.Tensor]  # for each picture (captions, 384) unit vectors
 
     def __len__(self) -> int:
         return len(self.pairs)
@@ -40,13 +41,14 @@ class Corpus:
 
 
 def caption_vectors(folder: PairsFolder, file: Path, sentences: SentenceEncoder) -> dict[str, torch.Tensor]:
-    """MiniLM vectors of every caption, per picture, cached in one file."""
+    """Picture's name → (captions, 384) MiniLM vectors of its captions; cached in `file`."""
     texts = [text for pair in folder.pairs for text in pair.texts]
     if file.exists():
         flat = np.load(file)
     else:
         flat = sentences.encode(texts, progress=True).astype(np.float16)
-        np.save(file, flat)
+        with replacing(file, durable=False) as handle:
+            np.save(handle, flat)
     vectors, start = {}, 0
     for pair in folder.pairs:
         stop = start + len(pair.texts)
@@ -62,7 +64,7 @@ def build_corpus(
     tokenizer: Tokenizer,
     length: int,
 ) -> Corpus:
-    """Tokenise the captions of these pairs and put everything side by side."""
+    """Tokenise the captions of these pairs, each cut to `length` words, and make a corpus of them."""
     tokens = [torch.tensor([encode(tokenizer, text, length) for text in pair.texts]) for pair in pairs]
     return Corpus(pairs, views, tokens, [vectors[pair.name] for pair in pairs])
 

@@ -1,4 +1,4 @@
-"""Last stage: put the trained parts together as ``models/lite``."""
+"""Last stage: write the trained parts to ``models/lite``, as the engine loads them."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from img2prompt.engines.lite import imagenet
 from img2prompt.engines.lite.engine import SUBJECTS
 from img2prompt.engines.lite.heads import Regressor
 from img2prompt.engines.lite.tower import Tail, Trunk
+from img2prompt.files import replacing, replacing_path
 from img2prompt.labels.readable import readable_labels
 from img2prompt.minilm import SentenceEncoder
 from img2prompt.training.lite.joint import JointModel
@@ -26,27 +27,26 @@ from img2prompt.training.lite.style import SUBJECT_SHARE, StyleHead
 from img2prompt.training.lite.vocabulary import clean
 from img2prompt.vector_cache import digest, pack
 
-# How the engine weighs its parts; chosen on the dev sets, see MODEL_CARD.md.
+# Weights and thresholds of the engine, chosen on the dev sets; see MODEL_CARD.md.
 CHOICES = {
-    "subject_share": SUBJECT_SHARE,  # of what is shown in the style vector
-    "regressed_share": 0.5,  # of the regressed vector in the content vector, beside the located one
-    "class_share": 0.25,  # of the named classes in it
-    "fit_share": 1.0,  # of the content vector in the choice among caption candidates
-    "lost": 0.45,  # cosine with the picture below which no candidate is trusted
-    "sure": 0.5,  # probability from which a class is looked for in the candidates
-    "sure_alone": 0.9,  # … from which it is put into a caption that misses it
-    "sure_with_people": 0.95,  # … if that caption is about people
+    "subject_share": SUBJECT_SHARE,  # weight, in the style vector, of what the picture shows
+    "regressed_share": 0.5,  # weight of the regressed vector in the content vector; the located one has 1
+    "class_share": 0.25,  # weight of the class names in the content vector
+    "fit_share": 1.0,  # weight of the cosine with the picture in the choice of a caption
+    "lost": 0.45,  # cosine with the picture below which no candidate caption is trusted
+    "sure": 0.5,  # probability above which a class is looked for in the candidate captions
+    "sure_alone": 0.9,  # probability above which it is put into a caption that lacks it
+    "sure_with_people": 0.95,  # the same, if that caption is about people
 }
 
-
-# Artists are left to be computed when the classic form first asks: 2 MB for a rare wish.
+# Artists are not among them, 2 MB that only the classic style needs: it computes them when first used.
 SHIPPED = ("mediums", "movements", "trendings", "flavors")
 
 
 def name_classes(captions: Iterable[str]) -> list[str]:
-    """What to call each ImageNet class: its first form that captions use, else its first.
+    """(1000,) what to call each ImageNet class: its first form that captions use, or else its first form.
 
-    Forms that are only a piece of another one ("mail" for "chain mail") don't count.
+    A form that is a part of another one ("mail" of "chain mail") does not count as used.
     """
     phrases = Counter[str]()
     for caption in captions:
@@ -61,7 +61,7 @@ def name_classes(captions: Iterable[str]) -> list[str]:
 
 
 def label_vectors(sentences: SentenceEncoder, class_names: list[str]) -> dict[str, np.ndarray]:
-    """Packed MiniLM vectors of the class names and of the label tables in common use."""
+    """Table and digest → packed MiniLM vectors, of class names, subjects and the tables in `SHIPPED`."""
     tables = {"imagenet": class_names, "subjects": SUBJECTS}
     for name in SHIPPED:
         tables[name] = readable_labels(name, sentences.vocabulary)
@@ -85,7 +85,14 @@ def export(
     sentences: SentenceEncoder,
     training: dict[str, Any],
 ) -> None:
-    """Write config, weights (float16), tokenizer and label vectors."""
+    """Write config, weights (float16), tokenizer and label vectors into `folder`, which is made if need be.
+
+    Parameters
+    ----------
+    class_names : (1000,) see `name_classes`
+    mean_embedding : (384,) unit vector of the training captions
+    training : settings of the stages, to be kept in the config
+    """
     folder.mkdir(parents=True, exist_ok=True)
     weight = (style.weight / style.deviation[:, None]).T
     parts = {
@@ -108,13 +115,18 @@ def export(
     }
     weights["mean_embedding"] = mean_embedding.half()
     weights["subject_mean"] = torch.from_numpy(style.subject_mean).half()
-    save_file(weights, folder / "model.safetensors")
-    save_arrays(label_vectors(sentences, class_names), folder / "labels.safetensors")
-    shutil.copyfile(tokenizer_file, folder / "tokenizer.json")
+    vectors = label_vectors(sentences, class_names)
+    with replacing_path(folder / "model.safetensors") as part:
+        save_file(weights, part)
+    with replacing_path(folder / "labels.safetensors") as part:
+        save_arrays(vectors, part)
+    with replacing_path(folder / "tokenizer.json") as part:
+        shutil.copyfile(tokenizer_file, part)
     config = {
         "captioner": model.captioner.config.to_dict(),
         **CHOICES,
         "training": training,
         "class_names": class_names,
     }
-    (folder / "config.json").write_text(json.dumps(config, indent=1) + "\n", encoding="utf-8")
+    with replacing(folder / "config.json") as file:
+        file.write(json.dumps(config, indent=1).encode() + b"\n")

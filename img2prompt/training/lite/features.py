@@ -1,9 +1,9 @@
-"""Cache what the frozen trunk sees, so that two cores can train the rest.
+"""Cache the features of the frozen trunk, so that two cores can train the rest.
 
-Each view of a pairs folder becomes one memory-mapped float16 array of shape
-(N, 14, 14, 120) plus the list of names. View 0 is the plain picture; the others are
-random crops with colour jitter, the odd ones mirrored where no text of the picture says
-left or right. Written in place with a progress count, so a stopped run goes on where it was.
+Each view of a pairs folder becomes one memory-mapped float16 array of shape (N, 14, 14, 120)
+and a list of names. View 0 is the plain picture. The other views are random crops with colour
+jitter; odd ones are mirrored unless a text of the picture says left or right. The array is
+filled in place and a file counts the rows done, so a stopped run goes on where it was.
 """
 
 from __future__ import annotations
@@ -39,7 +39,14 @@ class FeatureCache:
 
 
 def build(pairs: PairsFolder, folder: Path, trunk: Trunk, view: int = 0, batch: int = 64) -> FeatureCache:
-    """Compute (or finish computing) one view and return its cache."""
+    """Compute one view, or go on with a stopped computation, and return its cache.
+
+    Parameters
+    ----------
+    folder : of the cache
+    view : 0 for the plain picture, other numbers for augmented ones
+    batch : pictures that go through the trunk together
+    """
     chosen = pairs.pairs
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "names.json").write_text(json.dumps([pair.name for pair in chosen]))

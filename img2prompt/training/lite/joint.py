@@ -1,10 +1,9 @@
 """Stage 1: tail, captioner and locator learn together from cached trunk features.
 
-The captioner learns by cross-entropy with label smoothing; the locator by cosine
-and by contrast, both ways, against the captions' MiniLM vectors (Radford et al.,
-*CLIP*, 2021, with the text tower kept as it is). Depthwise filters and folded batch
-norms of the tail stay fixed: they are few, and their gradients are what costs time on
-a CPU.
+The captioner's loss is cross-entropy with label smoothing. The locator's is the cosine with the
+mean of the picture's caption vectors (MiniLM) and a symmetric contrastive loss (Radford et al.,
+*CLIP*, 2021, with a frozen text tower). The tail's depthwise filters and folded batch norms stay
+fixed: they are few, and their gradients take most of the time on a CPU.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from img2prompt.engines.lite.captioner import BOS, PAD, UNK, Captioner
+from img2prompt.engines.lite.captioner import BOS, PAD, UNK, Captioner, repeat
 from img2prompt.engines.lite.heads import Locator, pool
 from img2prompt.engines.lite.imagenet import blend_names
 from img2prompt.engines.lite.tower import Tail
@@ -42,19 +41,19 @@ class JointConfig:
     smoothing: float = 0.1
     contrast: float = 0.5
     cosine: float = 1.0
-    bank: int = 4096  # captions that each picture is told apart from
+    bank: int = 4096  # further captions that each picture is contrasted with
     dropout: float = 0.1  # of the captioner
-    hide: float = 0.0  # share of grid cells that the captioner must do without
-    forget: float = 0.0  # share of earlier words that it must do without
-    share: float = 1.0  # of the new weights in the final ones
+    hide: float = 0.0  # share of grid cells hidden from the captioner
+    forget: float = 0.0  # share of earlier words hidden from the captioner
+    share: float = 1.0  # share of the trained weights in the final ones; the rest is from before
     seed: int = 1
     save_every: int = 200
 
 
 class Knowledge:
-    """What the untouched ImageNet classes say of a picture, as a hint for the captioner.
+    """The untouched ImageNet classifier's view of a picture, a hint for the captioner.
 
-    Not a module: it is never trained and no part of a checkpoint.
+    It is no `torch.nn.Module`, because it is never trained and belongs to no checkpoint.
     """
 
     def __init__(self, tail: Tail, classifier: nn.Linear, vectors: np.ndarray):
@@ -82,7 +81,12 @@ class JointModel(nn.Module):
                 module.requires_grad_(False)
 
     def look(self, features: Tensor, hide: float = 0.0) -> tuple[Tensor, Tensor]:
-        """Trunk features → grid and memory; `hide` is the share of cells kept from the captioner."""
+        """Trunk features (N, 120, 14, 14) → grid (N, 1280, 7, 7) and memory (N, 50, width).
+
+        Parameters
+        ----------
+        hide : share of grid cells hidden from the captioner
+        """
         grid = self.tail(features)
         seen = grid * (torch.rand(len(grid), 1, *grid.shape[2:]) >= hide) if hide else grid
         hint = None if self.knowledge is None else self.knowledge(features)
@@ -90,10 +94,15 @@ class JointModel(nn.Module):
 
 
 def contrastive(images: Tensor, texts: Tensor, bank: Tensor, scale: Tensor) -> Tensor:
-    """Symmetric InfoNCE; pictures also face a bank of other captions.
+    """Symmetric InfoNCE (van den Oord et al., 2018); pictures also face a bank of other captions.
 
-    Captions that nearly repeat the right one (cosine above 0.85) are no fair
-    negatives and are left out.
+    Captions that nearly repeat the right one (cosine above 0.85) do not count as negatives.
+
+    Parameters
+    ----------
+    images, texts : (N, 384) unit vectors, row by row of the same pictures
+    bank : (M, 384) unit vectors
+    scale : logarithm of the factor of the cosines
     """
     scale = scale.exp().clamp(max=100.0)
     alike = (texts @ texts.T).fill_diagonal_(0.0) > 0.85
@@ -105,7 +114,13 @@ def contrastive(images: Tensor, texts: Tensor, bank: Tensor, scale: Tensor) -> T
 
 
 def draw(corpus: Corpus, indices: list[int], count: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Random captions of these pictures: tokens (n · count, T), one vector and the mean vector each."""
+    """Draw `count` random captions of each of n pictures.
+
+    Returns
+    -------
+    The captions' tokens (n · count, T), the vector of one of them for each picture (n, 384), and the
+    mean vector of all captions of each picture (n, 384)
+    """
     tokens, single, mean = [], [], []
     for index in indices:
         available = len(corpus.tokens[index])
@@ -158,13 +173,8 @@ def train(model: JointModel, corpora: list[Corpus], config: JointConfig, folder:
                 earlier = earlier.masked_fill(forgotten, UNK)
             with torch.autocast("cpu", dtype=torch.bfloat16):
                 grid, memory = model.look(torch.cat(features), config.hide)
-                repeats = torch.tensor(
-                    [c for c, n in zip(config.captions, config.images, strict=True) for _ in range(n)]
-                )
-                pictures = [
-                    (key.repeat_interleave(repeats, 0), value.repeat_interleave(repeats, 0))
-                    for key, value in model.captioner.prepare(memory)
-                ]
+                counts = torch.tensor(config.captions).repeat_interleave(torch.tensor(config.images))
+                pictures = repeat(model.captioner.prepare(memory), counts)
                 logits, _ = model.captioner.decode(earlier, pictures)
                 writing = F.cross_entropy(
                     logits.flatten(0, 1).float(),
@@ -173,8 +183,8 @@ def train(model: JointModel, corpora: list[Corpus], config: JointConfig, folder:
                     label_smoothing=config.smoothing,
                 )
             vectors = model.locator(pool(grid, memory))
-            some = bank[torch.randint(len(bank), (config.bank,))]
-            contrast = contrastive(vectors, torch.cat(single), some, model.scale)
+            others = bank[torch.randint(len(bank), (config.bank,))]
+            contrast = contrastive(vectors, torch.cat(single), others, model.scale)
             cosine = 1 - (vectors * torch.cat(mean)).sum(1).mean()
             loss = writing + config.contrast * contrast + config.cosine * cosine
             optimizer.zero_grad(set_to_none=True)

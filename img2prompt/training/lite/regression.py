@@ -1,8 +1,8 @@
-"""Stage 3: a second head that only wants to be close to the mean caption embedding.
+"""Stage 3: a second head, the regressor, which predicts the mean embedding of a picture's captions.
 
-The joint stage's regressor also has to tell pictures apart, which pulls its vectors
-away from what captions have in common. This one is trained on the finished tower's
-pooled features with cosine loss alone and mixup (Zhang et al., ICLR 2018).
+The joint stage's locator must also tell pictures apart, which pulls its vectors away from what
+captions have in common. The regressor is trained on the finished tower's pooled features with
+the cosine loss alone, and mixup (Zhang et al., ICLR 2018).
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from img2prompt.engines.lite.heads import Regressor, pool
+from img2prompt.files import replacing_path
 from img2prompt.training.lite.corpus import Corpus
 from img2prompt.training.lite.joint import JointModel
 from img2prompt.training.schedule import Shuffle
@@ -33,8 +34,11 @@ class ReadoutConfig:
     hidden: int = 512
     dropout: float = 0.4
     mixup: float = 0.3  # both parameters of the beta distribution
-    pictures: int = 24_000  # at most so many of a source
-    shares: tuple[float, ...] = (1.0, 0.3)  # weight of a picture of each source: five captions say more
+    pictures: int = 24_000  # of each source, at most
+    shares: tuple[float, ...] = (
+        1.0,
+        0.3,
+    )  # weight of a picture of each source; five captions tell more than one
     seed: int = 4
 
 
@@ -51,7 +55,7 @@ def pooled(model: JointModel, corpus: Corpus, view: int, limit: int) -> Tensor:
 
 
 def collect(model: JointModel, corpora: list[Corpus], config: ReadoutConfig) -> dict[str, Tensor]:
-    """Features, targets and weights of every picture and view."""
+    """Features ``x``, targets ``y`` and weights ``weight`` of every picture and view."""
     features, targets, weights = [], [], []
     for corpus, share in zip(corpora, config.shares, strict=True):
         means = corpus.means()
@@ -63,11 +67,13 @@ def collect(model: JointModel, corpora: list[Corpus], config: ReadoutConfig) -> 
 
 
 def train(model: JointModel, corpora: list[Corpus], config: ReadoutConfig, folder: Path) -> Regressor:
-    """The trained head; its features are cached in `folder`."""
+    """Train the head; its input features are cached in `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
     cache = folder / "pooled.safetensors"
     if not cache.exists():
-        save_file(collect(model.eval(), corpora, config), cache)
+        data = collect(model.eval(), corpora, config)
+        with replacing_path(cache, durable=False) as part:
+            save_file(data, part)
     data = load_file(cache)
     x, y, weight = data["x"], data["y"], data["weight"]
     torch.manual_seed(config.seed)
@@ -83,10 +89,10 @@ def train(model: JointModel, corpora: list[Corpus], config: ReadoutConfig, folde
         share, other = float(generator.beta(config.mixup, config.mixup)), torch.randperm(len(chosen))
         mixed = share * x[chosen] + (1 - share) * x[chosen][other]
         with torch.autocast("cpu", dtype=torch.bfloat16):
-            found = head(mixed)
+            predicted = head(mixed)
         target, w = y[chosen], weight[chosen]
-        closeness = share * w * (found * target).sum(1) + (1 - share) * w[other] * (
-            found * target[other]
+        closeness = share * w * (predicted * target).sum(1) + (1 - share) * w[other] * (
+            predicted * target[other]
         ).sum(1)
         optimizer.zero_grad(set_to_none=True)
         (-closeness.mean()).backward()

@@ -1,10 +1,10 @@
 """Stage 2: the decoder learns from the CIDEr of its own captions.
 
-Self-critical sequence training (Rennie et al., CVPR 2017) with several samples a
-picture, each judged against the mean of the others (Luo, *A Better Variant of
-Self-Critical Sequence Training*, 2020). The tail and the encoder stay fixed: they also
-serve the locator. The result is a blend of the weights before and after (Wortsman et
-al., *WiSE-FT*, CVPR 2022): the reward alone makes captions short and plain.
+Self-critical sequence training (Rennie et al., CVPR 2017) with several samples for each
+picture, each compared with the mean of the others (Luo, *A Better Variant of Self-Critical
+Sequence Training*, 2020). The tail and the encoder stay fixed, because the locator uses them
+too. The result is a blend of the weights before and after (Wortsman et al., *WiSE-FT*, CVPR
+2022), because the reward alone makes captions short and plain.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
-from img2prompt.engines.lite.captioner import BOS, PAD
+from img2prompt.engines.lite.captioner import BOS, PAD, repeat
 from img2prompt.training import checkpoint
 from img2prompt.training.lite.cider import CiderD
 from img2prompt.training.lite.corpus import Corpus
@@ -31,17 +31,17 @@ class SelfCriticalConfig:
     steps: int = 160
     images: tuple[int, ...] = (56,)  # pictures of each corpus in a batch
     samples: int = 5
-    words: int = 18  # where a sample is cut; its missing EOS costs reward
+    words: int = 18  # longer samples are cut, and get less reward as they lack EOS
     rate: float = 4e-5
     warmup: int = 20
-    hide: float = 0.15  # share of grid cells kept from the captioner: it knows these photos too well
-    share: float = 0.6  # of the new weights in the final ones
+    hide: float = 0.15  # share of grid cells hidden from the captioner, which knows these photos too well
+    share: float = 0.6  # share of the trained weights in the final ones; the rest is from before
     seed: int = 2
     save_every: int = 40
 
 
 def frozen_names() -> tuple[str, ...]:
-    """Parameters of the captioner that this stage leaves alone: all that make the memory."""
+    """Names of the captioner's parts that stay fixed: all that compute the memory."""
     return ("project", "cells", "summary", "encoder", "memory_norm")
 
 
@@ -82,10 +82,7 @@ def train(model: JointModel, corpora: list[Corpus], config: SelfCriticalConfig, 
             target = sampled[:, :width]
             inputs = torch.cat([torch.full((len(target), 1), BOS), target[:, :-1]], dim=1)
             with torch.autocast("cpu", dtype=torch.bfloat16):
-                pictures = [
-                    (key.repeat_interleave(config.samples, 0), value.repeat_interleave(config.samples, 0))
-                    for key, value in captioner.prepare(memory)
-                ]
+                pictures = repeat(captioner.prepare(memory), config.samples)
                 logits, _ = captioner.decode(inputs, pictures)
             logp = torch.nn.functional.cross_entropy(
                 captioner.allowed(logits.flatten(0, 1).float()),

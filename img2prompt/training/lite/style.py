@@ -1,12 +1,11 @@
-"""Stage 4: a linear head that hears how a picture looks, not what it shows.
+"""Stage 4: a linear head that predicts a description of how a picture looks, not of what it shows.
 
-Input: mean and deviation of every channel after each trunk stage (the texture
-statistics of Gatys et al., 2016, without their cross terms) beside the pooled ImageNet
-features. Output: the MiniLM vector of the style's description. Ridge regression in
-closed form, kept within the main directions of what words about style can say; its
-strength is chosen by cross-validation on the training styles. Descriptions name
-subjects too ("robots", "mythological themes"), so the engine adds a little of what the
-picture shows.
+Its input is the mean and deviation of every channel after each trunk stage (the texture
+statistics of Gatys et al., 2016, without their cross terms) and the pooled ImageNet features.
+Its output is the MiniLM vector of the style's description. It is fitted by ridge regression in
+closed form; answers stay within the principal directions of descriptions of style, and the
+strength is chosen by cross-validation on the training styles. Descriptions name subjects too
+("robots", "mythological themes"), so the engine adds a little of what the picture shows.
 """
 
 from __future__ import annotations
@@ -32,18 +31,18 @@ from img2prompt.training.lite.joint import JointModel
 PHOTO = "a photo, photorealism, photography"
 GREY_PHOTO = "a black and white photo, monochrome photography"
 STRENGTHS = (0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
-PHOTO_WEIGHT, GREY_WEIGHT = 80.0, 15.0  # of all photos together; a styled picture weighs 1
+PHOTO_WEIGHT, GREY_WEIGHT = 80.0, 15.0  # of all photos of a kind together; one styled picture weighs 1
 COPIES = 4  # augmented copies of each styled picture
 DIRECTIONS = 80  # of MiniLM space that the head may answer in
-SUBJECT_SHARE = 0.4  # of what the picture shows, beside how it looks
+SUBJECT_SHARE = 0.4  # weight of what the picture shows; how it looks has 1
 
 
 @dataclass
 class StyleHead:
     """A linear map from style features to MiniLM space.
 
-    It predicts how a look differs from the mean of all drawn styles: with the mean left in,
-    descriptions close to it would be everyone's neighbour.
+    It predicts how a style differs from the mean of all drawn styles. With the mean left in,
+    descriptions close to it would be near every picture.
     """
 
     mean: np.ndarray  # (F,) of the features
@@ -67,7 +66,7 @@ def style_features(images: list[Image.Image], trunk: Trunk, tail: Tail) -> np.nd
 
 @torch.inference_mode()
 def subjects(images: list[Image.Image], trunk: Trunk, model: JointModel) -> np.ndarray:
-    """(N, 384) what RGB pictures show: located vector and class names together."""
+    """(N, 384) what RGB pictures show: the sum of located vector and class names' vector."""
     assert model.knowledge is not None
     rows = []
     for start in range(0, len(images), 32):
@@ -93,8 +92,13 @@ def ridge(
 ) -> StyleHead:
     """Weighted ridge regression of y (N, 384) on x (N, F), in the dual form since N < F.
 
-    `drawn` (N,) marks the rows whose mean is taken off: all but the photos. Answers
-    are projected on `directions` (384, 384).
+    Parameters
+    ----------
+    weights : (N,) of the rows
+    drawn : (N,) True for styled pictures, whose mean target is subtracted from the answers; False for photos
+    strength : of the ridge penalty, in units of the Gram matrix's mean diagonal entry
+    directions : (384, 384) projection for the answers, see `main_directions`
+    subject_mean : (384,) goes into the head as it is
     """
     share = weights / weights.sum()
     mean = share @ x
@@ -109,7 +113,7 @@ def ridge(
 
 
 def predict(head: StyleHead, x: np.ndarray, subject: np.ndarray) -> np.ndarray:
-    """Style features (N, F) and subjects (N, 384) → (N, 384) of no particular length, as the engine does."""
+    """Style features (N, F) and subjects (N, 384) → style vectors (N, 384) of any length."""
     y = ((x - head.mean) / head.deviation) @ head.weight + head.bias
     look = y / np.linalg.norm(y, axis=1, keepdims=True)
     return look + SUBJECT_SHARE * (subject - head.subject_mean)
@@ -130,7 +134,12 @@ def train(
     model: JointModel,
     sentences: SentenceEncoder,
 ) -> tuple[StyleHead, dict[str, float]]:
-    """Fit the head on the training styles and on plain photos, in colour and in grey."""
+    """Fit the head on the training styles and on plain photos, in colour and in grey.
+
+    Returns
+    -------
+    The head, and for each strength tried the cross-validated `top5`
+    """
 
     def read(folder: PairsFolder, name: str) -> Image.Image:
         return Image.open(BytesIO(folder.read(name))).convert("RGB")

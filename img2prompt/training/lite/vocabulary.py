@@ -1,4 +1,4 @@
-"""Captions as people write them → lower-case words → token ids."""
+"""The captioner's vocabulary: captions as people write them → lower-case words → token ids."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def build_tokenizer(texts: Iterable[str], minimum: int = 4) -> Tokenizer:
 
 
 def encode(tokenizer: Tokenizer, text: str, length: int) -> list[int]:
-    """BOS, words, EOS, padded to `length` + 2; longer captions lose their tail and their EOS."""
+    """Token ids: BOS, words, EOS, padded to `length` + 2; a longer caption is cut and has no EOS."""
     ids = tokenizer.encode(clean(text)).ids
     ids = [BOS, *ids, EOS] if len(ids) <= length else [BOS, *ids[: length + 1]]
     return ids + [PAD] * (length + 2 - len(ids))

@@ -1,4 +1,4 @@
-"""Pictures and targets of a regressor, each drawn the same way however often it is drawn."""
+"""Pictures, targets and batches for training a regressor, reproducible after every stop."""
 
 from __future__ import annotations
 
@@ -17,20 +17,26 @@ from img2prompt.datasets.pairs import Pair, PairsFolder
 from img2prompt.embeddings import unit_means
 from img2prompt.engines.full.vit_regressor import RegressorConfig
 from img2prompt.errors import DataError, ImageError
+from img2prompt.evaluation.pictures import has_splits
 from img2prompt.files import replacing
 from img2prompt.images import open_image
 from img2prompt.minilm import SentenceEncoder
 from img2prompt.training.augment import SIDES, augment
 from img2prompt.training.schedule import Shuffle
 
-EVERY = 20  # pictures of which one is held out where a folder has no splits
+EVERY = 20  # one picture in so many is held out, where a folder has no splits
 
 
 class Pictures(Dataset[Tensor]):
-    """(index, step) → pixels (3, H, W).
+    """A data set with the keys (index, step) and pixels (3, H, W) float32 as values.
 
-    With a seed the picture is augmented: cropped, jittered, and mirrored half the times where
-    no text of it says left or right. The same seed, index and step always give the same.
+    Parameters
+    ----------
+    folder, pairs : the pictures
+    config : how pixels are prepared
+    seed : of the augmentation: a crop, colour jitter, and half of the time the mirror image, unless a
+        text of the picture says left or right; None for plain pictures. The same seed, index and
+        step always give the same pixels.
 
     Raises
     ------
@@ -66,15 +72,15 @@ def divide(
 ) -> tuple[list[Pair], list[Pair]]:
     """The pairs to learn from and those to validate on.
 
-    Where the folder has no splits, about one picture in twenty is held out, by its name's digest,
-    so that it stays out when the folder grows.
+    Where the folder has no splits, about one picture in twenty is held out. Which ones depends on
+    a digest of their names, so that they stay held out when the folder grows.
 
     Raises
     ------
     DataError
-        When a split is not there, or a row is of no use: see `PairsFolder.check`.
+        When a split does not exist or is empty, or a row cannot be used: see `PairsFolder.check`.
     """
-    if any(pair.split for pair in folder.pairs):
+    if has_splits(folder):
         learned, held = folder.select(split), folder.select(validation)
     else:
         learned = [pair for pair in folder.pairs if not _held_out(pair.name)]
@@ -99,7 +105,7 @@ def mean_texts(pairs: Sequence[Pair], sentences: SentenceEncoder) -> np.ndarray:
 def targets(
     folder: PairsFolder, pairs: Sequence[Pair], cache: Path, sentences: SentenceEncoder
 ) -> np.ndarray:
-    """`mean_texts`, kept in the folder `cache`."""
+    """(N, 384) `mean_texts`, computed once and kept in the folder `cache`."""
     file = cache / f"texts-{folder.fingerprint(pairs)[:16]}.npy"
     if file.exists():
         return np.load(file)
@@ -112,14 +118,14 @@ def targets(
 
 @dataclass(frozen=True)
 class Share:
-    """What one of several processes does of every batch."""
+    """The part of every batch that one of several processes works on."""
 
-    rank: int = 0
+    rank: int = 0  # the process's number, from 0
     processes: int = 1
-    passes: int = 1  # pieces that its part is cut into, one after the other
+    passes: int = 1  # pieces that its part is cut into, which run one after the other
 
     def of(self, batch: Sequence[int]) -> list[Sequence[int]]:
-        """The pieces; together with those of the other processes they are the batch."""
+        """The pieces of this process; together with those of the others they make up the batch."""
         mine = batch[self.rank :: self.processes]
         return [mine[part :: self.passes] for part in range(self.passes)]
 
@@ -129,8 +135,9 @@ class Batches:
 
     Parameters
     ----------
-    size : pictures there are; each pass over them sees each once
-    batch : pictures a step
+    size : number of pictures; each pass over them has each once
+    batch : pictures in a batch
+    start, steps : the first step, and the one to stop before
     """
 
     def __init__(self, size: int, batch: int, start: int, steps: int, seed: int):
@@ -145,7 +152,7 @@ class Batches:
                 yield step, indices
 
     def keys(self, share: Share) -> Iterator[list[tuple[int, int]]]:
-        """What `Pictures` is asked for: the keys of every piece of this share."""
+        """The keys for `Pictures` of every piece of this process's share."""
         for step, indices in self:
             for piece in share.of(indices):
                 yield [(index, step) for index in piece]

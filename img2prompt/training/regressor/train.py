@@ -1,17 +1,17 @@
-"""Train a regressor: any timm model that answers a picture with its prompt's embedding.
+"""Train a regressor: a timm model that predicts the embedding of a picture's prompt.
 
 A run lives in one folder::
 
     config.json, model.safetensors   the best epoch, as the engines load it
     last/                            the same of the last epoch
-    training.json                    what was trained on what, and each epoch's numbers
-    resume/                          weights and optimizer, from which a stopped run goes on
+    training.json                    the settings, a digest of the data, and each epoch's scores
+    resume/                          weights and optimizer state, from which a stopped run goes on
     cache/, logs/                    targets; TensorBoard's curves
 
-A run that was stopped, at whatever moment, ends with the weights it would have ended with
-anyway (bit by bit on a CPU): order, augmentation and dropout depend on the step alone.
-The batch is that of all processes together, so that their number changes nothing but speed;
-batch normalisation apart, whose statistics are those of the pictures that go through at once.
+A run may be stopped at any moment. Started again it ends with the same weights (bit by bit on a
+CPU), because order, augmentation and dropout depend on the step alone. The batch size is that of
+all processes together, so that their number changes only the speed. The exception is batch
+normalisation, whose statistics are those of the pictures that one process sees at once.
 """
 
 from __future__ import annotations
@@ -40,7 +40,6 @@ from tqdm import tqdm
 
 from img2prompt.datasets.pairs import Pair, PairsFolder
 from img2prompt.engines.full.vit_regressor import (
-    CONFIG,
     MEAN_EMBEDDING,
     WEIGHTS,
     RegressorConfig,
@@ -49,37 +48,43 @@ from img2prompt.engines.full.vit_regressor import (
 from img2prompt.errors import ConfigError, DataError, WeightsError
 from img2prompt.files import replacing
 from img2prompt.minilm import SentenceEncoder
+from img2prompt.settings import PRECISIONS
 from img2prompt.training import checkpoint
 from img2prompt.training.lite import backbone
 from img2prompt.training.regressor.pictures import Batches, Pictures, Share, targets
 from img2prompt.training.schedule import warm_cosine
 
-LITE = "lite"  # the backbone that comes from the package index
+LITE = "lite"  # as `TrainingConfig.init`: the ImageNet weights that the lite engine starts from
 RECORD = "training.json"
-PRECISIONS = ("auto", "fp32", "fp16", "bf16")
 LOG_EVERY = 10  # steps
 SAVE_EVERY = 500  # steps, and after every epoch
 MOST_WORKERS = 8
 GRADIENT_NORM = 1.0  # gradients are clipped to it
 TEMPERATURE = 0.05  # of the contrastive loss
-ALIKE = 0.85  # cosine from which two texts are too much the same to be told apart
+ALIKE = 0.85  # two texts with a larger cosine are not contrasted
 
 
 @dataclass(frozen=True)
 class TrainingConfig:
-    """All that the trained weights depend on, besides the data."""
+    """Everything that the trained weights depend on, besides the data.
+
+    Raises
+    ------
+    ConfigError
+        For a value that cannot be used.
+    """
 
     model: str = "vit_base_patch16_224"  # timm's name
     init: str = ""  # a folder with a backbone's model.safetensors, or "lite"; empty: fresh weights
     input: int = 0  # pixels a side; 0: what the model was made for
     epochs: int = 10
     batch: int = 64  # pictures a step, of all processes and passes together
-    rate: float = 1e-4  # peak learning rate
-    warmup: float = 0.05  # share of the steps in which the rate rises
+    rate: float = 1e-4  # peak learning rate of AdamW
+    warmup: float = 0.05  # share of all steps during which the rate rises
     weight_decay: float = 0.05
     layer_decay: float = 1.0  # factor of the rate from each layer to the one below; 0.75 for fine-tuning
     contrast: float = 0.0  # weight of the contrastive loss beside the cosine loss
-    average: float = 0.999  # decay of the moving average of the weights, which is kept; 0: none
+    average: float = 0.999  # decay of the weights' moving average, which is what is saved; 0: no average
     augment: bool = True
     patience: int = 0  # epochs without progress after which training stops; 0: never
     precision: str = "auto"  # auto (bf16 on a GPU, fp32 on a CPU), fp32, fp16, bf16
@@ -101,12 +106,12 @@ class TrainingConfig:
 
 @dataclass(frozen=True)
 class Epoch:
-    """The numbers of one epoch."""
+    """The scores of one epoch."""
 
     epoch: int  # from 1
-    step: int  # steps made so far
+    step: int  # steps done since the start of the run
     loss: float  # mean over the epoch's batches
-    cosine: float  # mean over the validation pictures, with the embedding of their texts
+    cosine: float  # mean over the validation pictures of the cosine with their texts' embedding
 
 
 @dataclass(frozen=True)
@@ -118,6 +123,7 @@ class Run:
 
     @property
     def best(self) -> Epoch:
+        """The epoch with the largest validation cosine."""
         return max(self.epochs, key=lambda epoch: epoch.cosine)
 
 
@@ -139,15 +145,15 @@ def train(
 
     Parameters
     ----------
-    folder, learned, held : pairs to learn from and to validate on, as `divide` gives them
+    folder, learned, held : pairs to learn from and to validate on, as `divide` returns them
     out : folder of the run
-    config : what the weights depend on; the rest changes only speed and memory
+    config : what the weights depend on; all other parameters change only speed and memory
     sentences : embeds the texts; by default on the device of the training
     cache : folder of the texts' embeddings, for runs that share them; by default in `out`
     device : ``auto`` or ``cpu``; accelerate and CUDA_VISIBLE_DEVICES choose among GPUs
     workers : processes that read pictures, for each training process; by default up to 8
-    passes : pieces that a process cuts its part of a batch into where memory is short
-    after_epoch : called after each epoch, those before a stop included
+    passes : pieces that a process cuts its part of a batch into, to save memory
+    after_epoch : called with each epoch; those that were done before a stop come first
 
     Raises
     ------
@@ -173,11 +179,11 @@ def train(
     shape, net = build(config)
     with accelerator.main_process_first():
         sentences = sentences or SentenceEncoder(device=str(accelerator.device))
-        wanted, truth = (
+        learned_targets, truth = (
             torch.from_numpy(targets(folder, pairs, cache or out / "cache", sentences))
             for pairs in (learned, held)
         )
-    mean = F.normalize(wanted.mean(0), dim=0)
+    mean = F.normalize(learned_targets.mean(0), dim=0)
     record = Record(
         config=asdict(config),
         pictures=(len(learned), len(held)),
@@ -205,7 +211,7 @@ def train(
     if workers is None:
         workers = min(MOST_WORKERS, (os.cpu_count() or 1) // share.processes)
     pixels = _read(seen, batches.keys(share), workers, accelerator.device)
-    wanted = wanted.to(accelerator.device)
+    learned_targets = learned_targets.to(accelerator.device)
     bar = tqdm(
         total=steps, initial=start, desc="regressor", disable=None if accelerator.is_main_process else True
     )
@@ -213,7 +219,7 @@ def train(
         for step, indices in batches:
             if _has_stopped(epochs, config.patience):
                 break
-            loss = learner.step(step, warm_cosine(step, steps, warmup), pixels, wanted[indices])
+            loss = learner.step(step, warm_cosine(step, steps, warmup), pixels, learned_targets[indices])
             done = step + 1
             bar.update()
             if writer and done % LOG_EVERY == 0:
@@ -231,9 +237,9 @@ def train(
             epochs.append(Epoch(done // an_epoch, done, round(mean_loss, 6), round(cosine, 6)))
             if writer:
                 writer.add_scalar("validation cosine", cosine, done)
-                _save_weights(out / "last", shape, learner.kept, mean.numpy())
+                save_regressor(out / "last", shape, learner.kept, mean.numpy())
                 if Run(out, epochs).best is epochs[-1]:
-                    _save_weights(out, shape, learner.kept, mean.numpy())
+                    save_regressor(out, shape, learner.kept, mean.numpy())
                 record.write(out, epochs)
             learner.save(out / "resume", done)
             after_epoch(epochs[-1])
@@ -247,20 +253,22 @@ def train(
 
 @dataclass(frozen=True)
 class Record:
-    """What a run was about: the head of its ``training.json``."""
+    """The settings and data of a run: the first entries of its ``training.json``."""
 
     config: dict[str, Any]
-    pictures: tuple[int, int]  # learned from, validated on
-    fingerprint: str  # of the data
-    baseline: float  # validation cosine of the same answer for all: the mean of the learned texts
+    pictures: tuple[int, int]  # numbers of pictures for learning and for validation
+    fingerprint: str  # of the data, see `PairsFolder.fingerprint`
+    baseline: float  # validation cosine if the answer were always the mean of the learned texts
 
     def read(self, folder: Path) -> list[Epoch]:
-        """The epochs that the run in this folder has made; none where there is no run.
+        """The epochs that the run in this folder has done; none where there is no run.
 
         Raises
         ------
         ConfigError
-            When it has other settings or data.
+            When the run has other settings or data.
+        DataError
+            When its record is damaged.
         """
         file = folder / RECORD
         if not file.exists():
@@ -285,7 +293,7 @@ class Record:
         return epochs
 
     def write(self, folder: Path, epochs: Sequence[Epoch]) -> None:
-        """Replace the record of the run."""
+        """Write ``training.json``, in place of an earlier one."""
         folder.mkdir(parents=True, exist_ok=True)
         best = asdict(Run(folder, list(epochs)).best) if epochs else None
         text = json.dumps({**asdict(self), "best": best, "epochs": [asdict(e) for e in epochs]}, indent=1)
@@ -294,7 +302,7 @@ class Record:
 
 
 class _Learner:
-    """The network, its optimizer and what is kept of both."""
+    """The network, its optimizer, and the moving average of its weights."""
 
     def __init__(self, net: nn.Module, config: TrainingConfig, accelerator: Accelerator, share: Share):
         self.net, self.config, self.accelerator, self.share = net, config, accelerator, share
@@ -308,12 +316,12 @@ class _Learner:
         self.scaler = accelerator.scaler if config.precision == "fp16" else None
 
     def step(self, step: int, factor: float, pixels: Iterator[Tensor], texts: Tensor) -> Tensor:
-        """One batch; returns the loss of this process' last piece of it.
+        """Learn from one batch; returns the loss of this process's last piece of it.
 
         Parameters
         ----------
-        factor : of the peak learning rate
-        pixels : gives the pictures of each piece of this process' share
+        factor : of the peak learning rate, 0 to 1
+        pixels : yields the pictures of each piece of this process's share
         texts : (B, D) unit vectors of the whole batch
         """
         for group in self.optimizer.param_groups:
@@ -336,14 +344,14 @@ class _Learner:
         return loss.detach()
 
     def take_loss(self) -> float:
-        """The sum of the losses since it was last asked for, the mean of all processes."""
+        """The sum of the losses since the last call, averaged over the processes; starts again at 0."""
         total = float(self.accelerator.reduce(self.loss, "mean"))
         self.loss.zero_()
         return total
 
     @torch.no_grad()
     def validate(self, pictures: Pictures, truth: Tensor, workers: int) -> float:
-        """Mean cosine of what the kept weights answer with `truth` (N, D)."""
+        """Mean cosine of the predictions for N pictures with `truth` (N, D), with the weights to be saved."""
         size = self.config.batch // self.share.processes
         own = range(self.share.rank, len(pictures), self.share.processes)
         pieces = [own[i : i + size] for i in range(0, len(own), size)]
@@ -359,13 +367,13 @@ class _Learner:
         return float(self.accelerator.reduce(total, "sum")) / len(pictures)
 
     def save(self, folder: Path, step: int) -> None:
-        """Replace the state from which the run goes on."""
+        """Write the state from which a stopped run goes on, in place of an earlier one."""
         self.loss = self.accelerator.reduce(self.loss, "mean")
         if self.accelerator.is_main_process:
             checkpoint.save(folder, self._state(), self.optimizer, step)
 
     def load(self, folder: Path) -> int:
-        """Go back to the saved state and return its step; 0 where there is none."""
+        """Load the saved state and return its step; 0 where there is none."""
         state = self._state()
         step = checkpoint.load(folder, state, self.optimizer)
         self.loss = state.get_buffer("loss").to(self.accelerator.device)
@@ -385,14 +393,14 @@ class _Learner:
 
 
 def build(config: TrainingConfig) -> tuple[RegressorConfig, nn.Module]:
-    """The network and how pictures are made ready for it.
+    """The network of a training, and how pictures are prepared for it.
 
     Raises
     ------
     ConfigError
-        When timm has no such model, or it does not take such pictures.
+        When timm has no such model, or it does not take pictures of this size.
     WeightsError
-        When `config.init` does not fit.
+        When the weights that `config.init` names are missing or do not fit.
     """
     if not timm.is_model(config.model.split(".")[0]):
         near = ", ".join(timm.list_models(f"{config.model.split('_')[0]}*")[:5])
@@ -419,17 +427,18 @@ def build(config: TrainingConfig) -> tuple[RegressorConfig, nn.Module]:
 
 
 def regression_loss(predicted: Tensor, texts: Tensor, own: Tensor, contrast: float = 0.0) -> Tensor:
-    """1 − cosine of each answer with its text; with `contrast`, that times InfoNCE besides.
+    """The mean of 1 − cosine of each prediction with its text, plus `contrast` times InfoNCE.
 
-    InfoNCE (van den Oord et al., 2018) asks which of the batch's texts is the picture's own;
-    texts that nearly repeat it are not held against it. Since the texts are those of the whole
-    batch, its mean over pieces of a batch does not depend on how the batch was cut.
+    InfoNCE (van den Oord et al., 2018) asks which of the batch's texts is the picture's own. Texts
+    that nearly repeat the own one do not count as wrong answers. The texts are always those of the
+    whole batch, so the mean over its pieces does not depend on how the batch was cut.
 
     Parameters
     ----------
     predicted : (n, D), of any length
     texts : (B, D) unit vectors, B ≥ n
-    own : (n,) the row of each answer's text
+    own : (n,) the row in `texts` of each prediction's own text
+    contrast : weight of InfoNCE; 0 leaves it out
     """
     predicted = F.normalize(predicted.float(), dim=1)
     cosines = predicted @ texts.T
@@ -443,7 +452,7 @@ def regression_loss(predicted: Tensor, texts: Tensor, own: Tensor, contrast: flo
 
 
 def _load_backbone(net: nn.Module, config: TrainingConfig) -> None:
-    """Fill the network, but for a classifier of another width, with weights from disk."""
+    """Fill the network with weights from disk, except a classifier of another width."""
     if config.init == LITE:
         if config.model != backbone.MODEL:
             raise ConfigError(f'init "{LITE}" holds weights for the model {backbone.MODEL} only.')
@@ -472,7 +481,7 @@ def _load_backbone(net: nn.Module, config: TrainingConfig) -> None:
 def _read(
     pictures: Pictures, keys: Iterable[list[tuple[int, int]]], workers: int, device: torch.device
 ) -> Iterator[Tensor]:
-    """The pixels of each list of keys, on the device."""
+    """The pixels (n, 3, H, W) of each list of keys, on the device."""
     loader = DataLoader(
         pictures,
         batch_sampler=keys,
@@ -486,24 +495,15 @@ def _read(
         raise DataError(str(error).rsplit("DataError: ", 1)[-1].strip()) from None
 
 
-def _save_weights(folder: Path, shape: RegressorConfig, net: nn.Module, mean: np.ndarray) -> None:
-    """Replace the regressor in a folder, file by file: a reader finds the old one or the new one."""
-    part = folder / "partial"
-    save_regressor(part, shape, net, mean)
-    for name in (WEIGHTS, CONFIG):
-        os.replace(part / name, folder / name)
-    part.rmdir()
-
-
 def _has_stopped(epochs: Sequence[Epoch], patience: int) -> bool:
-    """Whether the best of these epochs is `patience` epochs ago."""
+    """Whether there was no progress for `patience` epochs, so that training should stop."""
     if not patience or not epochs:
         return False
     return epochs[-1].epoch - max(epochs, key=lambda epoch: epoch.cosine).epoch >= patience
 
 
 def _mixed_precision(precision: str, device: str) -> str:
-    """accelerate's name."""
+    """accelerate's name of a precision; ConfigError for fp16 without a GPU."""
     gpu = device != "cpu" and torch.cuda.is_available()
     if precision == "auto":
         precision = "bf16" if gpu else "fp32"
