@@ -21,7 +21,7 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from batch import fill
+from benchmarks.batch import fill
 from torch.utils.data import DataLoader
 
 from benchmarks.lite import machine, samples
