@@ -21,9 +21,9 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from benchmarks.batch import fill
 from torch.utils.data import DataLoader
 
+from benchmarks.batch import fill
 from benchmarks.lite import machine, samples
 from img2prompt.datasets.pairs import PairsFolder
 from img2prompt.minilm import SentenceEncoder

@@ -1,0 +1,27 @@
+"""The pages of a server that nobody has visited yet."""
+
+import pytest
+from playwright.sync_api import expect
+
+from img2prompt.web.shared.i18n import catalogue
+from img2prompt.web.shared.navigation import PAGES
+from tests.helpers.browser import open_page, serve
+
+
+@pytest.mark.parametrize("language", ["en", "ko"])
+def test_the_first_request_is_for_batch(browser, tmp_path, language):
+    """Streamlit knows a folder named pages, and runs a page of it before app.py has ever run."""
+    words = catalogue(language)
+    with (
+        serve(tmp_path) as server,
+        open_page(f"{server.address}/batch", browser, locale={"en": "en-US", "ko": "ko-KR"}[language]) as page,
+    ):
+        expect(page).to_have_title(words["batch"])
+        expect(page.get_by_role("heading", level=1)).to_have_text(words["batch"])
+        links = page.get_by_test_id("stTopNavLink")
+        assert links.all_inner_texts() == [words[f"nav.{name}"] for name in PAGES]
+        page.get_by_role("radio", name=words["batch.from.files"]).wait_for()
+        links.filter(has_text=words["nav.models"]).click()
+        expect(page).to_have_title(words["models.title"])
+        page.go_back()
+        expect(page.get_by_role("heading", level=1)).to_have_text(words["batch"])
