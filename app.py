@@ -1,4 +1,4 @@
-"""The app: streamlit run app.py"""
+"""The app. Start it with: streamlit run app.py"""
 
 from img2prompt.web.shared import navigation
 

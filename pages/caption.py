@@ -9,7 +9,7 @@ from img2prompt.web.shared.i18n import t
 
 frame.begin(t("title"))
 st.markdown(t("intro"))
-wanted = choices.ask()
+post_choices = choices.ask()
 frame.end(t("privacy.history") if account.keeps() else t("privacy"))
 
 try:
@@ -49,4 +49,4 @@ with right:
     if described := all(photo.result for photo in chosen):
         reading.show(chosen)
 if described:
-    cards.show(chosen, wanted)
+    cards.show(chosen, post_choices)

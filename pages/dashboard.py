@@ -1,4 +1,4 @@
-"""The Dashboard page: what the posts of the history add up to."""
+"""The Dashboard page: statistics about the posts in the history."""
 
 from img2prompt.errors import Img2PromptError
 from img2prompt.web.history import dashboard, page
@@ -10,8 +10,8 @@ account.show()
 frame.end(t("history.privacy"))
 
 try:
-    if mine := keeping.mine():
-        dashboard.show(mine)
+    if own_history := keeping.own_history():
+        dashboard.show(own_history)
     else:
         page.explain_absence()
 except Img2PromptError as error:

@@ -1,4 +1,4 @@
-"""The Explore page: prompts in, plots out; what is in a data set, and how another differs from it."""
+"""The Explore page: plots of what a data set contains, and how another one differs from it."""
 
 from img2prompt.web import explore
 from img2prompt.web.shared import frame

@@ -1,4 +1,4 @@
-"""The History page: what was captioned before."""
+"""The History page: earlier posts."""
 
 import streamlit as st
 
@@ -12,10 +12,10 @@ account.show()
 frame.end(t("history.privacy"))
 
 try:
-    if mine := keeping.mine():
+    if own_history := keeping.own_history():
         if not account.keeps():
             st.info(t("history.paused"), icon=":material/pause:")
-        page.show(mine)
+        page.show(own_history)
     else:
         page.explain_absence()
 except Img2PromptError as error:

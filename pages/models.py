@@ -1,4 +1,4 @@
-"""The Models page: which engine reads your photos, and what this machine has for it."""
+"""The Models page: the engine that reads the photos, and what is installed for it."""
 
 import streamlit as st
 

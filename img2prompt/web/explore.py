@@ -1,4 +1,4 @@
-"""What the page about data sets does: read what was uploaded, survey it, show it."""
+"""The Explore page: read uploaded data sets, survey them, and show plots."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from img2prompt.web.shared.frame import show_error
 from img2prompt.web.shared.i18n import t
 
 FILE_TYPES = ("csv", "txt")
-MOST_PROMPTS = 50_000  # of a file; more are sampled, so that a visitor does not wait for minutes
+MOST_PROMPTS = 50_000  # of a set; larger ones are sampled, so that a visitor does not wait for minutes
 
 
 def ask() -> tuple[list[exploring.PromptSet], tuple[str, ...]]:
-    """The sets that the visitor chose, and what tells this choice from others."""
+    """The uploaded sets, and the ids of their files, which identify this choice."""
     st.markdown(t("explore.intro"))
     columns = st.columns(2)
     files = [
@@ -37,22 +37,22 @@ def ask() -> tuple[list[exploring.PromptSet], tuple[str, ...]]:
 
 
 def show(groups: list[exploring.PromptSet], choice: tuple[str, ...]) -> None:
-    """Survey the sets when the visitor asks for it, and show the plots, with the whole report to keep."""
+    """Survey the sets when the visitor asks for it, and show the plots and a download of the report."""
     if st.button(t("explore.start"), type="primary"):
         bar = st.progress(0.0)
 
         def progress(what: str, done: int, total: int) -> None:
             bar.progress(done / max(1, total), what)
 
-        found = exploring.survey(groups, _encoder(), progress)
-        st.session_state[session.EXPLORED] = (choice, found)
+        survey = exploring.survey(groups, _encoder(), progress)
+        st.session_state[session.EXPLORED] = (choice, survey)
         bar.empty()
-    kept, found = st.session_state.get(session.EXPLORED, ((), None))
-    if found is None or kept != choice:
+    surveyed_choice, survey = st.session_state.get(session.EXPLORED, ((), None))
+    if survey is None or surveyed_choice != choice:
         return
-    page = report.report(found, groups[0].name)
+    page = report.report(survey, groups[0].name)
     st.download_button(t("explore.download"), page, "report.html", "text/html", on_click="ignore")
-    for name, plot in report.figures(found).items():
+    for name, plot in report.figures(survey).items():
         st.subheader(name, anchor=False)
         st.plotly_chart(plot, key=f"explore-{name}")
 

@@ -1,4 +1,4 @@
-"""The Models page: the engine of this visit, the machine, and what weights there are."""
+"""The Models page: choose the engine, and show the machine and the installed weights."""
 
 from __future__ import annotations
 
@@ -20,50 +20,50 @@ COMMAND = "img2prompt models pull"
 
 
 def choose() -> None:
-    """Let the visitor choose the engine and its parts. Until all of them are installed, nothing changes."""
-    server, now = Settings.load(), pipelines.settings()
+    """Let the visitor choose the engine and its parts; only installed ones take effect."""
+    server, current = Settings.load(), pipelines.settings()
     st.header(t("models.engine"), anchor=False)
     engine = st.segmented_control(
         t("models.engine"),
         ENGINES,
-        default=_resolved(now).engine,
+        default=_resolved(current).engine,
         required=True,
         format_func=lambda name: t(f"models.{name}"),
         label_visibility="collapsed",
         key="models-engine",
     )
     st.caption(t(f"models.{engine}.help"))
-    wanted = replace(server, engine=engine)
+    chosen = replace(server, engine=engine)
     if engine == "full":
         columns = st.columns(3)
         try:
-            wanted = replace(
-                wanted,
-                caption_model=_choose_part(columns[0], "caption", now.caption_model),
-                clip_model=_choose_part(columns[1], "clip", now.clip_model),
-                regressor=_choose_part(columns[2], "regressor", now.regressor),
+            chosen = replace(
+                chosen,
+                caption_model=_choose_part(columns[0], "caption", current.caption_model),
+                clip_model=_choose_part(columns[1], "clip", current.clip_model),
+                regressor=_choose_part(columns[2], "regressor", current.regressor),
             )
         except ConfigError as error:
             show_error(error)
             return
-    if lacking := pipelines.missing(wanted):
-        _tell_missing(wanted, lacking)
+    if problem := pipelines.missing(chosen):
+        _show_missing(chosen, problem)
         return
-    same = wanted == _resolved(server)
+    is_server_choice = chosen == _resolved(server)
     fields = ("engine", "caption_model", "clip_model", "regressor")
-    pipelines.choose(**{} if same else {field: getattr(wanted, field) for field in fields})
+    pipelines.choose(**{} if is_server_choice else {field: getattr(chosen, field) for field in fields})
     pipelines.start_loading()
     st.success(t("models.chosen", engine=t(f"models.{engine}")), icon=":material/check:")
 
 
 def show_machine() -> None:
-    """What there is to run on, and how much of the disk models take."""
+    """Show the machine's device and memory, and the disk space that weights take."""
     st.header(t("models.machine"), anchor=False)
     graphics = _graphics()
     memory = _memory()
     used = sum(weights.size(folder) for folder in _installed().values())
     home = weights.home()
-    free = shutil.disk_usage(next(place for place in (home, *home.parents) if place.exists())).free
+    free = shutil.disk_usage(next(folder for folder in (home, *home.parents) if folder.exists())).free
     with st.container(horizontal=True, key="machine"):
         st.metric(t("models.device"), graphics[0] if graphics else t("models.cpu", count=os.cpu_count() or 1))
         if graphics:
@@ -75,7 +75,7 @@ def show_machine() -> None:
 
 
 def show_weights() -> None:
-    """Presets and parts: what each needs, and whether it is installed."""
+    """Show the presets and parts: the size of each, and whether it is installed."""
     installed = _installed()
     st.header(t("models.weights"), anchor=False)
     st.caption(t("models.weights.help"))
@@ -97,20 +97,20 @@ def show_weights() -> None:
     st.caption(t("models.folder", folder=weights.home()))
 
 
-def _choose_part(place: st.delta_generator.DeltaGenerator, kind: str, now: str) -> str:
+def _choose_part(column: st.delta_generator.DeltaGenerator, kind: str, current: str) -> str:
+    """Ask for a part of one kind, in a column."""
     if kind == "regressor":
         names = weights.regressors()
     else:
         names = [part.name for part in weights.parts().values() if part.kind == kind]
-    options = list(
-        dict.fromkeys([*names, now, NONE])
-    )  # one by its folder, which the server names, is an option
-    return place.selectbox(
+    # The current part may be a folder that the server's settings name.
+    options = list(dict.fromkeys([*names, current, NONE]))
+    return column.selectbox(
         t(f"models.{kind}"),
         options,
-        index=options.index(now),
+        index=options.index(current),
         format_func=lambda name: t("models.none") if name == NONE else _with_state(name),
-        key=f"models-{kind}-{language()}",  # a selectbox keeps the words that it was drawn with
+        key=f"models-{kind}-{language()}",  # a selectbox keeps the words it was first drawn with
     )
 
 
@@ -121,9 +121,9 @@ def _with_state(name: str) -> str:
     return f"{name} · {weights.readable(part.bytes)}" + (" ✓" if weights.locate(part) else "")
 
 
-def _tell_missing(wanted: Settings, error: Exception) -> None:
-    """One message with the command to run."""
-    parts = (weights.parts().get(name) for name in (wanted.caption_model, wanted.clip_model))
+def _show_missing(chosen: Settings, error: Exception) -> None:
+    """Show which parts are missing, with the command that installs them."""
+    parts = (weights.parts().get(name) for name in (chosen.caption_model, chosen.clip_model))
     names = [part.name for part in parts if part and not weights.locate(part)]
     if not names:  # a folder that the server's settings name
         show_error(f"{error} {t('models.instead')}")
@@ -133,27 +133,27 @@ def _tell_missing(wanted: Settings, error: Exception) -> None:
 
 
 def _resolved(settings: Settings) -> Settings:
-    """With the engine that these settings come to here: `auto` is full on a GPU with all its parts."""
+    """The settings with the engine that they result in here: `auto` is full on a GPU with all parts."""
     full = replace(settings, engine="full")
     usable = not pipelines.missing(full) and (settings.engine == "full" or _graphics() is not None)
     return full if usable and settings.engine != "lite" else replace(settings, engine="lite")
 
 
 def _installed() -> dict[str, Path]:
-    """Name → folder of the parts that are installed."""
-    found = {name: weights.locate(part) for name, part in weights.parts().items()}
-    return {name: folder for name, folder in found.items() if folder}
+    """Name → folder of the installed parts."""
+    folders = {name: weights.locate(part) for name, part in weights.parts().items()}
+    return {name: folder for name, folder in folders.items() if folder}
 
 
 def _badge(installed: bool) -> str:
-    """Markdown."""
+    """Markdown for a badge: installed or not."""
     if installed:
         return f":green-badge[:material/check: {t('models.installed')}]"
     return f":gray-badge[{t('models.not_installed')}]"
 
 
 def _graphics() -> tuple[str, int, int] | None:
-    """Name, and bytes of memory free and in all, of the first GPU, if there is one."""
+    """Name, free and total memory in bytes of the first GPU; None without a GPU."""
     import torch
 
     if not torch.cuda.is_available():
@@ -162,7 +162,7 @@ def _graphics() -> tuple[str, int, int] | None:
 
 
 def _memory() -> int | None:
-    """Bytes of main memory, where the system tells."""
+    """Main memory in bytes; None if the system does not tell."""
     try:
         return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (AttributeError, ValueError, OSError):

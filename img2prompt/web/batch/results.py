@@ -1,4 +1,4 @@
-"""A batch on the page: how far it is, what was found, and the files to take away."""
+"""A batch on the Batch page: its progress, its results, and downloads."""
 
 from __future__ import annotations
 
@@ -23,32 +23,33 @@ from img2prompt.web.shared.photo import as_jpeg
 
 PAGE = 20  # pictures shown at a time
 SHOWN = ("all", "described", "failed")
-THUMBNAIL_PIXELS = 224  # twice what is shown
+THUMBNAIL_PIXELS = 224  # twice the shown size, for sharp screens
 MOST_THUMBNAILS = 2000
-EVERY, EVERY_RESULTS = 1.0, 3.0  # seconds between two looks at a batch at work, and at its pictures
+EVERY, EVERY_RESULTS = 1.0, 3.0  # seconds between updates of the progress, and of the results
 
 _EDIT = components.register("edit")
 
 
 def show(run: Run) -> None:
-    """Everything about a batch; what changes while it works draws itself again."""
+    """Show a batch; its progress and results update themselves while it works."""
     working = run.working
     with st.container(key="batch-work"):
         st.fragment(_work, run_every=EVERY if working else None)(run, _stage(run))
     if run.progress().done:
         _downloads(run)
-        # A fragment's triggers wait for what the page draws, and would be dropped by who leaves meanwhile.
+        # A fragment only while the batch works: a click in a fragment waits for the page to be drawn, and is
+        # lost if the visitor leaves meanwhile.
         st.fragment(_results, run_every=EVERY_RESULTS)(run) if working else _results(run)
 
 
 def _stage(run: Run) -> tuple[bool, bool, bool]:
-    """What the rest of the page depends on."""
+    """The state that the rest of the page depends on: working, has results, has failures."""
     progress = run.progress()
     return run.working, progress.done > 0, progress.failed > 0
 
 
 def _work(run: Run, drawn: tuple[bool, bool, bool]) -> None:
-    """Progress, and the buttons that change it."""
+    """Show the progress and the buttons; draw the whole page again when the stage has changed."""
     if _stage(run) != drawn:
         st.rerun()
     progress = run.progress()
@@ -94,9 +95,9 @@ def _how_far(run: Run, progress: Progress) -> str:
 
 
 def _time_left(seconds: float) -> str:
-    """As exact as one can believe.
+    """The remaining time in words, not more exact than an estimate can be.
 
-    10 s steps below a minute and a half, minutes below an hour and a half, then half hours.
+    In steps of 10 s below a minute and a half, of minutes below an hour and a half, then of half hours.
     """
     if seconds < 10:
         return t("batch.left.moment")
@@ -123,7 +124,7 @@ def _download(run: Run, kind: str, file: str, mime: str, type: Literal["primary"
     problem = run.problem(kind)
     st.download_button(
         t(f"batch.format.{kind}"),
-        # Written when it is asked for.
+        # Called when the visitor clicks.
         partial(run.export, kind, pipelines.start_loading().result),
         file_name=file,
         mime=mime,
@@ -137,7 +138,7 @@ def _download(run: Run, kind: str, file: str, mime: str, type: Literal["primary"
 
 
 def _results(run: Run) -> None:
-    """The pictures with their captions, some at a time."""
+    """Show the pictures with their captions, one page at a time."""
     st.header(t("batch.results"), anchor=False)
     with st.container(horizontal=True, vertical_alignment="bottom"):
         shown = st.segmented_control(
@@ -157,20 +158,21 @@ def _results(run: Run) -> None:
             label_visibility="collapsed",
         )
     try:
-        lines = [line for line in run.lines() if _is_asked_for(line, shown, text)]
-    except Img2PromptError as error:  # removed meanwhile
+        lines = [line for line in run.lines() if _matches(line, shown, text)]
+    except Img2PromptError as error:  # the batch was removed meanwhile
         show_error(error)
         return
     pages = max(1, -(-len(lines) // PAGE))
     st.caption(t("batch.count", count=len(lines)) if lines else t("batch.none"))
-    # Above the pictures, where it keeps its place while they come.
+    # Above the pictures, so that it does not move when more pictures come.
     page = st.pagination(pages, key=f"batch-page-{shown}-{text}") if pages > 1 else 1
     with st.container(key="results", gap="small"):
         for line in lines[(page - 1) * PAGE : page * PAGE]:
             _line(run, line)
 
 
-def _is_asked_for(line: Line, shown: str, text: str) -> bool:
+def _matches(line: Line, shown: str, text: str) -> bool:
+    """Whether a line passes the filter (one of `SHOWN`) and contains the text."""
     if shown != "all" and bool(line.error) != (shown == "failed"):
         return False
     return text.casefold() in f"{line.name}\n{line.caption}\n{line.error}".casefold()
@@ -194,12 +196,12 @@ def _line(run: Run, line: Line) -> None:
 
 def _caption(run: Run, line: Line) -> None:
     key = f"caption-{_key(run, line)}"
-    kept = st.session_state.setdefault(session.KEPT_DRAFTS, {})  # the last draft of each caption
+    saved_drafts = st.session_state.setdefault(session.KEPT_DRAFTS, {})
 
     def keep() -> None:
         draft = st.session_state[key].text
         run.edit(line.name, str(draft["text"]))
-        kept[key] = draft["number"]
+        saved_drafts[key] = draft["number"]
 
     _EDIT(
         key=key,
@@ -207,7 +209,7 @@ def _caption(run: Run, line: Line) -> None:
             "id": key,
             "text": line.caption,
             "name": t("batch.caption", name=line.name),
-            "kept": kept.get(key),
+            "kept": saved_drafts.get(key),
         },
         on_text_change=keep,
     )
@@ -219,7 +221,7 @@ def _key(run: Run, line: Line) -> str:
 
 @st.cache_data(show_spinner=False, max_entries=MOST_THUMBNAILS)
 def _thumbnail(run_id: str, name: str, stamp: str, _item: Item) -> bytes | str:
-    """A small copy; a picture that can no longer be read leaves a blank."""
+    """A small JPEG copy of a picture, or an empty SVG if it can no longer be read."""
     settings = Settings.load()
     try:
         data = _item.read(int(settings.max_megabytes * 2**20) + 1)

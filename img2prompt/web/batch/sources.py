@@ -1,4 +1,4 @@
-"""Where a batch comes from: uploads, a folder on the server, or an address that names one begun before."""
+"""Get a batch: from uploads, from a folder on the server, or an earlier one by its address."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from img2prompt.web.shared.frame import as_it_is, show_error
 from img2prompt.web.shared.i18n import t
 from img2prompt.web.shared.photo import uploader_style
 
-MOST_EARLIER = 5
+MOST_EARLIER = 5  # batches offered to come back to
 
 
 @st.cache_resource(show_spinner=False)
@@ -27,12 +27,12 @@ def runs() -> Runs:
 
 
 def current() -> Run | None:
-    """The batch that the address names, else the one that this session looked at last.
+    """The batch that the address names, else the last one of this session; None without any.
 
     Raises
     ------
     DataError
-        When it cannot be opened.
+        When the batch cannot be opened.
     """
     runs().clean()
     id = st.query_params.get("run") or st.session_state.get(session.RUN)
@@ -48,52 +48,52 @@ def current() -> Run | None:
 
 
 def leave() -> None:
-    """Back to the start; the batch stays where it is."""
+    """Go back to the start page; the batch itself is kept."""
     st.session_state.pop(session.RUN, None)
     st.query_params.clear()
 
 
 def start(run: Run) -> None:
-    """Work on a batch, or go on with it."""
+    """Start or continue the work on a batch."""
     run.start(pipelines.start_loading().result, runs().turn)
 
 
 def ask() -> None:
-    """Ask for pictures, and begin a batch with them."""
-    places = ["files", "folder", "server"] if may_name_folders() else ["files", "folder"]
-    place = st.segmented_control(
+    """Ask for pictures, and start a batch with them."""
+    origins = ["files", "folder", "server"] if may_name_folders() else ["files", "folder"]
+    origin = st.segmented_control(
         t("batch.from"),
-        places,
-        default=places[0],
+        origins,
+        default=origins[0],
         required=True,
-        format_func=lambda place: t(f"batch.from.{place}"),
+        format_func=lambda origin: t(f"batch.from.{origin}"),
         key="batch-from",
         label_visibility="collapsed",
         width="stretch",
     )
-    if place == "server":
+    if origin == "server":
         _ask_for_folder()
     else:
-        _ask_for_uploads(place == "folder")
+        _ask_for_uploads(whole_folder=origin == "folder")
 
 
 def explain() -> None:
-    """What comes of it, for those who are here for the first time."""
+    """Explain what a batch does, for first-time visitors."""
     st.space("small")
     for column, part in zip(st.columns(3, gap="medium"), ("work", "edit", "download"), strict=True):
         column.markdown(f"**{t(f'batch.explain.{part}')}**  \n:small[{t(f'batch.explain.{part}.meaning')}]")
 
 
 def earlier() -> None:
-    """The batches to come back to: all of them for whoever sits at this machine, else this session's."""
-    mine = st.session_state.get(session.RUNS, [])
-    here = visitor.sits_here()
-    found = {id: title for id, title in runs().titles().items() if id in mine or here}
-    if found:
+    """Offer earlier batches: all of them to a visitor who sits at this machine, else those of this session."""
+    own_ids = st.session_state.get(session.RUNS, [])
+    sees_all = visitor.sits_here()
+    titles = {id: title for id, title in runs().titles().items() if id in own_ids or sees_all}
+    if titles:
         st.space("small")
         st.caption(t("batch.earlier", days=DAYS))
         row = st.container(horizontal=True, gap="small")
-        for id, title in list(found.items())[:MOST_EARLIER]:
+        for id, title in list(titles.items())[:MOST_EARLIER]:
             row.button(
                 as_it_is(title) or t("batch"),
                 icon=":material/history:",
@@ -104,7 +104,7 @@ def earlier() -> None:
 
 
 def may_name_folders() -> bool:
-    """Whether visitors may name a folder on the server: those who sit at it may, where nobody decided."""
+    """Whether this visitor may name a folder on the server: by the setting, else if they sit at it."""
     chosen = switch(SERVER_FOLDERS)
     return visitor.sits_here() if chosen is None else chosen
 
@@ -118,7 +118,7 @@ def _ask_for_uploads(whole_folder: bool) -> None:
         type=SUFFIXES if whole_folder else (*SUFFIXES, ".zip"),
         accept_multiple_files="directory" if whole_folder else True,
         max_upload_size=each if whole_folder else limit,
-        # A new key is a new, empty uploader: what was begun with is not offered again.
+        # A new key after each start gives a new, empty uploader.
         key=f"batch-{'folder' if whole_folder else 'files'}-{st.session_state.get(session.BEGUN, 0)}",
         label_visibility="collapsed",
     )
@@ -146,7 +146,7 @@ def _begin_button(count: int | None, make: Callable[[], Run]) -> None:
     try:
         with st.spinner(t("batch.saving")):
             run = make()
-            # Before the spinner stops, where another click may end this run of the script.
+            # Inside the spinner, as another click may end this run of the script when the spinner ends.
             start(run)
             st.session_state[session.BEGUN] = st.session_state.get(session.BEGUN, 0) + 1
             _go_to(run)
@@ -161,9 +161,9 @@ def _come_back(id: str) -> None:
 
 
 def _go_to(run: Run) -> None:
-    """Let the address name the batch, so that reloading the page or a bookmark finds it."""
+    """Put the batch's id into the address, so that reloading the page or a bookmark finds it."""
     st.session_state[session.RUN] = run.id
-    mine = st.session_state.setdefault(session.RUNS, [])
-    if run.id not in mine:
-        mine.append(run.id)
+    own_ids = st.session_state.setdefault(session.RUNS, [])
+    if run.id not in own_ids:
+        own_ids.append(run.id)
     st.query_params["run"] = run.id

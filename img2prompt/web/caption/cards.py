@@ -1,4 +1,4 @@
-"""The finished posts: a card for each, a preview of one, alt text, all as a file."""
+"""The finished posts: a card for each, a preview of one, the alt texts, and a download of all."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from typing import Any
 
 import streamlit as st
 
-from img2prompt.errors import HistoryError
+from img2prompt.errors import HistoryError, Img2PromptError
 from img2prompt.posts import Choices, Variant, alt_text, compose
 from img2prompt.posts.post import HOOK_LIMIT, POST_LIMIT
 from img2prompt.web import components
 from img2prompt.web.caption import preview
 from img2prompt.web.caption.reading import copy_strings, copyable
 from img2prompt.web.shared import account, keeping, session
-from img2prompt.web.shared.frame import as_it_is
+from img2prompt.web.shared.frame import as_it_is, show_error
 from img2prompt.web.shared.i18n import t
 from img2prompt.web.shared.photo import Photo
 
@@ -25,29 +25,30 @@ _CARD = components.register("card")
 
 @dataclass
 class Desk:
-    """What the visitor did with the posts about some photos. Posts are known by their first text."""
+    """What the visitor did with the posts about some photos. Posts are identified by their first text."""
 
     photos: list[Photo]
-    edits: dict[str, str] = field(default_factory=dict)  # first text → text now
+    edits: dict[str, str] = field(default_factory=dict)  # first text → current text
     starred: list[str] = field(default_factory=list)
-    shown: str | None = None  # the one in the preview
-    seed: int = 0
-    kept: tuple | None = None  # what was saved last
-    problem: str = ""  # why it could not be
+    shown: str | None = None  # the post in the preview
+    seed: int = 0  # of the variants
+    saved: tuple | None = None  # what the history was last asked to save
+    problem: str = ""  # why that failed; empty if it did not
 
     def shuffle(self) -> None:
+        """Ask for other variants."""
         self.seed += 1
 
     def now(self, text: str) -> str:
-        """A post as it reads now."""
+        """The current text of a post."""
         return self.edits.get(text, text)
 
     def keep(self, choices: Choices, variants: Sequence[Variant]) -> None:
-        """Save the posts in the history, once; without success, only the reason is kept."""
-        now = ([photo.result for photo in self.photos], choices, account.keeps())
-        if self.kept == now:
+        """Save the posts in the history, once; a failure becomes the `problem`."""
+        state = ([photo.result for photo in self.photos], choices, account.keeps())
+        if self.saved == state:
             return
-        self.kept = now  # tried once: a database that is busy would hold up every click
+        self.saved = state  # not tried again, as a busy database would delay every click
         try:
             keeping.keep(self.photos, choices, variants)
             self.problem = ""
@@ -62,17 +63,21 @@ class Desk:
             self.problem = str(error)
 
 
-@st.fragment  # what happens here draws only this part again
+@st.fragment  # a click in here draws only this part again
 def show(photos: list[Photo], choices: Choices) -> None:
-    """Write posts about photos that the model has looked at, and let the visitor work on them."""
+    """Write posts about photos that were described, and let the visitor edit, star and copy them."""
     desk = _desk(photos)
     seen = [photo.seen for photo in photos if photo.seen]
     choices = replace(choices, seed=desk.seed)
-    variants = compose(seen, choices)
+    try:
+        variants = compose(seen, choices)
+    except Img2PromptError as error:  # an own tone whose file is malformed
+        show_error(error)
+        return
     written = [variant.text for variant in variants]
-    # Starred posts stay, whatever was changed or shuffled since.
+    # Starred posts stay, whatever the visitor changes or shuffles.
     posts = [text for text in desk.starred if text not in written] + written
-    alts = [alt_text(one) for one in seen]
+    alts = [alt_text(picture) for picture in seen]
 
     st.header(t("posts"), anchor=False)
     st.caption(t("posts.help"))
@@ -102,13 +107,13 @@ def show(photos: list[Photo], choices: Choices) -> None:
         title = t("alt") if len(alts) == 1 else t("alt.number", number=number)
         copyable(title, alt, f"alt-{number}")
     st.caption(t("alt.help"))
-    desk.keep(choices, variants)  # last, as everything is on the page by now
+    desk.keep(choices, variants)  # last, when everything is on the page
     if desk.problem:
         problem.warning(t("history.not_saved", reason=as_it_is(desk.problem)))
 
 
 def as_text(posts: list[str], alts: list[str]) -> str:
-    """Posts and alt texts as a file for people to read."""
+    """The text of a file with posts and alt texts, for people to read."""
     parts = [(t("post", number=number), text) for number, text in enumerate(posts, 1)]
     parts += [(t("alt.number", number=number), text) for number, text in enumerate(alts, 1)]
     return "\n\n\n".join(f"— {title} —\n\n{text}" for title, text in parts) + "\n"
@@ -123,7 +128,7 @@ def _desk(photos: list[Photo]) -> Desk:
 
 
 def _shown(desk: Desk, posts: list[str]) -> str:
-    """The post that was asked for, else the first starred one, else the first."""
+    """The post for the preview: the chosen one, else the first starred one, else the first."""
     candidates = [desk.shown, *desk.starred, *posts]
     return next(text for text in candidates if text in posts)
 
@@ -137,7 +142,7 @@ def _card(number: int, text: str, shown: bool, desk: Desk) -> None:
         desk.mark(text, edited=desk.edits[text])
 
     def star() -> None:
-        desk.starred = [other for other in desk.starred if other != text]
+        desk.starred = [starred for starred in desk.starred if starred != text]
         if st.session_state[key].star:
             desk.starred.append(text)
             desk.shown = text

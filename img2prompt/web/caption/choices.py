@@ -1,4 +1,4 @@
-"""What the visitor wants of a post: the sidebar."""
+"""Ask in the sidebar what the visitor wants of a post."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from img2prompt.posts import Choices, tones
 from img2prompt.posts.post import EMOJI, GOALS, LENGTHS, MAX_HASHTAGS, MAX_NOTE
 from img2prompt.web.shared.i18n import t
 
-MOST_VARIANTS = 10  # more than that nobody reads on a page
+MOST_VARIANTS = 10  # nobody reads more on one page
 
 
 def ask() -> Choices:
-    """Ask in the sidebar; sensible without touching anything, and the same after a visit to another page."""
+    """Show the choices in the sidebar, with sensible defaults; they outlast a visit to another page."""
     default = Choices()
     with st.sidebar:
         tone = _one_of(st.pills, "tone", tones(), default.tone)

@@ -1,8 +1,10 @@
-"""The photos a visitor chose. They live in the memory of their session and nowhere else.
+"""The photos that a visitor chose. They are kept in the memory of the session only.
 
-The widgets are the list of photos: what the uploader, the camera and the sample buttons
-hold now is what the post shows. Taking a file out of the uploader forgets it; a visit to
-another page does not.
+While a photo of more than 1 MB arrives, Streamlit's web server holds it in a temporary file, which
+is deleted at once; Streamlit has no option against it.
+
+The post shows the photos that the uploader, the camera and the sample buttons hold now. Removing
+a file from the uploader forgets the photo; a visit to another page does not.
 """
 
 from __future__ import annotations
@@ -11,7 +13,6 @@ from math import ceil
 
 import streamlit as st
 from PIL import Image
-from starlette.formparsers import MultiPartParser
 
 from img2prompt.errors import ImageError
 from img2prompt.images import SUFFIXES, Limits, open_image
@@ -23,7 +24,7 @@ from img2prompt.web.shared.i18n import t
 from img2prompt.web.shared.photo import Photo, as_data_url, as_jpeg, sample_path, uploader_style
 
 SAMPLES = {"temple": "china.jpg", "flower": "flower.jpg"}  # shipped with scikit-learn
-MOST_PHOTOS = 10  # in one post; Instagram takes 20, the memory of a small server does not
+MOST_PHOTOS = 10  # in one post; Instagram takes 20, which is too much for the memory of a small server
 PREVIEW_PIXELS = 1000
 THUMBNAIL_PIXELS = 240
 
@@ -31,10 +32,8 @@ _PASTE = components.register("paste")
 
 
 def sources(settings: Settings) -> None:
-    """Ask for files, or for the clipboard's picture, or for the camera's."""
+    """Ask for files, or for a picture from the clipboard or the camera."""
     megabytes = min(ceil(settings.max_megabytes), st.get_option("server.maxUploadSize"))
-    # Uploads above this size would be parked in a temporary file on disk.
-    MultiPartParser.spool_max_size = (megabytes + 1) * 2**20
     st.file_uploader(
         t("upload"),
         type=SUFFIXES,
@@ -54,7 +53,7 @@ def sources(settings: Settings) -> None:
 
 
 def samples() -> None:
-    """Offer photos to try, as buttons that show them."""
+    """Offer sample photos, as buttons that show them."""
     st.html("".join(_thumbnail_style(name) for name in SAMPLES))
     with st.container(gap="xxsmall"):
         st.markdown(f":small[{t('sample')}]")
@@ -64,7 +63,7 @@ def samples() -> None:
 
 
 def chosen(settings: Settings) -> list[Photo]:
-    """The photos of this session, in the order of the post; says what is wrong with other files."""
+    """The photos of this session, in the order of the post; shows an error for each unusable file."""
     files = [(file.file_id, file.name, file.getvalue) for file in _files()]
     st.session_state[session.HELD] = [key for key, _, _ in files]
     if sample := st.session_state.get(session.SAMPLE):
@@ -75,7 +74,7 @@ def chosen(settings: Settings) -> list[Photo]:
 
     known = st.session_state.get(session.OPENED, {})
     if not files and not st.session_state.get(session.EMPTIED):
-        # Nothing was chosen yet, or the visitor comes back from another page: widgets forget their files.
+        # Nothing was chosen yet, or the visitor comes back from another page, where widgets lose their files.
         return [photo for photo in known.values() if isinstance(photo, Photo)]
     opened: dict[str, Photo | ImageError] = {}
     for key, name, read in files:
@@ -87,14 +86,14 @@ def chosen(settings: Settings) -> list[Photo]:
 
 
 def put(photo: Photo) -> None:
-    """Choose a photo that comes from none of the widgets."""
+    """Choose a photo that does not come from a widget."""
     _clear_widgets()
     st.session_state[session.OPENED] = {photo.key: photo}
     st.session_state[session.SAMPLE], st.session_state[session.EMPTIED] = None, False
 
 
 def show(photos: list[Photo]) -> None:
-    """The photos, large if it is only one."""
+    """Show the photos, a single one large."""
     alts = [t("photo.alt", number=number) for number, _ in enumerate(photos, 1)]
     with st.container(key="picture" if len(photos) == 1 else "pictures"):
         st.image([photo.preview for photo in photos], width="content" if len(photos) == 1 else 104, alt=alts)
@@ -103,8 +102,9 @@ def show(photos: list[Photo]) -> None:
 
 
 def _files() -> list:
-    wanted = st.session_state.get(_widget_key("use-camera"))
-    camera = st.session_state.get(_widget_key("camera")) if wanted else None
+    """The files that the uploader and the camera hold."""
+    uses_camera = st.session_state.get(_widget_key("use-camera"))
+    camera = st.session_state.get(_widget_key("camera")) if uses_camera else None
     return list(st.session_state.get(_widget_key("upload")) or []) + ([camera] if camera else [])
 
 
@@ -124,14 +124,14 @@ def _take_sample(name: str) -> None:
 
 def _take_files() -> None:
     files = _files()
-    # Streamlit also calls this for a widget that has just left the page and that the browser still mentions.
+    # Streamlit also calls this for a widget that has just left the page, if the browser still mentions it.
     if [file.file_id for file in files] != st.session_state.get(session.HELD, []):
         st.session_state[session.SAMPLE] = None
         st.session_state[session.EMPTIED] = not files
 
 
 def _clear_widgets() -> None:
-    """New keys are new, empty widgets: no file name beside a picture that is not its own."""
+    """Replace the widgets by empty ones, with new keys, so that none shows the name of another picture."""
     st.session_state[session.CLEARINGS] = st.session_state.get(session.CLEARINGS, 0) + 1
     st.session_state[session.HELD] = []
 
@@ -140,9 +140,9 @@ def _widget_key(name: str) -> str:
     return f"{name}-{st.session_state.get(session.CLEARINGS, 0)}"
 
 
-@st.cache_data(show_spinner=False)
+@st.cache_data(show_spinner=False, max_entries=len(SAMPLES))
 def _thumbnail_style(name: str) -> str:
-    """A style sheet that puts the sample behind its button."""
+    """A style sheet that shows the sample behind its button."""
     thumbnail = as_jpeg(Image.open(sample_path(SAMPLES[name])), THUMBNAIL_PIXELS)
     return f"""<style>
         .st-key-sample-{name} button {{

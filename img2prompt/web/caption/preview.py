@@ -9,19 +9,19 @@ from img2prompt.web import components
 from img2prompt.web.shared.i18n import t
 from img2prompt.web.shared.photo import Photo, as_data_url
 
-RATIOS = {"1:1": 1.0, "4:5": 0.8, "1.91:1": 1.91}  # what Instagram crops to: width / height
+RATIOS = {"1:1": 1.0, "4:5": 0.8, "1.91:1": 1.91}  # width / height of Instagram's crops
 
 _CAROUSEL = components.register("carousel")
 _POST = components.register("post")
 
 
 def show(photos: list[Photo], alts: list[str], text: str) -> None:
-    """The pictures, cropped as the visitor chooses, and the caption, folded as the feed folds it."""
+    """Show the pictures, cropped as the visitor chooses, and the caption, folded as in the feed."""
     ratio = st.segmented_control(
         t("preview.ratio"), list(RATIOS), default="4:5", required=True, key="ratio", width="stretch"
     )
     with st.container(border=True, gap=None, key="post"):
-        # Two components: while the caption changes, the pictures need not travel again.
+        # Two components, so that a changed caption does not send the pictures again.
         _CAROUSEL(
             key="carousel",
             data={

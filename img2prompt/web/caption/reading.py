@@ -1,4 +1,4 @@
-"""The photos read by the engine, and what it saw: a caption and a prompt to copy, and labels as bars."""
+"""Let the engine describe the photos, and show its caption, prompt and labels."""
 
 from __future__ import annotations
 
@@ -23,29 +23,29 @@ _BARS = components.register("bars")
 
 
 def explain() -> None:
-    """What comes out, for those who have not chosen a photo yet."""
+    """Explain the results to a visitor who has not chosen a photo yet."""
     st.space("small")
     for column, part in zip(st.columns(3, gap="medium"), ("posts", "prompt", "labels"), strict=True):
         column.markdown(f"**{t(f'explain.{part}')}**  \n:small[{t(f'explain.{part}.meaning')}]")
 
 
 def show(photos: list[Photo]) -> None:
-    """What the engine saw in each photo; one tab a photo if there are several."""
+    """Show the result for each photo, in tabs if there are several."""
     results = [photo.result for photo in photos if photo.result]
-    places = (
+    containers = (
         st.tabs([t("photo", number=number) for number, _ in enumerate(results, 1)])
         if len(results) > 1
         else [st.container()]
     )
-    for number, (place, result) in enumerate(zip(places, results, strict=True), 1):
-        with place:
+    for number, (container, result) in enumerate(zip(containers, results, strict=True), 1):
+        with container:
             _show_one(result, number)
 
 
 def _show_one(result: Result, number: int) -> None:
     copyable(t("caption"), as_sentence(result.caption), f"caption-{number}", large=True)
     copyable(t("prompt"), result.prompt, f"prompt-{number}")
-    # A bar is full at a score (cosine) of 1.
+    # A full bar is a score (cosine) of 1.
     _BARS(
         key=f"labels-{number}",
         data=[
@@ -57,7 +57,7 @@ def _show_one(result: Result, number: int) -> None:
 
 
 def copyable(title: str, text: str, key: str, large: bool = False) -> None:
-    """Text under a title, with a button that copies it."""
+    """Show a text under a title, with a button that copies it."""
     _COPYABLE(
         key=f"copy-{key}",
         data={"title": title, "text": text, "large": large, "strings": copy_strings(title)},
@@ -65,7 +65,7 @@ def copyable(title: str, text: str, key: str, large: bool = False) -> None:
 
 
 def copy_strings(what: str) -> dict[str, str]:
-    """What a copy button says; `what` names the thing it copies."""
+    """The strings of a copy button for `what`, the name of the copied text."""
     return {
         "copy": t("copy"),
         "copy_name": t("copy.name", what=what.lower()),
@@ -78,18 +78,19 @@ def copy_strings(what: str) -> dict[str, str]:
 
 
 def ask_for(photos: list[Photo]) -> None:
-    """Note that the model shall look at these photos.
+    """Note that the visitor wants these photos described.
 
-    Streamlit ends a run when the next click comes, and its button with it; the note lasts until there is an answer.
+    Another click ends Streamlit's run of the script, and the state of the button is lost. The note
+    lasts until there is a result or an error.
     """
     for photo in photos:
         photo.asked = True
 
 
 def read(photos: list[Photo]) -> None:
-    """Let the model look at each photo that it has not seen yet, and keep what it says there.
+    """Describe each photo that this pipeline has not described yet, and store the result in it.
 
-    Says so where parts of the full engine are missing and lite looks instead.
+    If parts of the full engine are missing, shows an error and uses lite instead.
 
     Raises
     ------
@@ -98,7 +99,7 @@ def read(photos: list[Photo]) -> None:
     """
     try:
         _read(photos)
-    except Exception:  # an answer too, unlike the end of a run, which is a BaseException
+    except Exception:  # not BaseException: after the end of a run, the photos are still asked for
         _answered(photos)
         raise
 
@@ -112,11 +113,11 @@ def _read(photos: list[Photo]) -> None:
     if error := pipelines.missing(pipelines.settings()):
         show_error(f"{error} {t('models.instead')}")
     pipeline = pipelines.shared()
-    others = st.session_state.get(session.READ_WITH) != pipeline.settings  # they were seen by another model
-    unseen = [photo for photo in photos if others or photo.result is None]
+    is_other_model = st.session_state.get(session.READ_WITH) != pipeline.settings
+    unseen = [photo for photo in photos if is_other_model or photo.result is None]
     with st.spinner(t("reading", count=len(unseen))):
         results = pipeline.describe([photo.picture for photo in unseen])
-        # Before the spinner stops, where this run may end.
+        # Inside the spinner, as the run may end when the spinner does.
         for photo, result in zip(unseen, results, strict=True):
             photo.seen = see(result, photo.picture)
             photo.result = result

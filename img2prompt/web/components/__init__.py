@@ -1,7 +1,7 @@
-"""The parts of the page that Streamlit does not have, one HTML, CSS and JavaScript file each.
+"""Components that Streamlit does not have, with HTML, CSS and JavaScript files for each.
 
-They live in the page itself, without a frame, so they follow the theme and may use the
-clipboard. What they show arrives as data and goes in as text, never as HTML.
+They are part of the page itself, without a frame, so they follow the theme and may use the
+clipboard. They insert all data as text, never as HTML.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ _FOLDER = Path(__file__).parent
 
 
 def register(name: str) -> ComponentRenderer:
-    """The component made of ``name.js`` and, where there are, ``name.html`` and ``name.css``."""
+    """Register the component made of ``name.js`` and, if they exist, ``name.html`` and ``name.css``."""
     return st.components.v2.component(
         f"img2prompt_{name}",
         html=_read(f"{name}.html"),

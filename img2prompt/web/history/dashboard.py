@@ -1,4 +1,4 @@
-"""The Dashboard page: numbers, charts and questions in SQL, for a period."""
+"""The Dashboard page: numbers and charts for a period, and questions in SQL."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ GROUP BY tone ORDER BY posts DESC"""
 
 
 def show(history: History) -> None:
-    """Everything about the visitor's posts."""
+    """Show the statistics about the visitor's posts."""
     if not any(Dashboard(history.engine, history.owner).totals()):
         st.info(t("dashboard.empty"), icon=":material/bar_chart:")
         st.page_link("pages/caption.py", label=t("nav.caption"), icon=":material/arrow_forward:")
@@ -76,18 +76,18 @@ def _charts(board: Dashboard) -> None:
         st.header(t("dashboard.seconds"), anchor=False)
         st.dataframe(
             {
-                t("dashboard.engine"): [each.engine for each in durations],
-                t("dashboard.step"): [each.step for each in durations],
-                t("dashboard.median"): [round(each.median, 3) for each in durations],
-                t("dashboard.p95"): [round(each.p95, 3) for each in durations],
-                t("dashboard.photos"): [each.posts for each in durations],
+                t("dashboard.engine"): [duration.engine for duration in durations],
+                t("dashboard.step"): [duration.step for duration in durations],
+                t("dashboard.median"): [round(duration.median, 3) for duration in durations],
+                t("dashboard.p95"): [round(duration.p95, 3) for duration in durations],
+                t("dashboard.photos"): [duration.posts for duration in durations],
             },
             hide_index=True,
         )
 
 
 def _over_time(days: Sequence[tuple[date, int]]) -> alt.Chart:
-    """A bar for each day, or for each week or month where the days are many."""
+    """A chart with a bar for each day, or for each week or month of a long period."""
     span = (days[-1][0] - days[0][0]).days
     counts: Counter[date] = Counter()
     for day, count in days:
@@ -114,7 +114,7 @@ def _over_time(days: Sequence[tuple[date, int]]) -> alt.Chart:
 def _ranking(name: str, counts: Sequence[Count], label: Callable[[str], str] = str) -> None:
     if not counts:
         return
-    rows = [{"name": label(each.name), "posts": each.posts} for each in counts]
+    rows = [{"name": label(count.name), "posts": count.posts} for count in counts]
     st.header(t(f"dashboard.{name}"), anchor=False)
     chart = alt.Chart(alt.Data(values=rows), height=ROW_PIXELS * len(rows) + 30)
     _draw(
@@ -166,11 +166,11 @@ def _failures(board: Dashboard) -> None:
     st.header(t("dashboard.what_failed"), anchor=False)
     st.dataframe(
         {
-            t("dashboard.step"): [each.step for each in failures],
-            t("dashboard.engine"): [each.engine for each in failures],
-            t("dashboard.message"): [each.message for each in failures],
-            t("dashboard.times"): [each.times for each in failures],
-            t("dashboard.latest"): [each.latest for each in failures],
+            t("dashboard.step"): [failure.step for failure in failures],
+            t("dashboard.engine"): [failure.engine for failure in failures],
+            t("dashboard.message"): [failure.message for failure in failures],
+            t("dashboard.times"): [failure.times for failure in failures],
+            t("dashboard.latest"): [failure.latest for failure in failures],
         },
         hide_index=True,
     )

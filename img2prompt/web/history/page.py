@@ -1,4 +1,4 @@
-"""The History page: find an earlier post, look at it, work on it again, delete it, take all away."""
+"""The History page: find, show, reopen, delete and export earlier posts."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ from img2prompt.web.shared.i18n import language, t
 from img2prompt.web.shared.photo import Photo
 
 PAGE = 24  # posts shown at a time
-ALIKE = 6
+ALIKE = 6  # similar posts shown with a post
 PERIODS = {"all": None, "week": 7, "month": 30, "year": 365}  # days
-FIRST_VARIANTS = 5  # the latest that nothing was done with; earlier ones fold away
+FIRST_VARIANTS = 5  # latest variants without a mark that are shown; earlier ones are folded away
 
 
 def show(history: History) -> None:
-    """One post where the address names it, else all of them."""
+    """Show the post that the address names, else all posts."""
     number = st.query_params.get("post", "")
     post = history.get(int(number)) if number.isdecimal() and len(number) < 19 else None
     if post:
@@ -46,7 +46,7 @@ def show(history: History) -> None:
 
 
 def explain_absence() -> None:
-    """Why this visitor has no history, and what would give them one."""
+    """Explain why this visitor has no history, and how to get one."""
     if account.is_switched_off():
         st.info(t("history.switched_off"), icon=":material/history_toggle_off:")
     elif account.has_sign_in():
@@ -57,27 +57,27 @@ def explain_absence() -> None:
 
 
 def _show_all(history: History) -> None:
-    wanted = _ask()
-    count = history.count(**wanted)
-    before = _pages(wanted)
-    found = history.posts(**wanted, after=before[-1] if before else None, limit=PAGE)
-    if not found:
+    filters = _ask()
+    count = history.count(**filters)
+    before = _pages(filters)
+    posts = history.posts(**filters, after=before[-1] if before else None, limit=PAGE)
+    if not posts:
         st.caption(t("history.none"))
     else:
         first = len(before) * PAGE + 1
-        st.caption(t("history.count", first=first, last=first + len(found) - 1, count=count))
-        _grid(found, "grid")
+        st.caption(t("history.count", first=first, last=first + len(posts) - 1, count=count))
+        _grid(posts, "grid")
     with st.container(horizontal=True, horizontal_alignment="center"):
         if before:
             st.button(t("history.newer"), icon=":material/arrow_back:", on_click=_turn, args=(None,))
-        if found and len(before) * PAGE + len(found) < count:
+        if posts and len(before) * PAGE + len(posts) < count:
             older = t("history.older")
-            st.button(older, icon=":material/arrow_forward:", on_click=_turn, args=(found[-1].id,))
+            st.button(older, icon=":material/arrow_forward:", on_click=_turn, args=(posts[-1].id,))
     _manage(history)
 
 
 def _ask() -> dict[str, Any]:
-    """What `History.posts` is to look for."""
+    """Ask for filters: keyword arguments of `History.posts`."""
     query = st.text_input(
         t("history.search"),
         placeholder=t("history.search"),
@@ -106,22 +106,22 @@ def _ask() -> dict[str, Any]:
         persist_state="session",
     )
     days = PERIODS[period]
-    # Whole days, so that going on to the next page asks for the same.
+    # Whole days, so that the filters stay the same while the visitor turns pages.
     today = datetime.now(timezone.utc).replace(hour=0, minute=0, second=0, microsecond=0)
     since = None if days is None else today - timedelta(days=days)
     return {"query": query, "since": since, "tones": tuple(chosen), "starred": starred}
 
 
-def _pages(wanted: dict[str, Any]) -> list[int]:
-    """The last post of each page before this one; other filters start anew."""
-    if st.session_state.get(session.HISTORY_ASKED) != wanted:
-        st.session_state[session.HISTORY_ASKED] = wanted
+def _pages(filters: dict[str, Any]) -> list[int]:
+    """The id of the last post on each page before this one; none after a change of the filters."""
+    if st.session_state.get(session.HISTORY_ASKED) != filters:
+        st.session_state[session.HISTORY_ASKED] = filters
         st.session_state[session.HISTORY_BEFORE] = []
     return st.session_state[session.HISTORY_BEFORE]
 
 
 def _turn(last: int | None) -> None:
-    """To the page after this one, which ends with the post `last`; without one, to the page before."""
+    """Go to the next page, after this one's last post; with None, go to the page before."""
     before = st.session_state[session.HISTORY_BEFORE]
     if last is None:
         before.pop()
@@ -129,9 +129,10 @@ def _turn(last: int | None) -> None:
         before.append(last)
 
 
-def _grid(found: Sequence[Post], name: str) -> None:
+def _grid(posts: Sequence[Post], name: str) -> None:
+    """Show posts as a grid; `name` must be unique on the page."""
     with st.container(key=f"history-{name}"):
-        for post in found:
+        for post in posts:
             with st.container(gap="xxsmall", key=f"history-{name}-{post.id}"):
                 caption = as_sentence(post.seen.caption)
                 st.image(post.thumbnail, width="stretch", alt=caption)
@@ -147,7 +148,7 @@ def _grid(found: Sequence[Post], name: str) -> None:
 
 
 def _manage(history: History) -> None:
-    """Take everything away, or delete it."""
+    """Offer to export everything, or to delete it."""
     st.space("small")
     with st.container(horizontal=True):
         for kind, write, mime in (
@@ -156,7 +157,7 @@ def _manage(history: History) -> None:
         ):
             st.download_button(
                 t("history.export", kind=kind),
-                partial(_written, write, history),  # when it is asked for
+                partial(_written, write, history),  # called when the visitor clicks
                 file_name=f"history.{kind.lower()}",
                 mime=mime,
                 icon=":material/download:",
@@ -195,15 +196,15 @@ def _show_one(history: History, post: Post) -> None:
         reading.show([photo])
     st.header(t("posts"), anchor=False)
     numbered = list(enumerate(post.variants, 1))
-    idle = [number for number, variant in numbered if not _what_became(variant)]
-    folded = set(idle[:-FIRST_VARIANTS])
+    unmarked = [number for number, variant in numbered if not _marks(variant)]
+    folded = set(unmarked[:-FIRST_VARIANTS])
     _variants(history, post, [pair for pair in numbered if pair[0] not in folded], "variants")
     if folded:
         with st.expander(t("history.more", count=len(folded))):
             _variants(history, post, [pair for pair in numbered if pair[0] in folded], "folded")
     if alike := history.like(post.id, ALIKE):
         st.header(t("history.alike"), anchor=False)
-        _grid([other for other, _ in alike], "alike")
+        _grid([similar for similar, _ in alike], "alike")
 
 
 def _variants(history: History, post: Post, numbered: Sequence[tuple[int, Variant]], name: str) -> None:
@@ -226,17 +227,18 @@ def _variant(history: History, post: Post, variant: Variant, number: int) -> Non
                 key=f"star-{post.id}-{number}",
                 on_click=star,
             )
-            if marks := _what_became(variant):
+            if marks := _marks(variant):
                 st.markdown(" ".join(f":gray-badge[{mark}]" for mark in marks))
 
 
-def _what_became(variant: Variant) -> list[str]:
+def _marks(variant: Variant) -> list[str]:
+    """What the visitor did with a variant, in words."""
     marks = {"starred": variant.starred, "copied": variant.copied, "edited": variant.edited is not None}
     return [t(f"history.{mark}") for mark, is_set in marks.items() if is_set]
 
 
 def _reopen(post: Post, photo: Photo) -> None:
-    """Go to the Caption page with this post as it was left, its thumbnail in place of the photo."""
+    """Open this post on the Caption page as it was left, with its thumbnail instead of the photo."""
     state, choices = st.session_state, post.choices
     photos.put(photo)
     state.desk = cards.Desk(
@@ -253,7 +255,7 @@ def _reopen(post: Post, photo: Photo) -> None:
 
 
 def _as_photo(post: Post) -> Photo:
-    """What the Caption page works with."""
+    """A post as a photo for the Caption page."""
     picture = Image.open(BytesIO(post.thumbnail)).convert("RGB")
     result = Result(
         caption=post.seen.caption,
@@ -273,7 +275,9 @@ def _open(post_id: int) -> None:
 
 
 def _date(post: Post) -> str:
-    """On the visitor's calendar."""
-    minutes = st.context.timezone_offset or 0  # of UTC ahead of the visitor, as JavaScript has it
+    """The day of a post in the visitor's time zone and language."""
+    minutes = st.context.timezone_offset or 0  # that UTC is ahead of the visitor, as in JavaScript
     date = post.created_at - timedelta(minutes=minutes)
-    return date.strftime("%Y. %-m. %-d." if language() == "ko" else "%b %-d, %Y")
+    if language() == "ko":
+        return f"{date.year}. {date.month}. {date.day}."
+    return f"{date:%b} {date.day}, {date.year}"

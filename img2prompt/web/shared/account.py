@@ -1,4 +1,4 @@
-"""Whose history it is, and whether this visitor wants one."""
+"""Find out whose history a visitor sees, and whether they want one."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from img2prompt.web import components
 from img2prompt.web.shared import session, visitor
 from img2prompt.web.shared.i18n import t
 
-LOCAL = "local"  # the owner where there is only one person
+LOCAL = "local"  # the owner of the history where there is only one person
 COOKIE = "img2prompt-history"
 
 _REMEMBER = components.register("remember")
 
 
 def owner() -> str | None:
-    """Whose history this visitor's is; None where there is none.
+    """The owner of this visitor's history; None if the visitor has no history.
 
-    - ``IMG2PROMPT_HISTORY=off``: nobody has one.
-    - With sign-in configured: who is signed in, known by issuer and subject.
-    - Without, for who sits at this machine: the one person it belongs to.
-    - Without, for others too: nobody, as they could not be told apart; one that all share
-      with ``IMG2PROMPT_HISTORY=on``.
+    - With ``IMG2PROMPT_HISTORY=off``, nobody has a history.
+    - With sign-in, the owner is the signed-in person, known by issuer and subject.
+    - Without sign-in, a visitor who sits at this machine has the one local history.
+    - Without sign-in, other visitors cannot be told apart and have none, unless
+      ``IMG2PROMPT_HISTORY=on`` gives all of them the local history.
     """
     if is_switched_off():
         return None
@@ -33,27 +33,27 @@ def owner() -> str | None:
 
 
 def is_switched_off() -> bool:
-    """Whether the server has no history for anybody."""
+    """Whether the server keeps no history for anybody."""
     return switch(HISTORY) is False
 
 
 def has_sign_in() -> bool:
-    """Whether the server knows its visitors by name: ``[auth]`` in ``.streamlit/secrets.toml``."""
+    """Whether sign-in is configured, with ``[auth]`` in ``.streamlit/secrets.toml``."""
     return st.secrets.load_if_toml_exists() and "auth" in st.secrets
 
 
 def is_signed_in() -> bool:
-    """Whether this visitor is; for servers with sign-in."""
+    """Whether this visitor is signed in. Ask only if `has_sign_in`."""
     return bool(st.user.get("is_logged_in"))
 
 
 def keeps() -> bool:
-    """Whether what this visitor captions is kept: there is a history, and they did not switch it off."""
+    """Whether this visitor's posts are saved: they have a history and did not switch it off."""
     return owner() is not None and _wants()
 
 
 def show() -> None:
-    """In the sidebar: sign in or out, and whether to keep a history, which the browser remembers."""
+    """Show in the sidebar: sign-in or sign-out, and a switch for the history, which the browser remembers."""
     with st.sidebar:
         if has_sign_in():
             if is_signed_in():
@@ -76,14 +76,14 @@ def show() -> None:
             _REMEMBER(key="remember-history", data={"name": COOKIE, "value": "on" if wants else "off"})
 
 
-def sign_in(place: str) -> None:
-    """A button that leads to the sign-in page; `place` tells it from others on the page."""
+def sign_in(position: str) -> None:
+    """Show a button that leads to the sign-in page; `position` must be unique on the page."""
     st.button(
         t("account.sign_in"),
         icon=":material/login:",
         type="primary",
         on_click=st.login,
-        key=f"sign-in-{place}",
+        key=f"sign-in-{position}",
     )
 
 

@@ -1,4 +1,4 @@
-"""What surrounds every page: title, logo, sidebar and a few lines of style."""
+"""The frame of every page: title, logo, sidebar, style and error messages."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _LANGUAGE = components.register("language")
 
 
 def begin(title: str) -> None:
-    """Start a page: call this first. It ends there if nobody can tell whether the server keeps a history."""
+    """Start a page; call this first. The page ends here if the setting of the history is wrong."""
     navigation.ensure()
     st.set_page_config(page_title=title, page_icon=str(ASSETS / "favicon.png"), layout="wide")
     st.logo(str(ASSETS / "logo.svg"), size="large", icon_image=str(ASSETS / "mark.svg"))
@@ -34,17 +34,17 @@ def begin(title: str) -> None:
 
 
 def end(privacy: str) -> None:
-    """What every page's sidebar closes with; `privacy` says where pictures stay."""
+    """Finish the sidebar of a page; `privacy` says where pictures are kept."""
     with st.sidebar:
         st.caption(privacy)
         _LANGUAGE(key="page-language", data=i18n.language())
 
 
 def as_it_is(text: str) -> str:
-    """Markdown that shows a text as it is, whatever Markdown would make of it."""
+    """Escape a text so that Markdown shows it unchanged."""
     return "".join("\\" + char if char in "\\`*[]$<~:" else char for char in text)
 
 
 def show_error(error: Exception | str) -> None:
-    """Show a message as it is."""
+    """Show an error message, without reading it as Markdown."""
     st.error(as_it_is(str(error)))

@@ -1,4 +1,4 @@
-"""The page in the visitor's language: every string comes from ``locales/<language>.json``."""
+"""Texts in the visitor's language, from ``locales/<language>.json``."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ LANGUAGES = {"en": "English", "ko": "한국어"}
 
 
 def language() -> str:
-    """The language chosen with the switch, else the browser's, else English."""
+    """The code of the language: the one that the visitor chose, else the browser's, else English."""
     browser = (st.context.locale or "").split("-")[0]
     return st.session_state.get(session.LANGUAGE) or (browser if browser in LANGUAGES else "en")
 
@@ -34,10 +34,10 @@ def switch() -> None:
 
 
 def t(key: str, **values: object) -> str:
-    """The text behind a key in the current language, with ``{name}`` replaced by values.
+    """The text for a key in the current language, with each ``{name}`` replaced by its value.
 
-    A key that is not there (a tone somebody added, say) reads as its last part:
-    ``tone.cheerful`` as "Cheerful".
+    A key without a text, such as that of a tone that somebody added, gives its last part:
+    ``tone.cheerful`` gives "Cheerful".
     """
     text = catalogue(language()).get(key) or key.rpartition(".")[2].capitalize()
     return text.format(**values) if values else text
@@ -45,6 +45,6 @@ def t(key: str, **values: object) -> str:
 
 @functools.cache
 def catalogue(language: str) -> dict[str, str]:
-    """Key → text, in one of `LANGUAGES`."""
+    """Key → text, for one of `LANGUAGES`."""
     path = Path(__file__).parents[1] / "locales" / f"{language}.json"
     return json.loads(path.read_text("utf-8"))

@@ -1,4 +1,7 @@
-"""The visitor's history: what the Caption page keeps in it. A history that fails never costs a caption."""
+"""Save posts in the visitor's history.
+
+The Caption page must go on when the history fails, so it shows a `HistoryError` as a warning.
+"""
 
 from __future__ import annotations
 
@@ -20,11 +23,11 @@ if TYPE_CHECKING:
     from img2prompt.posts import Variant as Written
     from img2prompt.web.shared.photo import Photo
 
-MOST_HISTORIES = 32  # owners whose embeddings stay in memory, 77 MB for 100,000 posts
+MOST_HISTORIES = 32  # owners whose embeddings stay in memory; 100,000 posts take 77 MB
 
 
-def mine() -> History | None:
-    """This visitor's history; None where there is none.
+def own_history() -> History | None:
+    """This visitor's history; None if they have none.
 
     Raises
     ------
@@ -35,26 +38,31 @@ def mine() -> History | None:
     return None if owner is None else _history(default_url(), owner)
 
 
+def _writable() -> History | None:
+    """This visitor's history, if they want their posts saved in it."""
+    return own_history() if account.keeps() else None
+
+
 @st.cache_resource(show_spinner=False, max_entries=MOST_HISTORIES)
 def _history(url: str, owner: str) -> History:
     return History(open_database(url, _connect), owner)
 
 
 def _connect(url: Any, **options: Any) -> Any:
-    """SQLAlchemy's engine for a database, made and shared among visitors by Streamlit."""
+    """SQLAlchemy's engine for a database, which Streamlit makes and shares among visitors."""
     address = url.render_as_string(hide_password=False)
     return st.connection("history", type=SQLConnection, url=address, **options).engine
 
 
 def keep(photos: Sequence[Photo], choices: Choices, variants: Sequence[Written]) -> None:
-    """Save each photo's post, or what was written about it since.
+    """Save the post of each photo, or update it with new variants.
 
     Raises
     ------
     HistoryError
-        When it cannot be saved; the message says what to do.
+        When a post cannot be saved; the message says what to do.
     """
-    history = mine() if account.keeps() else None
+    history = _writable()
     if history is None:
         return
     for photo in photos:
@@ -80,25 +88,23 @@ def mark(
     starred: bool | None = None,
     edited: str | None = None,
 ) -> None:
-    """Note what the visitor did with a variant, in the post of each photo.
+    """Note in the post of each photo what the visitor did with a variant.
 
     Raises
     ------
     HistoryError
-        When it cannot be saved; the message says what to do.
+        When the note cannot be saved; the message says what to do.
     """
-    history = mine() if account.keeps() else None
-    if history is None:
-        return
+    history = _writable()
     for photo in photos:
-        if photo.post is not None:
+        if history is not None and photo.post is not None:
             history.mark(photo.post.id, text, copied=copied, starred=starred, edited=edited)
 
 
 def failed(step: str, engine: str, error: Exception) -> None:
-    """Note that something did not work. Whatever becomes of the note, the visitor sees the error itself."""
+    """Record a failure for the dashboard. If that fails too, it is ignored: the page shows the error itself."""
     try:
-        if account.keeps() and (history := mine()):
+        if history := _writable():
             history.failed(step, engine, str(error))
     except HistoryError:
         pass

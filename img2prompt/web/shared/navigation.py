@@ -8,13 +8,13 @@ from img2prompt.files import resource
 from img2prompt.web.shared import session
 from img2prompt.web.shared.i18n import t
 
-PAGES = ("caption", "batch", "history", "dashboard", "models", "explore")  # the first is where one arrives
+PAGES = ("caption", "batch", "history", "dashboard", "models", "explore")  # the first is the start page
 
 
 def run() -> None:
-    """Tell Streamlit of the pages and run the one that was asked for."""
+    """Register the pages with Streamlit and run the requested one."""
     st.session_state[session.NAVIGATION] = True
-    # Without icons: the browser would fetch them from elsewhere, for its tab.
+    # Without icons, which the browser would fetch from another server for its tab.
     st.navigation(
         [
             st.Page(
@@ -27,10 +27,10 @@ def run() -> None:
 
 
 def ensure() -> None:
-    """Do so from a page that Streamlit runs by itself.
+    """Register the pages if a page runs before ``app.py`` has done so.
 
-    A folder named ``pages`` is one that Streamlit knows: on a new server whose first request is for
-    ``/batch`` it runs ``pages/batch.py`` before ``app.py`` has ever said what the pages are.
+    Streamlit treats a folder named ``pages`` specially: on a new server whose first request is for
+    ``/batch``, it runs ``pages/batch.py`` before ``app.py``.
     """
     if session.NAVIGATION not in st.session_state:
         run()

@@ -1,4 +1,4 @@
-"""A photo of the visitor's: it lives in the memory of their session and nowhere else."""
+"""A visitor's photo, which is kept in the memory of their session only."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ if TYPE_CHECKING:
 
 @dataclass(eq=False)
 class Photo:
-    """A photo and what was said about it."""
+    """A photo and what the engine said about it."""
 
     key: str  # the same for as long as the photo stays chosen
-    picture: Image.Image  # what the engine looks at
-    preview: bytes  # what the page shows, as JPEG
+    picture: Image.Image  # for the engine
+    preview: bytes  # for the page: a smaller JPEG
     result: Result | None = None
     seen: Seen | None = None
-    post: Post | None = None  # as it is in the history
-    asked: bool = False  # the model is wanted, and has not answered yet
-    reopened: bool = False  # from the history, where a thumbnail is all there is of the picture
+    post: Post | None = None  # its post in the history
+    asked: bool = False  # the visitor asked for a result, and there is none yet
+    reopened: bool = False  # comes from the history, which has only a thumbnail of it
 
 
 def sample_path(file: str) -> Path:
-    """Where scikit-learn keeps one of its two photos."""
+    """The path of one of the two photos that scikit-learn ships."""
     # Found without importing scikit-learn, which takes a second.
     spec = find_spec("sklearn")
     assert spec is not None and spec.submodule_search_locations
@@ -41,7 +41,7 @@ def sample_path(file: str) -> Path:
 
 
 def as_jpeg(picture: Image.Image, pixels: int) -> bytes:
-    """A copy of at most so many pixels a side."""
+    """A JPEG copy with at most `pixels` a side."""
     small = picture.copy()
     small.thumbnail((pixels, pixels))
     buffer = BytesIO()
@@ -50,12 +50,12 @@ def as_jpeg(picture: Image.Image, pixels: int) -> bytes:
 
 
 def as_data_url(jpeg: bytes) -> str:
-    """A picture that a page can carry in itself."""
+    """A JPEG as a data URL, which a page can contain."""
     return f"data:image/jpeg;base64,{base64.b64encode(jpeg).decode()}"
 
 
 def uploader_style(button: str, limits: str) -> str:
-    """Streamlit's uploader speaks English only: a style sheet that replaces its words."""
+    """A style sheet that replaces the words of Streamlit's uploader, which are in English only."""
     button, limits = (json.dumps(text, ensure_ascii=False) for text in (button, limits))
     return f"""<style>
         [data-testid="stFileUploaderDropzone"] > span button p::after {{ content: {button}; }}

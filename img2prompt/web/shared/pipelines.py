@@ -1,4 +1,4 @@
-"""The pipelines that visitors of this server share: one for all who want the same settings."""
+"""The pipelines of this server: visitors with the same settings share one."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from img2prompt.web.shared.i18n import t
 if TYPE_CHECKING:
     from img2prompt import Pipeline
 
-MOST_PIPELINES = 2  # the one used longest ago makes room; full takes gigabytes
+MOST_PIPELINES = 2  # in memory, where full takes gigabytes; the one that was not used for longest is dropped
 
 
 def settings() -> Settings:
@@ -32,57 +32,58 @@ def settings() -> Settings:
 
 
 def choose(**choice: str) -> None:
-    """Use other settings for the rest of this visit; none at all for the server's."""
+    """Use these settings for the rest of the visit; without arguments, those of the server."""
     st.session_state[session.MODEL_CHOICE] = choice
 
 
-def missing(wanted: Settings) -> WeightsError | None:
-    """What parts of the full engine are not installed, and how to get them, where it is wanted."""
+def missing(chosen: Settings) -> WeightsError | None:
+    """An error that names the missing parts of the full engine; None if the settings can be used."""
     try:
-        if wanted.engine == "full":
-            find_parts(wanted)
+        if chosen.engine == "full":
+            find_parts(chosen)
     except WeightsError as error:
         return error
     return None
 
 
 def start_loading() -> Future[Pipeline]:
-    """Load this visitor's pipeline in the background, while they pick a photo; it is tried again if it failed.
+    """Load this visitor's pipeline in the background, while they choose a photo.
 
-    With parts of the full engine missing, lite goes on instead.
+    Loading that failed is tried again. If parts of the full engine are missing, lite is used
+    instead.
     """
-    wanted = settings()
-    if missing(wanted):
-        wanted = replace(Settings.load(), engine="lite")
-    loading = pipelines(wanted)
+    chosen = settings()
+    if missing(chosen):
+        chosen = replace(Settings.load(), engine="lite")
+    loading = pipelines(chosen)
     if loading.done() and loading.exception():
-        pipelines.clear(wanted)
-        loading = pipelines(wanted)
+        pipelines.clear(chosen)
+        loading = pipelines(chosen)
     return loading
 
 
 @st.cache_resource(show_spinner=False, max_entries=MOST_PIPELINES)
-def pipelines(wanted: Settings) -> Future[Pipeline]:
-    """The pipeline for some settings, loading in the background: once per server."""
+def pipelines(chosen: Settings) -> Future[Pipeline]:
+    """The pipeline for these settings, which loads in the background, once for all visitors."""
     worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="load-model")
-    loading = worker.submit(_load, wanted)
+    loading = worker.submit(_load, chosen)
     worker.shutdown(wait=False)
     return loading
 
 
-def _load(wanted: Settings) -> Pipeline:
-    from img2prompt import load_pipeline  # torch is slow to import: not while the page is drawn
+def _load(chosen: Settings) -> Pipeline:
+    from img2prompt import load_pipeline  # imports torch, which is slow: not while the page is drawn
 
-    return load_pipeline(wanted)
+    return load_pipeline(chosen)
 
 
 def shared() -> Pipeline:
-    """The pipeline, waiting under a spinner for as long as it still loads.
+    """This visitor's pipeline; shows a spinner while it loads.
 
     Raises
     ------
     Img2PromptError
-        When it cannot be loaded. The next call tries again.
+        When the pipeline cannot be loaded. The next call tries again.
     """
     loading = start_loading()
     if loading.done():

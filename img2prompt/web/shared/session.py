@@ -1,30 +1,30 @@
-"""The names under which pages keep things in a visitor's session, all in one place.
+"""The keys under which pages store values in a visitor's session.
 
-Keys of single widgets stay with their widgets.
+Keys of single widgets are defined at their widgets.
 """
 
-NAVIGATION = "navigation"  # that the pages are known to Streamlit
+NAVIGATION = "navigation"  # whether the pages are registered with Streamlit
 LANGUAGE = "language"
 MODEL_CHOICE = "model_choice"  # settings chosen on the Models page
 KEEP_HISTORY = "keep-history"
 
 # The Caption page: the photos, and what was done with them.
-OPENED = "opened"  # key → photo, or what is wrong with the file
+OPENED = "opened"  # key → photo, or the error of its file
 HELD = "held"  # keys of the files in the widgets at the last run
-SAMPLE = "sample"  # the sample photo that was chosen
-EMPTIED = "emptied"  # whether the visitor took the last file away
-CLEARINGS = "clearings"  # how often the widgets were made anew
-READ_WITH = "looked_with"  # settings of the pipeline that read the photos
-DESK = "desk"  # what was done with the posts
+SAMPLE = "sample"  # name of the chosen sample photo
+EMPTIED = "emptied"  # whether the visitor removed the last file
+CLEARINGS = "clearings"  # how often the widgets were replaced by empty ones
+READ_WITH = "looked_with"  # settings of the pipeline that described the photos
+DESK = "desk"  # what the visitor did with the posts
 
 # The Batch page.
-RUN = "run"  # id of the batch looked at last
+RUN = "run"  # id of the batch that was shown last
 RUNS = "runs"  # ids of all batches of this session
-BEGUN = "begun"  # how many were begun
-KEPT_DRAFTS = "batch-kept"  # number of the last draft of each caption that was kept
+BEGUN = "begun"  # how many batches were started
+KEPT_DRAFTS = "batch-kept"  # widget key of a caption → number of its last saved draft
 
 # The other pages.
-HISTORY_ASKED = "history-wanted"  # what the pages turned so far belong to
-HISTORY_BEFORE = "history-before"  # where they began
+HISTORY_ASKED = "history-wanted"  # the filters that HISTORY_BEFORE belongs to
+HISTORY_BEFORE = "history-before"  # id of the last post on each page before the current one
 DASHBOARD_ANSWER = "dashboard-answer"
 EXPLORED = "explored"

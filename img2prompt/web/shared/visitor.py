@@ -1,4 +1,4 @@
-"""Whether a visitor sits at the machine that the app runs on; closed wherever there is doubt."""
+"""Find out whether a visitor sits at the machine that the app runs on; when in doubt, they do not."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from ipaddress import IPv6Address, ip_address, ip_network
 
 import streamlit as st
 
-# A name or an IPv4 address, or an IPv6 address in brackets; then perhaps a port.
+# A name, an IPv4 address, or an IPv6 address in brackets; optionally a port.
 _HOST = re.compile(r"(?:([a-z0-9.]+)|\[([0-9a-f:]+)\])(?::[0-9]{1,5})?", re.IGNORECASE | re.ASCII)
-# What a proxy adds and no browser sends: Forwarded, Via, X-Forwarded-For, X-Real-IP, CF-Connecting-IP…
+# Headers that proxies add and browsers never send: Forwarded, Via, X-Forwarded-For, X-Real-IP, CF-Connecting-IP…
 _PROXY = re.compile(
     r"via|x-original-.*|.*(forward|proxy|proxied).*|.*(client|real|connecting|remote|user)-?(ip|addr).*"
     r"|(cf|cdn|fastly|fly|x-amzn|x-appengine|x-arr|x-azure|x-envoy)-.*",
@@ -19,7 +19,7 @@ _PROXY = re.compile(
 
 
 def sits_here() -> bool:
-    """Whether this visitor uses the machine that the app runs on, and so may see what belongs to it."""
+    """Whether this visitor uses the machine that the app runs on, and so may see its files and history."""
     headers = st.context.headers
     pairs = [(name, value) for name in headers for value in headers.get_all(name)]
     return is_local(st.get_option("server.address"), st.context.ip_address, pairs)
@@ -30,14 +30,13 @@ def is_local(address: str | None, peer: str | None, headers: Iterable[tuple[str,
 
     Parameters
     ----------
-    address : what the server listens on; None means on everything
-    peer : who is at the other end of the connection; Streamlit says None for this machine
+    address : the address that the server listens on; None for all
+    peer : the address at the other end of the connection; Streamlit gives None for this machine
     headers : of the request, as (name, value)
 
-    That the connection is local does not suffice: another name may resolve to this machine
-    (DNS rebinding), and a reverse proxy on it speaks for visitors from anywhere. So the browser
-    must have asked for this machine by name, from a page of the same origin, and nothing may
-    tell of a proxy.
+    A local connection is not enough: another name may resolve to this machine (DNS rebinding),
+    and a reverse proxy on it connects for visitors from anywhere. So the browser must have asked
+    for this machine by name, from a page of the same origin, and no header may show a proxy.
     """
     values: dict[str, list[str]] = {}
     for name, value in headers:
@@ -59,7 +58,7 @@ def _names_loopback(host: str) -> bool:
 
 
 def _is_loopback(address: str | None) -> bool:
-    """localhost, 127.0.0.0/8 or ::1; not what else may stand for them, as 127.1 and 2130706433 do."""
+    """Whether an address is localhost, in 127.0.0.0/8 or ::1; other spellings (127.1, 2130706433) are not."""
     if not isinstance(address, str):
         return False
     if address.lower() == "localhost":
