@@ -31,14 +31,14 @@ def tokenizer() -> Any:
     """
     if importlib.util.find_spec("open_clip") is None:
         raise WeightsError(f"CLIP's tokenizer is not installed. {install('open_clip_torch')}")
-    found: list[Any] = []
+    loaded: list[Any] = []
 
     def check() -> bool:
-        found.append(_alone())
-        return bool(found[0].encode(KNOWN) == IDS)
+        loaded.append(_alone())
+        return bool(loaded[0].encode(KNOWN) == IDS)
 
     if holds("Taking CLIP's tokenizer without the rest of open_clip", check):
-        return found[0]
+        return loaded[0]
     import open_clip
 
     return open_clip.SimpleTokenizer()

@@ -61,10 +61,11 @@ def offline():
 
 @pytest.fixture(scope="session", autouse=True)
 def temporary_history(tmp_path_factory) -> Iterator[None]:
-    """The history of every app that a test opens is a temporary file."""
+    """The history of every app that a test opens is a temporary file, and nobody's own tones or weights count."""
     with pytest.MonkeyPatch.context() as patch:
-        file = tmp_path_factory.mktemp("history") / "history.db"
-        patch.setenv("IMG2PROMPT_DATABASE_URL", f"sqlite:///{file}")
+        folder = tmp_path_factory.mktemp("user")
+        patch.setenv("IMG2PROMPT_DATABASE_URL", f"sqlite:///{folder / 'history.db'}")
+        patch.setenv("XDG_DATA_HOME", str(folder / "data"))
         yield
 
 

@@ -108,9 +108,9 @@ class ClipModel:
         tokens = self._tokenize(list(texts))
         # Neighbours in length share a batch, so that little is computed on padding.
         order = torch.argsort((tokens != 0).sum(1), descending=True, stable=True)
-        found = np.stack(self._texts(self._encode_texts, list(tokens[order])))
-        vectors = np.empty_like(found)
-        vectors[order.numpy()] = found
+        sorted_vectors = np.stack(self._texts(self._encode_texts, list(tokens[order])))
+        vectors = np.empty_like(sorted_vectors)
+        vectors[order.numpy()] = sorted_vectors
         return vectors
 
     def _encode_images(self, pixels: Sequence[Tensor]) -> Iterable[np.ndarray]:
@@ -135,12 +135,12 @@ def has_quick_gelu(name: str) -> bool:
 def digest(file: Path) -> str:
     """16 hexadecimal digits that change with the weights, without reading gigabytes: see `SAMPLES`."""
     size = file.stat().st_size
-    found = hashlib.sha256(str(size).encode())
+    sha256 = hashlib.sha256(str(size).encode())
     with open(file, "rb") as weights:
         for sample in range(SAMPLES):
             weights.seek(size * sample // SAMPLES)
-            found.update(weights.read(SAMPLE_BYTES))
-    return found.hexdigest()[:16]
+            sha256.update(weights.read(SAMPLE_BYTES))
+    return sha256.hexdigest()[:16]
 
 
 def _unit(features: Tensor) -> np.ndarray:

@@ -124,8 +124,8 @@ def search(
         )
     study.set_user_attr("about", about)
     sentences = sentences or SentenceEncoder()
-    wanted = space.grid()[:trials] if mode == "grid" else []
-    _queue(study, wanted)
+    combinations = space.grid()[:trials] if mode == "grid" else []
+    _queue(study, combinations)
 
     def objective(trial: Trial) -> float:
         chosen = space.suggest(trial)
@@ -142,7 +142,7 @@ def search(
                 raise optuna.TrialPruned
 
         run = out / f"batch{tried.batch}-patch{chosen['patch']}-rate{tried.rate}"
-        found = train(
+        trained = train(
             folder,
             learned,
             held,
@@ -154,7 +154,7 @@ def search(
             **options,
         )
         trial.set_user_attr("folder", run.name)
-        return found.best.cosine
+        return trained.best.cosine
 
     left = len(_trials(study, "WAITING"))
     if mode == "tpe":
@@ -201,8 +201,8 @@ def save_plots(study: Study, folder: Path) -> list[Path]:
     return files
 
 
-def _queue(study: Study, wanted: Sequence[dict[str, Any]]) -> None:
-    """Queue what is wanted and not done, and what an earlier start left unfinished."""
+def _queue(study: Study, combinations: Sequence[dict[str, Any]]) -> None:
+    """Queue the combinations that are not done, and those that an earlier start left unfinished."""
     import optuna
 
     left = []
@@ -211,7 +211,7 @@ def _queue(study: Study, wanted: Sequence[dict[str, Any]]) -> None:
         left.append(_params(trial))
     failed = [_params(trial) for trial in _trials(study, "FAIL")]
     known = [_params(trial) for trial in _trials(study, "COMPLETE", "PRUNED", "WAITING")]
-    for params in [*left, *wanted]:
+    for params in [*left, *combinations]:
         if params and params not in known:
             # Optuna also knows what was queued without our note, but takes a failed run for one that is done.
             study.enqueue_trial(params, {QUEUED: params}, skip_if_exists=params not in failed)
