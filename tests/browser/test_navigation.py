@@ -14,7 +14,9 @@ def test_the_first_request_is_for_batch(browser, tmp_path, language):
     words = catalogue(language)
     with (
         serve(tmp_path) as server,
-        open_page(f"{server.address}/batch", browser, locale={"en": "en-US", "ko": "ko-KR"}[language]) as page,
+        open_page(
+            f"{server.address}/batch", browser, locale={"en": "en-US", "ko": "ko-KR"}[language]
+        ) as page,
     ):
         expect(page).to_have_title(words["batch"])
         expect(page.get_by_role("heading", level=1)).to_have_text(words["batch"])

@@ -702,13 +702,12 @@ def test_kills_at_random_moments_never_show(tmp_path):
         "tests.helpers.kill_batch",
         str(tmp_path / "photos"),
         str(tmp_path / "work"),
-        "20",
+        "10",
     ]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
-    assert len(found["kept"]) == 20
+    assert len(found["kept"]) == 10
     assert any(0 < count < 15 for count in found["kept"])
     assert all(count % 4 == 0 or count == 15 for count in found["kept"])  # whole groups; 15 once reported
     assert found["outputs"] >= 1 and found["different"] == 0
