@@ -35,7 +35,7 @@ def start(output):
     process = os.fork()
     if process == 0:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
-        arguments = ["batch", str(folder), "-o", str(output), "--batch-size", "4", "--format", "submission"]
+        arguments = ["batch", str(folder), "-o", str(output), "--batch-size", "2", "--format", "submission"]
         main([*arguments, "--errors", f"{output}.errors"])
     return process
 
