@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import os
+
+# One thread for each process that a test starts, too: two that wait for each other on cores that a
+# browser or another server has taken are many times slower. OpenMP reads it once, with torch.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 import socket
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path

@@ -27,7 +27,7 @@ def test_draws_everything_and_runs_nothing_of_a_prompt(browser, tmp_path):
     page.on("request", lambda request: asked.append(request.url))
     page.goto(file.as_uri(), timeout=PATIENCE)
     page.locator(".js-plotly-plot .main-svg").first.wait_for(timeout=PATIENCE)
-    assert page.title() == "set: what is in it" and wrong == []
+    assert page.title() == "set" and wrong == []
     assert [url for url in asked if not url.startswith("data:")] == [file.as_uri()]
     plots = re.findall("plotly-graph-div", html[html.rindex("</script></head>") :])
     assert page.locator(".js-plotly-plot").count() == len(plots) > 3
