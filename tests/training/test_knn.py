@@ -154,6 +154,7 @@ def test_names_of_members():
             ensembles.named(wrong)
 
 
+@pytest.mark.slow
 def test_knn_and_ensemble_by_command(tmp_path, pipeline):
     folder = paint(tmp_path / "pairs", 24)
     text = (folder / "captions.csv").read_text().splitlines()

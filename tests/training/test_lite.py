@@ -105,6 +105,7 @@ def test_shuffle_sees_everything_once_a_pass():
     assert sorted(first[:10]) == sorted(first[10:20]) == list(range(10))
 
 
+@pytest.mark.slow
 def test_joint_stage_learns_and_resumes(corpus, tmp_path):
     vocabulary = 1 + max(int(t.max()) for t in corpus.tokens)
     config = joint.JointConfig(
@@ -129,6 +130,7 @@ def test_joint_stage_learns_and_resumes(corpus, tmp_path):
         assert torch.equal(value, again.state_dict()[name]), name
 
 
+@pytest.mark.slow
 def test_self_critical_stage_raises_the_reward(corpus, tmp_path):
     vocabulary = 1 + max(int(t.max()) for t in corpus.tokens)
     model = small_model(vocabulary).eval()

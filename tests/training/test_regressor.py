@@ -56,6 +56,7 @@ def equal(one, other):
     return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
 
 
+@pytest.mark.slow
 def test_overfits_and_is_loaded_by_the_engine(folder, tmp_path, cache, sentences):
     config = replace(QUICK, epochs=40, batch=32, rate=5e-3, augment=False, average=0)
     found = run(folder, tmp_path, config, cache, sentences)
@@ -111,6 +112,7 @@ def command(pairs, out, *options):
     return ["img2prompt", "train", "regressor", str(pairs), "-o", str(out), *config, *options]
 
 
+@pytest.mark.slow
 def test_a_killed_run_ends_where_an_undisturbed_one_does(undisturbed, folder, tmp_path, cache, sentences):
     started = command(folder.path, tmp_path, "--workers", "1")
     process = subprocess.Popen([sys.executable, "-m", *started], start_new_session=True)
@@ -156,6 +158,7 @@ def test_another_run_is_not_mixed_up_with_this_one(undisturbed, folder, cache, s
         )
 
 
+@pytest.mark.slow
 def test_two_processes_train_as_one_does(folder, tmp_path, cache, sentences):
     """The network has no batch norm, whose statistics would be each process' own."""
     config = replace(QUICK, model="test_convnext", epochs=2, batch=16, contrast=0.1)

@@ -54,6 +54,7 @@ def test_the_grid_is_the_seeds():
         assert timm.is_model(Space().model.format(patch=point["patch"]))
 
 
+@pytest.mark.slow
 def test_a_stopped_search_goes_on(folder, tmp_path, sentences, monkeypatch):
     tried = []
     train = searching.train

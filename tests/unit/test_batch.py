@@ -690,6 +690,7 @@ def test_score_and_ensemble_by_command(run, tmp_path):
     assert run("score", first, tmp_path / "nowhere.csv")[0] == 2
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_kills_at_random_moments_never_show(tmp_path):
     for i in range(8):

@@ -24,6 +24,7 @@ def test_help_and_version_do_not_import_torch():
         assert done.stdout.splitlines()[-1] == "set()"
 
 
+@pytest.mark.slow
 def test_a_fresh_process_captions_a_photo():
     command = [
         sys.executable,

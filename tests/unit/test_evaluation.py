@@ -61,6 +61,7 @@ def test_unit_means():
     np.testing.assert_allclose(means, [[0.5**0.5, 0.5**0.5], [0, 1]], atol=1e-6)
 
 
+@pytest.mark.slow
 @needs_java
 def test_scores_of_captions_by_hand(capfd):
     references = [["A dog runs on the beach .", "a dog"], ["Two men play the guitar", "some music"]]
@@ -77,6 +78,7 @@ def test_scores_of_captions_by_hand(capfd):
     assert capfd.readouterr() == ("", "")  # stdout is for the numbers
 
 
+@pytest.mark.slow
 @needs_java
 def test_more_words_than_lines_do_not_shift_the_captions():
     references = [["a dog runs\non the beach"], ["two men play the guitar"]]
@@ -116,6 +118,7 @@ def test_embeddings_of_two_photos(pipeline, photos):
     assert 0 < scores["mean_cosine"] <= 1 and 0 < scores["baseline_cosine"] <= 1
 
 
+@pytest.mark.slow
 @needs_java
 def test_captions_of_two_photos(pipeline, photos):
     scores = captions.evaluate_captions(pipeline, photos)

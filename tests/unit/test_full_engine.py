@@ -519,6 +519,7 @@ def test_low_vram_changes_no_answer(engine, root, pictures):
     assert_same(answers(build(low_vram=True), pictures), answers(engine, pictures))
 
 
+@pytest.mark.slow
 def test_eight_threads_get_the_answers_of_one(engine, pictures):
     groups = [pictures[i:] + pictures[:i] for i in range(8)]
     expected = answers(engine, pictures)

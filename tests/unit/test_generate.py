@@ -129,6 +129,7 @@ def test_half_precision(make):
     assert code == 0 and pairs["000000"][2].std() > 0
 
 
+@pytest.mark.slow
 def test_killed_at_any_moment_it_goes_on(models, tmp_path):
     command = [sys.executable, "-m", "tests.helpers.kill_generate", *map(str, models), str(tmp_path), "6"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=900, check=False)
