@@ -17,7 +17,6 @@ from pathlib import Path
 
 os.environ["TOKENIZERS_PARALLELISM"] = "false"  # threads do not survive a fork
 import torch
-from PIL import Image
 
 torch.set_num_threads(1)
 import img2prompt.pipeline
@@ -26,7 +25,6 @@ from img2prompt.cli.main import main
 
 folder, work, kills = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
 pipeline = load_pipeline(engine="lite", device="cpu", beams=1)
-pipeline([Image.new("RGB", (48, 48))])  # what is read or computed once, is
 img2prompt.pipeline.load_pipeline = lambda *_, **__: pipeline
 
 
@@ -35,7 +33,7 @@ def start(output):
     process = os.fork()
     if process == 0:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
-        arguments = ["batch", str(folder), "-o", str(output), "--batch-size", "2", "--format", "submission"]
+        arguments = ["batch", str(folder), "-o", str(output), "--batch-size", "4", "--format", "submission"]
         main([*arguments, "--errors", f"{output}.errors"])
     return process
 
