@@ -127,7 +127,10 @@ def same_ground(tmp_path, models, monkeypatch):
     monkeypatch.setattr(reference, "set", OrderedSet, raising=False)
 
 
-@pytest.mark.parametrize("mode", ["classic", "fast", "best", "negative"])
+@pytest.mark.parametrize(
+    "mode",
+    ["classic", "fast", *(pytest.param(mode, marks=pytest.mark.slow) for mode in ("best", "negative"))],
+)
 def test_writes_what_clip_interrogator_writes(mode, models, pictures, few_labels, tmp_path):
     # Chains choose from several chunks of labels, as they do from the whole tables; of each the
     # reference must keep as many as the fast prompt has, or that differs as it never really does.
@@ -150,6 +153,7 @@ def test_writes_what_clip_interrogator_writes(mode, models, pictures, few_labels
     assert len({result.prompt.removeprefix(result.caption) for result in results}) > PICTURES / 3
 
 
+@pytest.mark.slow
 def test_all_labels_are_ranked_like_there(pictures, tmp_path, monkeypatch):
     """111,867 labels, with the vectors that the reference kept."""
     monkeypatch.setenv("IMG2PROMPT_MODELS", str(tmp_path / "models"))

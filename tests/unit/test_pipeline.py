@@ -82,6 +82,7 @@ def test_styles_change_the_prompt_only(pipeline, sample_photos):
     assert " by " in classic.prompt and " by " not in seed.prompt
 
 
+@pytest.mark.slow
 def test_best_is_at_least_as_near_as_its_parts(pipeline, sample_photos):
     best, fast = pipeline(sample_photos[0], style="best")[0], pipeline(sample_photos[0], style="fast")[0]
     assert best.caption == fast.caption and best.prompt.startswith(best.caption)
