@@ -246,5 +246,5 @@ def test_open_clip_whole_where_its_tokenizer_alone_is_wrong(wrong, monkeypatch, 
 
 def test_without_open_clip_it_is_named(monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(WeightsError, match="open_clip_torch"):
+    with pytest.raises(WeightsError, match="open.clip.torch"):
         clip_tokens.tokenizer.__wrapped__()
