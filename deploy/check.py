@@ -1,6 +1,6 @@
 """Build a target of the Dockerfile without a container engine, and run what came out.
 
-    python deploy/check.py cpu --build-arg TORCH_INDEX=https://pypi.org/simple
+    python deploy/check.py cpu --build-arg TORCH_INDEX=URL
     python deploy/check.py cpu --quick     # offline: this Python's packages in place of downloads
 
 For root on Linux. Each stage is a layer (overlayfs) over this machine's own files, in a mount namespace that

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, Playwright, sync_playwright
 
-from tests.helpers.browser import MEGABYTE, Server, launch, serve
+from tests.helpers.browser import Server, launch, serve
 
 
 @pytest.fixture(scope="package")
@@ -22,9 +22,11 @@ def browser(playwright) -> Iterator[Browser]:
 
 @pytest.fixture(scope="package")
 def server(tmp_path_factory) -> Iterator[str]:
-    """The address of an app that keeps nothing. Its process may not write a file larger than 1 MB."""
-    with serve(tmp_path_factory.mktemp("server"), largest_file=MEGABYTE) as server:
+    """The address of an app without a history. It may keep nothing, wherever it puts an upload meanwhile."""
+    folder = tmp_path_factory.mktemp("server")
+    with serve(folder, IMG2PROMPT_HISTORY="off") as server:
         yield server.address
+        assert [file for file in folder.rglob("*") if file.is_file()] == []
 
 
 @pytest.fixture(scope="package")

@@ -21,7 +21,7 @@ def test_the_first_request_is_for_batch(browser, tmp_path, language):
         expect(page).to_have_title(words["batch"])
         expect(page.get_by_role("heading", level=1)).to_have_text(words["batch"])
         links = page.get_by_test_id("stTopNavLink")
-        assert links.all_inner_texts() == [words[f"nav.{name}"] for name in PAGES]
+        expect(links).to_have_text([words[f"nav.{name}"] for name in PAGES])
         page.get_by_role("radio", name=words["batch.from.files"]).wait_for()
         links.filter(has_text=words["nav.models"]).click()
         expect(page).to_have_title(words["models.title"])

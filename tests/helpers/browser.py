@@ -1,7 +1,6 @@
 """The app on a server of its own, and a real browser that visits it."""
 
 import os
-import resource
 import socket
 import subprocess
 import sys
@@ -36,24 +35,29 @@ class Server:
     address: str
     database: str  # the address of its history
     runs: Path  # its batches
+    temporary: Path  # its temporary files
 
 
 @contextmanager
-def serve(folder: Path, largest_file: int | None = None, **environment: str) -> Iterator[Server]:
-    """Start the app; what it keeps is in `folder`."""
+def serve(folder: Path, **environment: str) -> Iterator[Server]:
+    """Start the app; what it keeps, and what it puts away for a while, is in `folder`."""
     with socket.socket() as probe:
         probe.bind(("localhost", 0))
         port = probe.getsockname()[1]
-    server = Server(f"http://localhost:{port}", f"sqlite:///{folder / 'history.db'}", folder / "runs")
-    environment |= {"IMG2PROMPT_RUNS": str(server.runs), "IMG2PROMPT_DATABASE_URL": server.database}
-    if largest_file:
-        environment["IMG2PROMPT_HISTORY"] = "off"  # whose file grows
+    server = Server(
+        f"http://localhost:{port}", f"sqlite:///{folder / 'history.db'}", folder / "runs", folder / "tmp"
+    )
+    server.temporary.mkdir()
+    places = {
+        "IMG2PROMPT_RUNS": server.runs,
+        "IMG2PROMPT_DATABASE_URL": server.database,
+        "TMPDIR": server.temporary,
+    }
+    environment |= {name: str(place) for name, place in places.items()}
     command = [sys.executable, "-m", "streamlit", "run", "app.py", "--server.port", str(port)]
     process = subprocess.Popen(
         command, cwd=ROOT, env={**os.environ, **environment}, stdout=subprocess.DEVNULL
     )
-    if largest_file:
-        resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (largest_file, largest_file))
     try:
         for _ in range(240):
             try:
