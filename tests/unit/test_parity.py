@@ -127,10 +127,8 @@ def same_ground(tmp_path, models, monkeypatch):
     monkeypatch.setattr(reference, "set", OrderedSet, raising=False)
 
 
-@pytest.mark.parametrize(
-    "mode",
-    ["classic", "fast", *(pytest.param(mode, marks=pytest.mark.slow) for mode in ("best", "negative"))],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("mode", ["classic", "fast", "best", "negative"])
 def test_writes_what_clip_interrogator_writes(mode, models, pictures, few_labels, tmp_path):
     # Chains choose from several chunks of labels, as they do from the whole tables; of each the
     # reference must keep as many as the fast prompt has, or that differs as it never really does.
@@ -183,6 +181,7 @@ def test_all_labels_are_ranked_like_there(pictures, tmp_path, monkeypatch):
         assert set(pool) == {label for label in expected if label}  # a blank is no flavor
 
 
+@pytest.mark.slow
 def test_the_farthest_of_a_large_table(models, few_labels, tmp_path):
     """The reference ranks a large table in two stages and forgets `reverse` in the second.
 
