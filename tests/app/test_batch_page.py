@@ -100,6 +100,7 @@ def test_from_uploads_to_edited_captions(server):
     assert "Nothing here fits." in [text.value for text in page.caption]
 
 
+@pytest.mark.slow
 def test_the_address_finds_the_run_and_nobody_else_does(server):
     page = open_page()
     run = begin(page)
@@ -110,6 +111,7 @@ def test_the_address_finds_the_run_and_nobody_else_does(server):
     assert gone.info and gone.file_uploader
 
 
+@pytest.mark.slow
 def test_a_new_batch_leaves_the_old_one_within_reach(server, request_headers):
     request_headers({"Host": "captions.example.org"})  # a visitor from elsewhere
     page = open_page()
@@ -123,6 +125,7 @@ def test_a_new_batch_leaves_the_old_one_within_reach(server, request_headers):
     assert page.file_uploader and sources.runs().get(run.id) is None
 
 
+@pytest.mark.slow
 def test_many_pictures_come_in_pages(server, monkeypatch):
     monkeypatch.setattr(results, "PAGE", 3)
     page = open_page()
@@ -133,6 +136,7 @@ def test_many_pictures_come_in_pages(server, monkeypatch):
     assert captions(page.run()) == found[3:]
 
 
+@pytest.mark.slow
 def test_korean(server):
     page = open_page("ko-KR")
     begin(page, "캡션 만들기")
@@ -143,6 +147,7 @@ def test_korean(server):
         assert re.search("[가-힣]", text), text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("address", "variable", "offered"),
     [
@@ -166,6 +171,7 @@ def test_server_folders_only_for_whoever_sits_at_the_server(server, monkeypatch,
     assert (places.options == ["Files or ZIP", "A folder", "On this machine"]) == offered
 
 
+@pytest.mark.slow
 def test_who_sits_at_the_server_finds_all_batches(server):
     begin(open_page())
     assert "trip" in [button.label for button in open_page().button]
@@ -176,6 +182,7 @@ def test_an_answer_that_is_neither_yes_nor_no_is_explained(server, monkeypatch):
     assert "IMG2PROMPT_SERVER_FOLDERS is 'perhaps'" in open_page().error[0].value
 
 
+@pytest.mark.slow
 def test_a_folder_on_the_server(server, tmp_path, monkeypatch):
     monkeypatch.setenv(SERVER_FOLDERS, "yes")
     (tmp_path / "photos").mkdir()

@@ -256,6 +256,7 @@ def test_camera_waits_until_it_is_wanted():
     assert page.get("camera_input")
 
 
+@pytest.mark.slow
 def test_visitors_share_the_model_but_not_the_photo(monkeypatch):
     loads = []
     load_pipeline = img2prompt.load_pipeline
@@ -280,6 +281,7 @@ def test_unusable_setting_is_explained(monkeypatch):
     assert "baroque" in open_page().error[0].value
 
 
+@pytest.mark.slow
 def test_damaged_weights_are_explained(monkeypatch, tmp_path):
     (tmp_path / "lite").mkdir()
     (tmp_path / "lite" / "model.safetensors").write_bytes(b"half a download")

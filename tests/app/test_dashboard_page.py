@@ -40,6 +40,7 @@ def test_an_empty_history_explains_itself(mine):
     assert "Nothing to count yet" in page.info[0].value
 
 
+@pytest.mark.slow
 def test_numbers_follow_the_period(mine):
     now = datetime.now(timezone.utc)
     for number in range(6):
@@ -57,6 +58,7 @@ def test_numbers_follow_the_period(mine):
     assert metrics(page)["Posts"] == "1" and not page.exception
 
 
+@pytest.mark.slow
 def test_questions_in_sql(mine):
     mine.save(make_post(1, choices=Choices(tone="playful")))
     page = open_page()

@@ -1,5 +1,6 @@
 """The Explore page."""
 
+import pytest
 from streamlit.testing.v1 import AppTest
 
 from img2prompt.datasets.report import figures
@@ -13,6 +14,7 @@ VALID = [f"a {dish} on a wooden table, food photography" for dish in
          ("pizza", "soup", "salad", "burger", "cake", "curry")]  # fmt: skip
 
 
+@pytest.mark.slow
 def test_the_plots_are_those_of_the_report():
     page = AppTest.from_file(str(ROOT / "app.py"), default_timeout=300).run()
     page.switch_page("pages/explore.py").run()

@@ -154,6 +154,7 @@ def test_without_an_identity_nothing_is_kept(url, user):
         assert connection.exec_driver_sql("SELECT count(*) FROM posts").scalar() == 0
 
 
+@pytest.mark.slow
 def test_open_to_all_there_is_a_history_only_on_request(url, open_to_all, monkeypatch):
     page = caption(open_page())
     assert not saved(url)

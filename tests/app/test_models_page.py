@@ -71,6 +71,7 @@ def test_full_without_its_parts_is_told_once_with_the_command():
     assert "nothing could be said" in page.error[0].value
 
 
+@pytest.mark.slow
 def test_installed_parts_are_chosen_for_this_visit_only(monkeypatch, small_models):
     monkeypatch.setenv("IMG2PROMPT_MODELS", str(small_models))
     page = choose(choose(open_page(), "models-engine", "full"), "models-caption-", SMALL_BLIP)
@@ -97,6 +98,7 @@ def test_installed_parts_are_chosen_for_this_visit_only(monkeypatch, small_model
     assert choose(again, "models-engine", "lite").session_state["model_choice"] == {}
 
 
+@pytest.mark.slow
 def test_page_of_photos_goes_on_with_lite_and_says_why(monkeypatch):
     monkeypatch.setenv("IMG2PROMPT_ENGINE", "full")
     page = open_page("pages/caption.py")
@@ -109,6 +111,7 @@ def test_page_of_photos_goes_on_with_lite_and_says_why(monkeypatch):
     assert any("Read by the lite engine" in caption.value for caption in page.caption)
 
 
+@pytest.mark.slow
 def test_photos_are_looked_at_again_by_another_model(monkeypatch):
     page = open_page("pages/caption.py")
     for label in ("Flower", "Start Captioning"):

@@ -86,6 +86,7 @@ class Stopped(Exception):
     """In place of a power cut."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stop", [1, 5, 11])
 def test_a_stopped_run_ends_where_an_undisturbed_one_does(
     stop, undisturbed, folder, tmp_path, cache, sentences, monkeypatch
@@ -272,6 +273,7 @@ def test_deeper_layers_learn_slower_and_the_rate_rises_and_falls(
     assert tops[:4] == sorted(tops[:4]) and tops[3:] == sorted(tops[3:], reverse=True)
 
 
+@pytest.mark.slow
 def test_stops_early_without_progress(folder, tmp_path, cache, sentences, monkeypatch):
     answers = iter([0.5, 0.6, 0.55, 0.6, 0.7])
     monkeypatch.setattr(training._Learner, "validate", lambda *_: next(answers))

@@ -105,6 +105,7 @@ def test_a_queue_has_each_combination_once_and_failed_ones_again():
     assert [trial.user_attrs["queued"] for trial in waiting] == [grid[2], grid[1]]
 
 
+@pytest.mark.slow
 def test_tpe_draws_rates_between(folder, tmp_path, sentences):
     space = Space(batch=(8,), patch=(2,), rate=(1e-4, 1e-2), model="test_convnext{patch}")
     study = look_for(folder, tmp_path, sentences, space, mode="tpe", trials=2)
@@ -114,6 +115,7 @@ def test_tpe_draws_rates_between(folder, tmp_path, sentences):
     assert all(1e-4 <= rate <= 1e-2 for rate in rates)
 
 
+@pytest.mark.slow
 def test_runs_that_fall_behind_are_given_up(folder, tmp_path, sentences, monkeypatch):
     monkeypatch.setattr(optuna.Trial, "should_prune", lambda trial: trial.number == 1)
     space = Space(batch=(8,), patch=(2,), rate=(1e-4, 1e-3), model="test_convnext{patch}")
@@ -122,6 +124,7 @@ def test_runs_that_fall_behind_are_given_up(folder, tmp_path, sentences, monkeyp
     assert len(ranked(study)) == 2
 
 
+@pytest.mark.slow
 def test_by_command(folder, tmp_path):
     arguments = ["train", "search", str(folder.path), "-o", str(tmp_path), "--validation", "train"]
     arguments += ["--model", "test_convnext{patch}", "--batch", "8", "--patch", "2", "--rate", "1e-3,5e-3"]

@@ -362,6 +362,7 @@ def test_the_fingerprint_changes_with_what_results_depend_on(pipeline):
     assert len({fingerprint(), fingerprint(style="fast"), fingerprint(beams=1), fingerprint(ratio=0.5)}) == 4
 
 
+@pytest.mark.slow
 def test_results_of_other_weights_do_not_count(run, pipeline, folder, tmp_path, monkeypatch):
     """One number in a copy of the weights differs."""
     lite = shutil.copytree(weights.bundled("lite"), tmp_path / "models" / "lite")

@@ -140,6 +140,7 @@ def test_styles_beat_chance(pipeline, shared_data):
     assert scores["top1"] <= scores["top5"]
 
 
+@pytest.mark.slow
 def test_command_prints_one_object(photos, capsys):
     with pytest.raises(SystemExit) as left:
         main(["evaluate", "embeddings", str(photos.path), "--engine", "lite", "--json"])

@@ -101,6 +101,7 @@ def assert_same(found, expected):
 # what it says
 
 
+@pytest.mark.slow
 def test_many_pictures_get_the_words_and_vectors_of_each_alone(engine, pictures):
     together = answers(engine, pictures)
     one_by_one = [answers(engine, [picture]) for picture in pictures]
@@ -138,6 +139,7 @@ def interrogator(root, tmp_path, monkeypatch):
     return clip_interrogator.Interrogator(config)
 
 
+@pytest.mark.slow
 def test_words_and_vectors_are_those_of_clip_interrogator(engine, interrogator, pictures):
     features = engine.encode(pictures)
     assert engine.describe(features) == [interrogator.generate_caption(picture) for picture in pictures]
@@ -242,6 +244,7 @@ def test_regressor_answers_like_the_network_it_was_saved_from(root, pictures):
     assert regressor.mean_embedding is None
 
 
+@pytest.mark.slow
 def test_mirror_makes_left_and_right_the_same(root, pictures):
     plain, mirrored = (build(caption_model="none", clip_model="none", mirror=m) for m in (False, True))
     turned = [picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT) for picture in pictures]
@@ -291,6 +294,7 @@ def save_blip2(folder: Path) -> None:
     transformers.Blip2Processor(images, tokenizer, num_query_tokens=4).save_pretrained(folder)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "save, family",
     [(save_git, transformers.AutoModelForCausalLM), (save_blip2, transformers.Blip2ForConditionalGeneration)],
@@ -464,6 +468,7 @@ def refuse_more_than(most: int, net: torch.nn.Module, seen: list[int]) -> None:
     )
 
 
+@pytest.mark.slow
 def test_out_of_memory_halves_the_batch_for_good(engine, root, pictures):
     tight = build()
     seen = []

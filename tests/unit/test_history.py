@@ -245,6 +245,7 @@ def writer(url: str, first: int, count: int) -> subprocess.Popen[str]:
     return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
 
 
+@pytest.mark.slow
 def test_two_processes_start_and_write_at_once(url: str) -> None:
     writers = [writer(url, first, 20) for first in (0, 100)]
     said = [process.communicate(timeout=300)[0].split() for process in writers]

@@ -550,6 +550,7 @@ BOMBS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", BOMBS)
 def test_bombs(name):
     make, reason = BOMBS[name]
@@ -570,6 +571,7 @@ LARGEST = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", LARGEST)
 def test_the_largest_pictures_fit_in_memory(name):
     [(text, seconds)], megabytes = in_a_process([LARGEST[name]()])

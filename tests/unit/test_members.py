@@ -36,6 +36,7 @@ def save(runs, weights, **sources):
     return runs / "ensemble.json"
 
 
+@pytest.mark.slow
 def test_all_kinds_of_members_answer_together(runs, pipeline, sample_photos):
     weights = {"lite": 0.4, "words": 0.3, "bank": 0.2, "net": 0.1, "gone": 0.0}
     file = save(runs, weights, words="lite:prompt", bank=str(runs / "bank"), net=str(runs / "net"))
@@ -62,6 +63,7 @@ def test_all_kinds_of_members_answer_together(runs, pipeline, sample_photos):
     assert alone["bank"][1] @ pipeline.sentences.encode(PROMPTS)[0] < 0.5 < alone["bank"][1] @ members[0][1]
 
 
+@pytest.mark.slow
 def test_results_of_another_ensemble_do_not_count(runs, pipeline):
     file = save(runs, {"lite": 0.5, "bank": 0.5}, bank=str(runs / "bank"))
     seen = {fingerprint(pipeline), fingerprint(load(file))}
@@ -87,6 +89,7 @@ def test_members_that_a_pipeline_cannot_ask(runs, source, message):
         load(save(runs, {"lite": 0.5, "other": 0.5}, other=source))
 
 
+@pytest.mark.slow
 def test_a_bank_of_another_space_or_in_pieces(runs):
     file = save(runs, {"lite": 0.5, "bank": 0.5}, bank=str(runs / "bank"))
     config = runs / "bank" / "bank.json"

@@ -42,6 +42,7 @@ def test_no_texts(encoder):
     assert encoder.encode([]).shape == (0, 384)
 
 
+@pytest.mark.slow
 def test_equals_sentence_transformers(encoder):
     sentence_transformers = pytest.importorskip(
         "sentence_transformers", reason="the reference is not installed"
@@ -55,6 +56,7 @@ def test_equals_sentence_transformers(encoder):
     assert np.abs(encoder.encode(TEXTS) - expected).max() < 1e-6
 
 
+@pytest.mark.slow
 def test_equal_on_processors_without_packed_weights(encoder, monkeypatch):
     monkeypatch.setattr("platform.machine", lambda: "arm64")
     plain = SentenceEncoder()
@@ -62,6 +64,7 @@ def test_equal_on_processors_without_packed_weights(encoder, monkeypatch):
     assert np.abs(encoder.encode(TEXTS) - plain.encode(TEXTS)).max() < 1e-6
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(
     platform.machine().lower() not in ("x86_64", "amd64") or not torch.backends.mkldnn.is_available(),
     reason="no weights are packed here",
@@ -148,6 +151,7 @@ def test_missing_and_damaged_weights(tmp_path):
         SentenceEncoder(tmp_path).encode(["text"])
 
 
+@pytest.mark.slow
 def test_needs_no_heavy_imports():
     code = (
         "import json, sys; from img2prompt.minilm import SentenceEncoder; early = 'torch' in sys.modules;"

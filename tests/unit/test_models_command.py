@@ -170,6 +170,7 @@ def test_without_a_hub_the_command_to_run_is_told(run, monkeypatch):
     monkeypatch.undo()
 
 
+@pytest.mark.slow
 def test_hub_and_folder_come_from_the_environment(hub, tmp_path, clip):
     hub.add(CLIP_REPOSITORY, COMMIT, clip)
     settings = {"HF_ENDPOINT": hub.address, "IMG2PROMPT_MODELS": str(tmp_path / "models")}

@@ -127,6 +127,7 @@ def same_ground(tmp_path, models, monkeypatch):
     monkeypatch.setattr(reference, "set", OrderedSet, raising=False)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["classic", "fast", "best", "negative"])
 def test_writes_what_clip_interrogator_writes(mode, models, pictures, few_labels, tmp_path):
     # Chains choose from several chunks of labels, as they do from the whole tables; of each the
@@ -150,6 +151,7 @@ def test_writes_what_clip_interrogator_writes(mode, models, pictures, few_labels
     assert len({result.prompt.removeprefix(result.caption) for result in results}) > PICTURES / 3
 
 
+@pytest.mark.slow
 def test_all_labels_are_ranked_like_there(pictures, tmp_path, monkeypatch):
     """111,867 labels, with the vectors that the reference kept."""
     monkeypatch.setenv("IMG2PROMPT_MODELS", str(tmp_path / "models"))
@@ -179,6 +181,7 @@ def test_all_labels_are_ranked_like_there(pictures, tmp_path, monkeypatch):
         assert set(pool) == {label for label in expected if label}  # a blank is no flavor
 
 
+@pytest.mark.slow
 def test_the_farthest_of_a_large_table(models, few_labels, tmp_path):
     """The reference ranks a large table in two stages and forgets `reverse` in the second.
 

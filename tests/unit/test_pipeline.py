@@ -44,6 +44,7 @@ def test_the_samples_are_named(pipeline, sample_photos):
     assert {"building", "tower", "temple"} & set(captions["china.jpg"].split())
 
 
+@pytest.mark.slow
 def test_a_batch_says_what_single_pictures_say(pipeline, sample_photos):
     mirrored = [Image.open(photo).transpose(Image.Transpose.FLIP_LEFT_RIGHT) for photo in sample_photos]
     sources = [*sample_photos, *mirrored]
@@ -61,6 +62,7 @@ def test_path_bytes_and_picture_are_the_same(pipeline, sample_photos):
     assert len({result.prompt for result in results}) == 1
 
 
+@pytest.mark.slow
 def test_threads_get_their_own_answers(pipeline, sample_photos):
     expected = [pipeline(photo)[0].caption for photo in sample_photos]
     with ThreadPoolExecutor(4) as pool:
@@ -82,6 +84,7 @@ def test_styles_change_the_prompt_only(pipeline, sample_photos):
     assert " by " in classic.prompt and " by " not in seed.prompt
 
 
+@pytest.mark.slow
 def test_best_is_at_least_as_near_as_its_parts(pipeline, sample_photos):
     best, fast = pipeline(sample_photos[0], style="best")[0], pipeline(sample_photos[0], style="fast")[0]
     assert best.caption == fast.caption and best.prompt.startswith(best.caption)
@@ -91,6 +94,7 @@ def test_best_is_at_least_as_near_as_its_parts(pipeline, sample_photos):
     assert chosen > max(parts) - 1e-5
 
 
+@pytest.mark.slow
 def test_a_negative_prompt_leaves_the_rest_alone(pipeline, sample_photos):
     seed, negative = pipeline(sample_photos[0])[0], pipeline(sample_photos[0], style="negative")[0]
     assert set(negative.prompt.split(", ")) <= set(read_labels("negative"))
@@ -99,6 +103,7 @@ def test_a_negative_prompt_leaves_the_rest_alone(pipeline, sample_photos):
     assert negative.embedding @ seed.embedding > 0.999
 
 
+@pytest.mark.slow
 def test_own_labels_are_ranked_beside_the_others(sample_photos, tmp_path):
     (tmp_path / "flowers.txt").write_text("a vase of flowers\na steam engine\n", encoding="utf-8")
     pipeline = load_pipeline(engine="lite", device="cpu", labels=[tmp_path / "flowers.txt"])

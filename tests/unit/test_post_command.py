@@ -42,6 +42,7 @@ def test_options_reach_the_composer(run):
         assert len(variant["hashtags"]) == 3
 
 
+@pytest.mark.slow
 def test_seeds(run):
     def texts(seed):
         (record,) = records(run("post", CHINA, "--json", "--seed", seed)[1])

@@ -172,6 +172,7 @@ def test_shuffling_shows_others(tone, length):
     assert not hooks[0] & hooks[1]
 
 
+@pytest.mark.slow
 def test_the_same_choices_give_the_same_posts_in_any_process():
     code = (
         "from img2prompt.posts import *\n"
@@ -285,6 +286,7 @@ def test_limits_hold_for_absurd_input(text, tone):
         assert size(alt_text(Seen(text))) <= ALT_LIMIT
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=60)
 @given(caption=st.text(max_size=300), note=st.text(max_size=400), seed=st.integers(-3, 10**6))
 def test_limits_hold_for_any_text(caption, note, seed):

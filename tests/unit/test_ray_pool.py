@@ -72,6 +72,7 @@ def known(journal, items):
     ]
 
 
+@pytest.mark.slow
 def test_two_processes_give_what_one_gives_and_go_on_where_they_were_stopped(
     cluster, one_core, fast, folder, tmp_path, caplog
 ):
@@ -100,6 +101,7 @@ def test_two_processes_give_what_one_gives_and_go_on_where_they_were_stopped(
     assert len(processes) == 2 and os.getpid() not in processes
 
 
+@pytest.mark.slow
 def test_the_command_writes_the_same_file_from_a_store(
     cluster, one_core, fast, folder, tmp_path, monkeypatch, capsys
 ):
@@ -119,6 +121,7 @@ def test_the_command_writes_the_same_file_from_a_store(
         assert len(list(csv.reader(file))) == 1 + 384 * PICTURES
 
 
+@pytest.mark.slow
 def test_what_is_wrong_on_a_node_is_told_here(cluster, one_core, fast, folder, tmp_path):
     items = discover(folder)
     with closing(Journal(tmp_path / "j", "those of another version")) as journal:
@@ -138,6 +141,7 @@ def test_a_model_computes_with_the_threads_of_the_machine_that_asks(one_core):
         assert Threads.here() == here
 
 
+@pytest.mark.slow
 def test_a_model_that_has_room_on_no_node_is_not_waited_for(cluster, one_core, fast, folder, tmp_path):
     import torch
 

@@ -207,6 +207,7 @@ def test_a_model_that_cannot_be_loaded_is_told_and_tried_again(runs, quick):
     assert not run.error and run.progress().done == 2
 
 
+@pytest.mark.slow
 def test_other_settings_describe_everything_again_but_keep_edits(described, pipeline):
     described.edit("trip/0.jpg", "mine")
     other = Watched(pipeline)
