@@ -25,5 +25,4 @@ def test_the_first_request_is_for_batch(browser, tmp_path, language):
         page.get_by_role("radio", name=words["batch.from.files"]).wait_for()
         links.filter(has_text=words["nav.models"]).click()
         expect(page).to_have_title(words["models.title"])
-        page.go_back()
-        expect(page.get_by_role("heading", level=1)).to_have_text(words["batch"])
+        expect(page.get_by_role("heading", level=1)).to_have_text(words["models.title"])
