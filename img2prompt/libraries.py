@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import sys
-from importlib.metadata import PackageNotFoundError, requires
-
-from packaging.requirements import Requirement
-from packaging.utils import canonicalize_name
 
 
 def install(*names: str) -> str:
@@ -17,6 +13,12 @@ def install(*names: str) -> str:
     >>> install("diffusers")
     'Run: /folder/bin/python -m pip install "diffusers<0.43,>=0.41"'
     """
+    # Only who is told to install something pays for these imports; every start imports this module.
+    from importlib.metadata import PackageNotFoundError, requires
+
+    from packaging.requirements import Requirement
+    from packaging.utils import canonicalize_name
+
     try:
         lines = requires("img2prompt") or []
     except PackageNotFoundError:  # a checkout that was never installed
