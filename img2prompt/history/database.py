@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -40,14 +40,13 @@ def default_url() -> str:
     return variable(DATABASE_URL) or f"sqlite:///{Path(user_data_dir('img2prompt'), 'history.db')}"
 
 
-def open_database(url: str | URL | None = None, create: Callable[..., Engine] = create_engine) -> Engine:
+def open_database(url: str | URL | None = None) -> Engine:
     """Connect to the database, create it if there is none, and bring its tables up to date.
 
     Parameters
     ----------
     url : ``sqlite:////folder/history.db`` or ``postgresql://user:password@host/name``;
         by default `default_url`
-    create : makes an engine from a URL and options, like SQLAlchemy's `create_engine`
 
     Raises
     ------
@@ -63,7 +62,7 @@ def open_database(url: str | URL | None = None, create: Callable[..., Engine] = 
             options = {"pool_pre_ping": True, "connect_args": {"connect_timeout": CONNECT_SECONDS}}
         elif address.database:
             Path(address.database).absolute().parent.mkdir(parents=True, exist_ok=True)
-        engine = create(address, **options)
+        engine = create_engine(address, **options)
     except (ArgumentError, NoSuchModuleError, ValueError) as error:
         raise HistoryError(
             f"{DATABASE_URL} is no address of a database ({error}). "
@@ -82,7 +81,7 @@ def open_database(url: str | URL | None = None, create: Callable[..., Engine] = 
 
 
 def prepare(engine: Engine) -> Engine:
-    """Set up an engine made elsewhere (``st.connection(…).engine``), migrate its database, and return it.
+    """Set up an engine made elsewhere, migrate its database, and return it.
 
     Calling it again is harmless, also from several processes at once: one migrates, the others wait.
 

@@ -13,6 +13,7 @@ from img2prompt.web.shared.frame import show_error
 from img2prompt.web.shared.i18n import t
 
 FILE_TYPES = ("csv", "txt")
+_ENCODER = SentenceEncoder()  # loaded when the first visitor explores
 MOST_PROMPTS = 50_000  # of a set; larger ones are sampled, so that a visitor does not wait for minutes
 
 
@@ -44,7 +45,7 @@ def show(groups: list[exploring.PromptSet], choice: tuple[str, ...]) -> None:
         def progress(what: str, done: int, total: int) -> None:
             bar.progress(done / max(1, total), what)
 
-        survey = exploring.survey(groups, _encoder(), progress)
+        survey = exploring.survey(groups, _ENCODER, progress)
         st.session_state[session.EXPLORED] = (choice, survey)
         bar.empty()
     surveyed_choice, survey = st.session_state.get(session.EXPLORED, ((), None))
@@ -55,8 +56,3 @@ def show(groups: list[exploring.PromptSet], choice: tuple[str, ...]) -> None:
     for name, plot in report.figures(survey).items():
         st.subheader(name, anchor=False)
         st.plotly_chart(plot, key=f"explore-{name}")
-
-
-@st.cache_resource(show_spinner=False)
-def _encoder() -> SentenceEncoder:
-    return SentenceEncoder()

@@ -21,10 +21,8 @@ def server(tmp_path, monkeypatch) -> Iterator[Runs]:
     """The batches of a fresh server."""
     monkeypatch.setenv("IMG2PROMPT_RUNS", str(tmp_path / "runs"))
     monkeypatch.setenv("IMG2PROMPT_BEAMS", "1")
-    sources.runs.clear()
     pipelines.pipelines.clear()
     yield sources.runs()
-    sources.runs.clear()
     pipelines.pipelines.clear()
 
 

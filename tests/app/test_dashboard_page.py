@@ -3,7 +3,6 @@
 from datetime import datetime, timedelta, timezone
 
 import pytest
-import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from img2prompt.history import History, open_database
@@ -17,9 +16,7 @@ def mine(tmp_path, monkeypatch) -> History:
     url = f"sqlite:///{tmp_path / 'history.db'}"
     monkeypatch.setenv("IMG2PROMPT_DATABASE_URL", url)
     monkeypatch.setenv("IMG2PROMPT_HISTORY", "on")
-    st.cache_resource.clear()
-    yield History(open_database(url), "local")
-    st.cache_resource.clear()
+    return History(open_database(url), "local")
 
 
 def open_page() -> AppTest:

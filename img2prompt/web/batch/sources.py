@@ -8,7 +8,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from img2prompt.batch.runs import DAYS, Run, Runs
+from img2prompt.batch.runs import DAYS, Run, Runs, runs_folder
 from img2prompt.errors import Img2PromptError
 from img2prompt.images import SUFFIXES
 from img2prompt.settings import SERVER_FOLDERS, Settings, switch
@@ -16,14 +16,17 @@ from img2prompt.web.shared import pipelines, session, visitor
 from img2prompt.web.shared.frame import as_it_is, show_error
 from img2prompt.web.shared.i18n import t
 from img2prompt.web.shared.photo import uploader_style
+from img2prompt.web.shared.registry import Registry
 
 MOST_EARLIER = 5  # batches offered to come back to
 
 
-@st.cache_resource(show_spinner=False)
+_RUNS = Registry(Runs)
+
+
 def runs() -> Runs:
     """The batches of this server."""
-    return Runs()
+    return _RUNS(runs_folder())
 
 
 def current() -> Run | None:

@@ -7,10 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
-
-import streamlit as st
-from streamlit.connections import SQLConnection
+from typing import TYPE_CHECKING
 
 from img2prompt.errors import HistoryError
 from img2prompt.history.database import default_url, open_database
@@ -18,6 +15,7 @@ from img2prompt.history.record import Variant, record_of
 from img2prompt.history.store import History
 from img2prompt.posts import Choices
 from img2prompt.web.shared import account
+from img2prompt.web.shared.registry import Registry
 
 if TYPE_CHECKING:
     from img2prompt.posts import Variant as Written
@@ -35,7 +33,7 @@ def own_history() -> History | None:
         When the database cannot be opened.
     """
     owner = account.owner()
-    return None if owner is None else _history(default_url(), owner)
+    return None if owner is None else _HISTORIES((default_url(), owner))
 
 
 def _writable() -> History | None:
@@ -43,15 +41,15 @@ def _writable() -> History | None:
     return own_history() if account.keeps() else None
 
 
-@st.cache_resource(show_spinner=False, max_entries=MOST_HISTORIES)
-def _history(url: str, owner: str) -> History:
-    return History(open_database(url, _connect), owner)
+_DATABASES = Registry(open_database)
 
 
-def _connect(url: Any, **options: Any) -> Any:
-    """SQLAlchemy's engine for a database, which Streamlit makes and shares among visitors."""
-    address = url.render_as_string(hide_password=False)
-    return st.connection("history", type=SQLConnection, url=address, **options).engine
+def _open(key: tuple[str, str]) -> History:
+    url, owner = key
+    return History(_DATABASES(url), owner)
+
+
+_HISTORIES = Registry(_open, MOST_HISTORIES)
 
 
 def keep(photos: Sequence[Photo], choices: Choices, variants: Sequence[Written]) -> None:

@@ -13,6 +13,7 @@ from img2prompt.errors import WeightsError
 from img2prompt.settings import Settings
 from img2prompt.web.shared import session
 from img2prompt.web.shared.i18n import t
+from img2prompt.web.shared.registry import Registry
 
 if TYPE_CHECKING:
     from img2prompt import Pipeline
@@ -57,14 +58,12 @@ def start_loading() -> Future[Pipeline]:
         chosen = replace(Settings.load(), engine="lite")
     loading = pipelines(chosen)
     if loading.done() and loading.exception():
-        pipelines.clear(chosen)
+        pipelines.drop(chosen, loading)
         loading = pipelines(chosen)
     return loading
 
 
-@st.cache_resource(show_spinner=False, max_entries=MOST_PIPELINES)
-def pipelines(chosen: Settings) -> Future[Pipeline]:
-    """The pipeline for these settings, which loads in the background, once for all visitors."""
+def _load_in_background(chosen: Settings) -> Future[Pipeline]:
     worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="load-model")
     loading = worker.submit(_load, chosen)
     worker.shutdown(wait=False)
@@ -75,6 +74,9 @@ def _load(chosen: Settings) -> Pipeline:
     from img2prompt import load_pipeline  # imports torch, which is slow: not while the page is drawn
 
     return load_pipeline(chosen)
+
+
+pipelines = Registry(_load_in_background, MOST_PIPELINES)
 
 
 def shared() -> Pipeline:
