@@ -11,10 +11,15 @@ from img2prompt.history.database import open_database
 from img2prompt.history.store import History
 from img2prompt.web.shared.i18n import catalogue
 from tests.helpers import ROOT
+from tests.helpers.history_database import make_post
 
 TEXT = catalogue("en")
 SIGN_IN = {
-    "auth": {"redirect_uri": "http://localhost/oauth2callback", "cookie_secret": "s", "client_id": "c"}
+    "auth": {
+        "redirect_uri": "http://localhost/oauth2callback",
+        "cookie_secret": "8OTtNLV5Vr0mmOFVOkwxJlLaUZL1P1sJ",
+        "client_id": "c",
+    }
 }
 
 
@@ -46,12 +51,12 @@ def run(page: AppTest) -> AppTest:
     return page
 
 
-def open_page(user: dict | None = None) -> AppTest:
+def open_page(user: dict | None = None, sign_in: dict = SIGN_IN) -> AppTest:
     """The Caption page; with a user, signed in or not, on a server with sign-in."""
     page = AppTest.from_file(str(ROOT / "app.py"), default_timeout=300)
     page.context["locale"] = "en-US"
     if user is not None:
-        page.secrets = SIGN_IN
+        page.secrets = sign_in
         page.user = user
     return run(page)
 
@@ -142,6 +147,33 @@ def test_who_is_signed_in_sees_only_their_own(url):
     bob.query_params["post"] = str(post.id)
     assert TEXT["history.gone"] in said(run(bob))
     assert post.seen.caption.capitalize() + "." not in buttons(bob)
+
+
+@pytest.mark.parametrize(
+    "auth", [{}, {"cookie_secret": ""}, {"cookie_secret": "x" * 31}, {"cookie_secret": 10**40}, "on"]
+)
+def test_nobody_is_believed_where_cookies_can_be_forged(url, monkeypatch, auth):
+    monkeypatch.setenv("IMG2PROMPT_HISTORY", "on")
+    History(open_database(url), "https://login.example.org|ada").save(make_post(0))
+    History(open_database(url), "local").save(make_post(1))
+    page = open_page(person("ada"), {"auth": auth})
+    for view in ("caption", "history", "dashboard", "batch"):
+        (error,) = go(page, view).error
+        assert "cookie_secret" in error.value
+        assert not page.button and not page.metric and not page.file_uploader
+
+
+def test_secrets_that_cannot_be_read_are_not_taken_for_none(url, tmp_path, monkeypatch):
+    monkeypatch.setenv("IMG2PROMPT_HISTORY", "on")
+    file = tmp_path / "secrets.toml"
+    file.write_text("[auth\n")
+    before = config.get_option("secrets.files")
+    config.set_option("secrets.files", [str(file)])
+    try:
+        page = open_page()
+    finally:
+        config.set_option("secrets.files", before)
+    assert str(file) in page.error[0].value and not page.button
 
 
 @pytest.mark.parametrize("user", [{"is_logged_in": False}, {"is_logged_in": True, "name": "Nobody"}])

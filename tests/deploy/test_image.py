@@ -23,6 +23,7 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
+from img2prompt.web.shared.identity import SECRET_COMMAND
 from tests.helpers import ROOT
 from tests.helpers.browser import launch
 
@@ -215,16 +216,13 @@ def test_an_upload_fits_through_everything():
 
 
 def test_example_of_sign_in_has_what_streamlit_asks_for():
-    auth = tomllib.loads((ROOT / ".streamlit" / "secrets.toml.example").read_text("utf-8"))["auth"]
-    assert set(auth) == {
-        "redirect_uri",
-        "cookie_secret",
-        "client_id",
-        "client_secret",
-        "server_metadata_url",
-    }
+    text = (ROOT / ".streamlit" / "secrets.toml.example").read_text("utf-8")
+    auth = tomllib.loads(text)["auth"]
+    assert set(auth) == {"redirect_uri", "client_id", "client_secret", "server_metadata_url"}
     assert auth["redirect_uri"].endswith("/oauth2callback")
-    assert not any(auth[name] for name in ("cookie_secret", "client_id", "client_secret"))
+    assert not any(auth[name] for name in ("client_id", "client_secret"))
+    # None at all rather than an empty one: each server must make its own.
+    assert "cookie_secret" in text and SECRET_COMMAND in text
 
 
 def test_notes_name_only_options_of_streamlit():

@@ -18,7 +18,7 @@ from img2prompt.posts import as_sentence, tones
 from img2prompt.prompts import SHOWN
 from img2prompt.results import Result
 from img2prompt.web.caption import cards, photos, reading
-from img2prompt.web.shared import account, session
+from img2prompt.web.shared import account, identity, session
 from img2prompt.web.shared.frame import as_it_is
 from img2prompt.web.shared.i18n import language, t
 from img2prompt.web.shared.photo import Photo
@@ -49,7 +49,7 @@ def explain_absence() -> None:
     """Explain why this visitor has no history, and how to get one."""
     if account.is_switched_off():
         st.info(t("history.switched_off"), icon=":material/history_toggle_off:")
-    elif account.has_sign_in():
+    elif identity.has_sign_in():
         st.info(t("history.sign_in"), icon=":material/login:")
         account.sign_in("page")
     else:

@@ -8,6 +8,7 @@ from img2prompt.settings import HISTORY, switch
 from img2prompt.web import components
 from img2prompt.web.shared import session, visitor
 from img2prompt.web.shared.i18n import t
+from img2prompt.web.shared.identity import has_sign_in
 
 LOCAL = "local"  # the owner of the history where there is only one person
 COOKIE = "img2prompt-history"
@@ -23,6 +24,11 @@ def owner() -> str | None:
     - Without sign-in, a visitor who sits at this machine has the one local history.
     - Without sign-in, other visitors cannot be told apart and have none, unless
       ``IMG2PROMPT_HISTORY=on`` gives all of them the local history.
+
+    Raises
+    ------
+    ConfigError
+        When sign-in is configured in a way that lets cookies be forged.
     """
     if is_switched_off():
         return None
@@ -37,13 +43,8 @@ def is_switched_off() -> bool:
     return switch(HISTORY) is False
 
 
-def has_sign_in() -> bool:
-    """Whether sign-in is configured, with ``[auth]`` in ``.streamlit/secrets.toml``."""
-    return st.secrets.load_if_toml_exists() and "auth" in st.secrets
-
-
 def is_signed_in() -> bool:
-    """Whether this visitor is signed in. Ask only if `has_sign_in`."""
+    """Whether this visitor is signed in. Ask only if `identity.has_sign_in`."""
     return bool(st.user.get("is_logged_in"))
 
 

@@ -10,7 +10,7 @@ from img2prompt.errors import ConfigError
 from img2prompt.files import resource
 from img2prompt.settings import HISTORY, switch
 from img2prompt.web import components
-from img2prompt.web.shared import i18n, navigation
+from img2prompt.web.shared import i18n, identity, navigation
 
 ASSETS = resource("assets")
 
@@ -18,7 +18,7 @@ _LANGUAGE = components.register("language")
 
 
 def begin(title: str) -> None:
-    """Start a page; call this first. The page ends here if the setting of the history is wrong."""
+    """Start a page; call this first. The page ends here if it cannot be told whose history a visitor sees."""
     navigation.ensure()
     st.set_page_config(page_title=title, page_icon=str(ASSETS / "favicon.png"), layout="wide")
     st.logo(str(ASSETS / "logo.svg"), size="large", icon_image=str(ASSETS / "mark.svg"))
@@ -28,6 +28,7 @@ def begin(title: str) -> None:
     st.title(title, anchor=False)
     try:
         switch(HISTORY)
+        identity.has_sign_in()
     except ConfigError as error:
         show_error(error)
         st.stop()
