@@ -16,6 +16,8 @@ from img2prompt.files import resource
 
 commands = typer.Typer()
 
+EVERYWHERE = ("0.0.0.0", "::")  # addresses to listen on that no browser can open
+
 
 @commands.command("app")
 def start(
@@ -40,6 +42,8 @@ def start(
         command += ["--server.port", str(port)]
     if address is not None:
         command += ["--server.address", address]
+        if address not in EVERYWHERE:
+            command += ["--browser.serverAddress", address]
     sys.stdout.flush()
     if os.name == "posix":
         os.execv(command[0], command)  # signals reach the app itself
