@@ -24,6 +24,8 @@ from tests.helpers.protocol import visit
 pytestmark = pytest.mark.slow
 COOKIE = "_streamlit_user"
 ISSUER = "https://login.example.org"
+SECRETS = '[auth]\nredirect_uri = "http://localhost/oauth2callback"\ncookie_secret = "{secret}"\n'
+SECRET = "8OTtNLV5Vr0mmOFVOkwxJlLaUZL1P1sJ"
 
 
 @pytest.fixture(scope="module")
@@ -93,10 +95,10 @@ def signed_in(secret: str, server: Server) -> dict[str, str]:
     return {COOKIE: URLSafeTimedSerializer(secret, salt=COOKIE).dumps(json.dumps(person))}
 
 
-@pytest.mark.parametrize("secret", ["", "x" * 31, "8OTtNLV5Vr0mmOFVOkwxJlLaUZL1P1sJ"])
+@pytest.mark.parametrize("secret", ["", "x" * 31, SECRET])
 def test_a_cookie_counts_only_if_its_signature_cannot_be_guessed(tmp_path, secret, capfd):
     file = tmp_path / "secrets.toml"
-    file.write_text(f'[auth]\nredirect_uri = "http://localhost/oauth2callback"\ncookie_secret = "{secret}"\n')
+    file.write_text(SECRETS.format(secret=secret))
     with serve(tmp_path, STREAMLIT_SECRETS_FILES=str(file)) as server:
         engine = open_database(server.database)
         History(engine, f"{ISSUER}|ada").save(make_post(0))
@@ -110,3 +112,18 @@ def test_a_cookie_counts_only_if_its_signature_cannot_be_guessed(tmp_path, secre
     for page in shown.values():
         assert ("fewer than 32 characters" in page) != believed
     assert ("fewer than 32 characters" in said) != believed
+
+
+def test_a_forged_cookie_does_not_count_later_either(tmp_path):
+    """Somebody connects while the secret is empty, and asks when it no longer is."""
+    file = tmp_path / "secrets.toml"
+    file.write_text(SECRETS.format(secret=""))
+    with serve(tmp_path, STREAMLIT_SECRETS_FILES=str(file)) as server:
+        engine = open_database(server.database)
+        History(engine, f"{ISSUER}|ada").save(make_post(0))
+        engine.dispose()
+        with visit(server.address, signed_in("", server)) as visitor:
+            file.write_text(SECRETS.format(secret=SECRET))
+            while "fewer than 32 characters" in (shown := visitor.open("history")):
+                time.sleep(0.3)
+    assert "Sign in to keep a history" in shown and "brown dog" not in shown.lower()
