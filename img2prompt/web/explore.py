@@ -9,7 +9,7 @@ from img2prompt.datasets import survey as exploring
 from img2prompt.errors import Img2PromptError
 from img2prompt.minilm import SentenceEncoder
 from img2prompt.web.shared import session
-from img2prompt.web.shared.frame import show_error
+from img2prompt.web.shared.frame import as_it_is, show_error
 from img2prompt.web.shared.i18n import t
 
 FILE_TYPES = ("csv", "txt")
@@ -54,5 +54,5 @@ def show(groups: list[exploring.PromptSet], choice: tuple[str, ...]) -> None:
     page = report.report(survey, groups[0].name)
     st.download_button(t("explore.download"), page, "report.html", "text/html", on_click="ignore")
     for name, plot in report.figures(survey).items():
-        st.subheader(name, anchor=False)
+        st.subheader(as_it_is(name), anchor=False)
         st.plotly_chart(plot, key=f"explore-{name}")

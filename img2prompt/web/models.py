@@ -13,7 +13,7 @@ from img2prompt import weights
 from img2prompt.errors import ConfigError
 from img2prompt.settings import ENGINES, NONE, Settings
 from img2prompt.web.shared import pipelines
-from img2prompt.web.shared.frame import show_error
+from img2prompt.web.shared.frame import as_it_is, show_error
 from img2prompt.web.shared.i18n import language, t
 
 COMMAND = "img2prompt models pull"
@@ -94,7 +94,7 @@ def show_weights() -> None:
             if part.kind == kind:
                 facts = f"{weights.readable(part.bytes)} · {part.license} · {part.repository}"
                 st.markdown(f"**{part.name}** {_badge(part.name in installed)}  \n:small[{facts}]")
-    st.caption(t("models.folder", folder=weights.home()))
+    st.caption(t("models.folder", folder=as_it_is(str(weights.home()))))
 
 
 def _choose_part(column: st.delta_generator.DeltaGenerator, kind: str, current: str) -> str:

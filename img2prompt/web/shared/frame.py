@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import streamlit as st
@@ -13,6 +14,10 @@ from img2prompt.web import components
 from img2prompt.web.shared import i18n, identity, navigation
 
 ASSETS = resource("assets")
+
+# What Markdown, or Streamlit beside it, reads as markup in a line: anywhere, at the edge of a word, at the start.
+_MARKUP = re.compile(r"[\\`*\[\]$<~:&]|(?<![^\W_])_|_(?![^\W_])|^[#>+-]")
+_NUMBER = re.compile(r"^(\d+)(?=[.)])")  # of a list
 
 _LANGUAGE = components.register("language")
 
@@ -42,8 +47,9 @@ def end(privacy: str) -> None:
 
 
 def as_it_is(text: str) -> str:
-    """Escape a text so that Markdown shows it unchanged."""
-    return "".join("\\" + char if char in "\\`*[]$<~:" else char for char in text)
+    """Escape a text so that Markdown shows it unchanged, on one line."""
+    line = " ".join(text.split())
+    return _NUMBER.sub(r"\1\\", _MARKUP.sub(r"\\\g<0>", line))
 
 
 def show_error(error: Exception | str) -> None:
