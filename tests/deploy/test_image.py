@@ -215,6 +215,16 @@ def test_an_upload_fits_through_everything():
     assert int(re.search(r"size=(\d+)m", app["tmpfs"][0])[1]) > largest
 
 
+def test_proxies_refuse_and_frame_no_foreign_page():
+    fenced = (DEPLOY / "README.md").read_text("utf-8").split("```")[1::2]
+    examples = [text for text in fenced if "reverse_proxy" in text or "proxy_pass" in text]
+    assert len(examples) == 2
+    for text in examples:
+        assert re.search(r"https://captions\.example\.org( 0;|\n)", text) and " 403" in text
+        assert "Content-Security-Policy \"frame-ancestors 'self'\"" in text
+        assert "Strict-Transport-Security max-age=" in text and "X-Content-Type-Options nosniff" in text
+
+
 def test_example_of_sign_in_has_what_streamlit_asks_for():
     text = (ROOT / ".streamlit" / "secrets.toml.example").read_text("utf-8")
     auth = tomllib.loads(text)["auth"]
