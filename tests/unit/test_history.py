@@ -6,7 +6,9 @@ import csv
 import inspect
 import io
 import json
+import os
 import sqlite3
+import stat
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -359,13 +361,65 @@ def test_addresses(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     assert default_url().endswith("mine.db")
     monkeypatch.delenv("IMG2PROMPT_DATABASE_URL")
     assert default_url().endswith("img2prompt/history.db")
-    for address in ("nonsense", "nosuch://host/db"):
-        with pytest.raises(HistoryError, match="no address of a database"):
-            open_database(address)
+    with pytest.raises(HistoryError, match="no address of a database"):
+        open_database("nonsense")
+    with pytest.raises(HistoryError, match="mysql is not supported"):
+        open_database("mysql://somebody@host/history")
+
+
+@pytest.mark.parametrize(
+    ("address", "message"),
+    [
+        ("postgresql://somebody:secret@127.0.0.1:9/history", "history on 127.0.0.1 cannot be reached"),
+        (
+            "postgresql://somebody@127.0.0.1:9/history?password=secret",
+            "history on 127.0.0.1 cannot be reached",
+        ),
+        ("postgresql://127.0.0.1:9/history?password=sec@secret", "Write them as %40"),
+        ("postgresql://127.0.0.1:9/history?host=127.0.0.1&passwort=secret", "history on 127.0.0.1"),
+        ("postgresql://somebody:sec@secret@127.0.0.1:9/history", "Write them as %40"),
+        ("postgresql://somebody:a@secret:b@127.0.0.1:9/history", "Write them as %40"),
+        ("postgresql://somebody:sec@secret/c@127.0.0.1:9/history", "Write them as %40"),
+        ("postgresql://somebody@127.0.0.1:secret/history", "no address of a database"),
+    ],
+)
+def test_no_message_names_more_than_host_and_database(
+    address: str, message: str, caplog: pytest.LogCaptureFixture
+) -> None:
     pytest.importorskip("psycopg")
-    with pytest.raises(HistoryError, match="cannot be reached. Check that the server runs") as caught:
-        open_database("postgresql://somebody:secret@127.0.0.1:9/history")
-    assert "secret" not in str(caught.value)
+    with pytest.raises(HistoryError, match=message) as caught:
+        open_database(address)
+    shown = str(caught.value)
+    assert "secret" not in shown + caplog.text and "somebody" not in shown
+    if "history on" in message:
+        assert "The log has the details." in shown and "onnect" in caplog.text
+
+
+@pytest.mark.skipif(os.name != "posix", reason="this platform has other permissions")
+def test_only_its_owner_can_read_the_history(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def modes() -> dict[str, int]:
+        return {
+            path.name: stat.S_IMODE(path.stat().st_mode) for path in [file.parent, *file.parent.iterdir()]
+        }
+
+    private = {"history.db": 0o600, "history.db-wal": 0o600, "history.db-shm": 0o600}
+    monkeypatch.delenv("IMG2PROMPT_DATABASE_URL", raising=False)
+    monkeypatch.setattr("platformdirs.user_data_path", lambda name: tmp_path / "data" / name)
+    file = Path(default_url().removeprefix("sqlite:///"))
+    history = History(open_database(), "local")
+    history.save(make_post(0))
+    assert modes() == {"img2prompt": 0o700} | private
+    # As an earlier version left them, with another program that still has the file open.
+    for path in [file.parent, *file.parent.iterdir()]:
+        path.chmod(0o755 if path.is_dir() else 0o644)
+    History(open_database(), "local").save(make_post(1))
+    assert modes() == {"img2prompt": 0o700} | private
+    # A folder that is there already is not ours to close.
+    (tmp_path / "shared").mkdir(mode=0o755)
+    (tmp_path / "shared").chmod(0o755)
+    file = tmp_path / "shared" / "history.db"
+    open_database(f"sqlite:///{file}").dispose()
+    assert modes()["shared"] == 0o755 and modes()["history.db"] == 0o600
 
 
 def test_thumbnails_are_small_and_tell_nothing(tmp_path: Path) -> None:
