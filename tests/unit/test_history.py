@@ -7,6 +7,7 @@ import inspect
 import io
 import json
 import os
+import re
 import sqlite3
 import stat
 import subprocess
@@ -233,6 +234,13 @@ def test_migration_from_each_earlier_schema_keeps_the_posts(url: str, revision: 
     history.failed("open", "lite", "reason")
     assert history.delete_all() == 1
     engine.dispose()
+
+
+def test_migrations_carry_what_they_need() -> None:
+    files = list((ROOT / "img2prompt" / "history" / "migrations").rglob("*.py"))
+    assert len(files) > 3
+    for file in files:
+        assert not re.search(r"^\s*(from|import) img2prompt", file.read_text("utf-8"), re.MULTILINE), file
 
 
 def test_a_newer_database_asks_for_an_update(engine: Engine, url: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from collections import Counter
 from collections.abc import Callable, Sequence
-from datetime import date, datetime, timedelta, timezone
+from datetime import date, timedelta
 from typing import Any
 
 import altair as alt
@@ -15,7 +15,7 @@ from img2prompt.history import History, sandbox, sql
 from img2prompt.history.statistics import Count, Dashboard
 from img2prompt.posts.post import HOOK_LIMIT, POST_LIMIT
 from img2prompt.spreadsheet import write_table
-from img2prompt.web.history.page import PERIODS
+from img2prompt.web.history import period
 from img2prompt.web.shared import session
 from img2prompt.web.shared.i18n import t
 
@@ -32,17 +32,7 @@ def show(history: History) -> None:
         st.info(t("dashboard.empty"), icon=":material/bar_chart:")
         st.page_link("pages/caption.py", label=t("nav.caption"), icon=":material/arrow_forward:")
         return
-    period = st.segmented_control(
-        t("dashboard.period"),
-        list(PERIODS),
-        default="all",
-        required=True,
-        format_func=lambda name: t(f"history.period.{name}"),
-        key="dashboard-period",
-        label_visibility="collapsed",
-    )
-    days = PERIODS[period]
-    since = None if days is None else datetime.now(timezone.utc) - timedelta(days=days)
+    since = period.ask("dashboard-period", label_visibility="collapsed")
     board = Dashboard(history.engine, history.owner, since)
     totals = board.totals()
     with st.container(horizontal=True, gap="large"):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from datetime import datetime, timedelta, timezone
+from datetime import timedelta
 from functools import partial
 from io import BytesIO
 from typing import IO, Any
@@ -18,6 +18,7 @@ from img2prompt.posts import as_sentence, tones
 from img2prompt.prompts import SHOWN
 from img2prompt.results import Result
 from img2prompt.web.caption import cards, photos, reading
+from img2prompt.web.history import period
 from img2prompt.web.shared import account, session
 from img2prompt.web.shared.frame import as_it_is
 from img2prompt.web.shared.i18n import language, t
@@ -25,7 +26,6 @@ from img2prompt.web.shared.photo import Photo
 
 PAGE = 24  # posts shown at a time
 ALIKE = 6  # similar posts shown with a post
-PERIODS = {"all": None, "week": 7, "month": 30, "year": 365}  # days
 FIRST_VARIANTS = 5  # latest variants without a mark that are shown; earlier ones are folded away
 
 
@@ -87,15 +87,7 @@ def _ask() -> dict[str, Any]:
         label_visibility="collapsed",
     )
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
-        period = st.segmented_control(
-            t("history.period"),
-            list(PERIODS),
-            default="all",
-            required=True,
-            format_func=lambda name: t(f"history.period.{name}"),
-            key="history-period",
-            persist_state="session",
-        )
+        since = period.ask("history-period")
         starred = st.toggle(t("history.starred"), key="history-starred", persist_state="session")
     chosen = st.pills(
         t("tone"),
@@ -105,10 +97,6 @@ def _ask() -> dict[str, Any]:
         key="history-tones",
         persist_state="session",
     )
-    days = PERIODS[period]
-    # Whole days, so that the filters stay the same while the visitor turns pages.
-    today = datetime.now(timezone.utc).replace(hour=0, minute=0, second=0, microsecond=0)
-    since = None if days is None else today - timedelta(days=days)
     return {"query": query, "since": since, "tones": tuple(chosen), "starred": starred}
 
 
