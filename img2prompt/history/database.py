@@ -243,6 +243,7 @@ def _set_up_sqlite(connection: Any, _: Any) -> None:
     connection.isolation_level = (
         None  # `_begin_sqlite` begins transactions; changes to tables are part of them
     )
+    connection.text_factory = _decoded
     cursor = connection.cursor()
     cursor.execute(f"PRAGMA busy_timeout = {BUSY_SECONDS * 1000}")
     cursor.execute("PRAGMA foreign_keys = ON")
@@ -250,6 +251,11 @@ def _set_up_sqlite(connection: Any, _: Any) -> None:
     if cursor.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
         cursor.execute("PRAGMA journal_mode = WAL")
     cursor.close()
+
+
+def _decoded(text: bytes) -> str:
+    """A text as it is stored. One damaged character spoils neither the text nor the page that shows it."""
+    return text.decode("utf-8", "replace")
 
 
 def _begin_sqlite(connection: Connection) -> None:

@@ -24,6 +24,7 @@ from sqlalchemy import Engine, inspect, select
 from img2prompt.errors import HistoryError
 from img2prompt.history import sandbox
 from img2prompt.history.database import reading
+from img2prompt.history.integrity import rows
 from img2prompt.history.tables import FailureRow, HashtagRow, LabelRow, PostRow, TimingRow, VariantRow
 
 TABLES: tuple[Any, ...] = (PostRow, VariantRow, LabelRow, HashtagRow, TimingRow, FailureRow)
@@ -70,7 +71,7 @@ def copy(engine: Engine, owner: str, file: Path) -> None:
                 marks = ", ".join("?" * len(names))
                 target.executemany(
                     f"INSERT INTO {model.__tablename__} VALUES ({marks})",
-                    (_plain(row) for row in source.execute(query.execution_options(yield_per=1000))),
+                    map(_plain, rows(source.execute(query.execution_options(yield_per=1000)))),
                 )
             target.commit()
     except (sqlite3.Error, OSError) as error:

@@ -13,7 +13,7 @@ import stat
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, suppress
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -27,10 +27,11 @@ from PIL import Image
 from sqlalchemy import Engine, create_engine, text
 
 from img2prompt.errors import HistoryError
-from img2prompt.history import History, Variant, open_database
+from img2prompt.history import History, Variant, open_database, sql
 from img2prompt.history.database import default_url, migrate, writing
 from img2prompt.history.export import write_csv, write_json
 from img2prompt.history.record import THUMBNAIL_BYTES, content_hash, thumbnail
+from img2prompt.history.statistics import Dashboard
 from img2prompt.history.tables import Base
 from img2prompt.posts import Choices
 from tests.helpers import ROOT
@@ -217,7 +218,7 @@ def test_migration_from_each_earlier_schema_keeps_the_posts(url: str, revision: 
             )
         )
         connection.execute(
-            text("INSERT INTO thumbnails (post_id, webp) VALUES (1, :webp)"), {"webp": b"webp"}
+            text("INSERT INTO thumbnails (post_id, webp) VALUES (1, :webp)"), {"webp": make_post().thumbnail}
         )
         connection.execute(
             text("INSERT INTO embeddings (id, post_id, owner, vector) VALUES (1, 1, 'local', :vector)"),
@@ -229,7 +230,7 @@ def test_migration_from_each_earlier_schema_keeps_the_posts(url: str, revision: 
     engine = open_database(url)
     history = History(engine, "local")
     [post] = history.posts("zebra old")
-    assert post.seen.caption == "an old dog" and post.starred and post.thumbnail == b"webp"
+    assert post.seen.caption == "an old dog" and post.starred and post.thumbnail == make_post().thumbnail
     assert history.mark(1, "zebra", edited="giraffe") and history.posts("giraffe")
     history.failed("open", "lite", "reason")
     assert history.delete_all() == 1
@@ -253,6 +254,99 @@ def test_a_newer_database_asks_for_an_update(engine: Engine, url: str) -> None:
 def writer(url: str, first: int, count: int) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "tests.helpers.history_writer", url, str(first), str(count)]
     return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+
+
+# What SQLite lets other programs write, or a damaged disk leave, in the rows of the post :id.
+DAMAGES = [
+    "UPDATE posts SET created_at = 'yesterday' WHERE id = :id",
+    "UPDATE posts SET created_at = 12345 WHERE id = :id",
+    "UPDATE posts SET colours = '[' WHERE id = :id",
+    "UPDATE posts SET colours = 7 WHERE id = :id",
+    "UPDATE posts SET versions = '[[]]' WHERE id = :id",
+    "UPDATE posts SET width = 'wide' WHERE id = :id",
+    "UPDATE posts SET height = 0 WHERE id = :id",
+    "UPDATE posts SET caption = x'00' WHERE id = :id",
+    "UPDATE posts SET tone = x'00' WHERE id = :id",
+    "UPDATE posts SET goal = 'world peace' WHERE id = :id",
+    "UPDATE posts SET variant_count = 'many' WHERE id = :id",
+    "UPDATE posts SET hashtag_count = 99 WHERE id = :id",
+    "UPDATE posts SET engine = x'00' WHERE id = :id",
+    "UPDATE variants SET text = x'00' WHERE post_id = :id",
+    "UPDATE labels SET score = 'high' WHERE post_id = :id",
+    "UPDATE labels SET name = x'00' WHERE post_id = :id",
+    "UPDATE hashtags SET tag = x'00' WHERE post_id = :id",
+    "UPDATE timings SET seconds = 9e999 WHERE post_id = :id",
+    "UPDATE timings SET seconds = x'00' WHERE post_id = :id",
+    "UPDATE thumbnails SET webp = substr(webp, 1, 40) WHERE post_id = :id",
+    "UPDATE thumbnails SET webp = 'none' WHERE post_id = :id",
+    "UPDATE embeddings SET vector = x'00' WHERE post_id = :id",
+    "UPDATE embeddings SET vector = 7 WHERE post_id = :id",
+    "DELETE FROM thumbnails WHERE post_id = :id",
+    "DELETE FROM embeddings WHERE post_id = :id",
+    "UPDATE failures SET failed_at = 'yesterday' WHERE message = :id",
+    "UPDATE failures SET step = x'00' WHERE message = :id",
+]
+
+
+def test_a_damaged_row_spoils_nothing_else(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    history = open_file(tmp_path / "history.db")
+    for number, damage in enumerate(DAMAGES):
+        kept, post_id = history.save(make_post(2 * number)), history.save(make_post(2 * number + 1))
+        history.failed("open", "", str(post_id))
+        with writing(history.engine) as connection:
+            assert connection.execute(text(damage), {"id": post_id}).rowcount, damage
+        damaged: list[int] = []
+        posts = history.posts(damaged=damaged)
+        assert posts[-1].id == kept and len(posts) + len(damaged) == 2, damage
+        assert damaged == [post_id] or "failures" in damage, damage
+        assert [post.id for post in history.export()] == [post.id for post in posts], damage
+        assert post_id not in damaged or f"Post {post_id} in" in caplog.text
+        assert kept in [post.id for post, _ in history.like(make_post(0).embedding)], damage
+        board = Dashboard(history.engine, "local")
+        for name in vars(Dashboard):
+            if not name.startswith("_"):
+                getattr(board, name)()
+        copy = tmp_path / "copy.db"
+        sql.copy(history.engine, "local", copy)
+        with closing(sqlite3.connect(copy)) as copied:
+            assert (kept,) in copied.execute("SELECT id FROM posts").fetchall(), damage
+        if damaged:
+            with pytest.raises(HistoryError, match="damaged"):
+                history.get(post_id)
+        with suppress(HistoryError):  # a damaged post can be mended or not, but does no more than say so
+            history.save(make_post(2 * number + 1))
+        with suppress(HistoryError):
+            history.mark(post_id, "first", edited="second")
+        assert history.delete([post_id, kept]) == 2, damage
+        history.delete_all()
+
+
+def test_a_whole_page_of_damaged_posts_is_passed_by(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("img2prompt.history.store.PAGE", 3)
+    history = open_file(tmp_path / "history.db")
+    ids = [history.save(make_post(number)) for number in range(9)]
+    with writing(history.engine) as connection:
+        connection.execute(text(f"UPDATE posts SET colours = '[' WHERE id BETWEEN {ids[2]} AND {ids[7]}"))
+    assert [post.id for post in history.export()] == [ids[8], ids[1], ids[0]]
+
+
+def test_a_broken_character_is_only_that(tmp_path: Path) -> None:
+    history = open_file(tmp_path / "history.db")
+    post_id = history.save(make_post(1))
+    with writing(history.engine) as connection:
+        connection.execute(text("UPDATE posts SET caption = CAST(x'61ff62' AS TEXT)"))
+    [post] = history.posts()
+    assert post.seen.caption == "a\ufffdb"
+    assert history.mark(post_id, "first of 1", starred=True)
+
+
+def test_a_post_without_its_search_words_can_be_marked(tmp_path: Path) -> None:
+    history = open_file(tmp_path / "history.db")
+    post_id = history.save(make_post(1))
+    with writing(history.engine) as connection:
+        connection.execute(text("DELETE FROM search_texts"))
+    assert history.mark(post_id, "first of 1", edited="zebra")
+    assert history.count("zebra") == 1
 
 
 @pytest.mark.slow

@@ -9,11 +9,11 @@ from io import BytesIO
 from typing import IO, Any
 
 import streamlit as st
-from PIL import Image
 
 from img2prompt.history.export import write_csv, write_json
 from img2prompt.history.record import Post, Variant
 from img2prompt.history.store import History
+from img2prompt.images import open_image
 from img2prompt.posts import as_sentence, tones
 from img2prompt.prompts import SHOWN
 from img2prompt.results import Result
@@ -60,19 +60,26 @@ def _show_all(history: History) -> None:
     filters = _ask()
     count = history.count(**filters)
     before = _pages(filters)
-    posts = history.posts(**filters, after=before[-1] if before else None, limit=PAGE)
-    if not posts:
+    damaged: list[int] = []
+    posts = history.posts(**filters, after=before[-1] if before else None, limit=PAGE, damaged=damaged)
+    ids = [post.id for post in posts] + damaged
+    if not ids:
         st.caption(t("history.none"))
     else:
         first = len(before) * PAGE + 1
-        st.caption(t("history.count", first=first, last=first + len(posts) - 1, count=count))
+        st.caption(t("history.count", first=first, last=first + len(ids) - 1, count=count))
         _grid(posts, "grid")
+    if damaged:
+        st.warning(t("history.damaged", count=len(damaged)), icon=":material/heart_broken:")
+        if st.button(t("history.damaged.delete"), icon=":material/delete:"):
+            history.delete(damaged)
+            st.rerun()
     with st.container(horizontal=True, horizontal_alignment="center"):
         if before:
             st.button(t("history.newer"), icon=":material/arrow_back:", on_click=_turn, args=(None,))
-        if posts and len(before) * PAGE + len(posts) < count:
+        if ids and len(before) * PAGE + len(ids) < count:
             older = t("history.older")
-            st.button(older, icon=":material/arrow_forward:", on_click=_turn, args=(posts[-1].id,))
+            st.button(older, icon=":material/arrow_forward:", on_click=_turn, args=(min(ids),))
     _manage(history)
 
 
@@ -202,19 +209,17 @@ def _variants(history: History, post: Post, numbered: Sequence[tuple[int, Varian
 
 
 def _variant(history: History, post: Post, variant: Variant, number: int) -> None:
-    def star() -> None:
-        history.mark(post.id, variant.text, starred=not variant.starred)
-
     with st.container(border=True):
         reading.copyable(t("post", number=number), variant.now, f"variant-{post.id}-{number}")
         with st.container(horizontal=True, vertical_alignment="center"):
-            st.button(
+            if st.button(
                 t("history.unstar", number=number) if variant.starred else t("post.star", number=number),
                 icon=":material/star:",
                 type="primary" if variant.starred else "secondary",
                 key=f"star-{post.id}-{number}",
-                on_click=star,
-            )
+            ):
+                history.mark(post.id, variant.text, starred=not variant.starred)
+                st.rerun()
             if marks := _marks(variant):
                 st.markdown(" ".join(f":gray-badge[{mark}]" for mark in marks))
 
@@ -244,7 +249,7 @@ def _reopen(post: Post, photo: Photo) -> None:
 
 def _as_photo(post: Post) -> Photo:
     """A post as a photo for the Caption page."""
-    picture = Image.open(BytesIO(post.thumbnail)).convert("RGB")
+    picture = open_image(post.thumbnail)
     result = Result(
         caption=post.seen.caption,
         prompt=post.prompt,
