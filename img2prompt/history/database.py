@@ -12,6 +12,7 @@ from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError, TimeoutError
 
 from img2prompt.errors import HistoryError
+from img2prompt.history import space
 from img2prompt.libraries import install
 from img2prompt.settings import DATABASE_URL, variable
 
@@ -21,7 +22,7 @@ MIGRATION_LOCK = 0x696D6732  # "img2", the number of PostgreSQL's advisory lock
 
 # Part of a database's own message → what is wrong and what to do. The first that matches counts.
 REMEDIES = {
-    "disk is full": "has no space left. Free some space, or delete old posts",
+    "disk i/o error": "cannot be read or written: its disk is full or failing. Free some space, and try again",
     "no space left": "has no space left. Free some space on the server, or delete old posts",
     "locked": "is being written by another program. Try again in a moment",
     "readonly": "cannot be written. Give yourself write permission for the file and its folder, "
@@ -35,6 +36,10 @@ REMEDIES = {
 
 
 logger = logging.getLogger(__name__)
+
+
+class FullError(HistoryError):
+    """The disk of an SQLite database is full."""
 
 
 def default_url() -> str:
@@ -121,8 +126,9 @@ def prepare(engine: Engine) -> Engine:
         engine.dispose()  # connections made before lack the settings below
         event.listen(engine, "connect", _set_up_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
-        if file := _file(engine):
+        if file := file_of(engine):
             _keep_private(file)
+            space.reserve(file)
     with explained(engine), engine.connect() as connection:
         if _is_current(connection):
             return engine
@@ -134,7 +140,7 @@ def prepare(engine: Engine) -> Engine:
     return engine
 
 
-def _file(engine: Engine) -> Path | None:
+def file_of(engine: Engine) -> Path | None:
     """The file of an SQLite database; None for one in memory or one that is named by a URI."""
     name = engine.url.database or ":memory:"
     return None if name == ":memory:" or name.startswith("file:") else Path(name).absolute()
@@ -212,6 +218,10 @@ def explained(engine: Engine) -> Iterator[None]:
         yield
     except DBAPIError as error:
         reason = " ".join(str(error.orig).split())
+        if "disk is full" in reason:
+            raise FullError(
+                f"The history {name_of(engine)} has no space left. Free some space, or delete old posts. ({reason})"
+            ) from error
         remedy = next((remedy for part, remedy in REMEDIES.items() if part in reason.lower()), None)
         if remedy is None and (error.connection_invalidated or not error.statement):
             remedy = f"cannot be reached. Check that the server runs, and {DATABASE_URL}"
@@ -250,6 +260,7 @@ def _set_up_sqlite(connection: Any, _: Any) -> None:
     cursor.execute("PRAGMA secure_delete = ON")  # a deleted post must be gone from the file too
     if cursor.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
         cursor.execute("PRAGMA journal_mode = WAL")
+    cursor.execute(f"PRAGMA wal_autocheckpoint = {space.LOG_PAGES}")
     cursor.close()
 
 

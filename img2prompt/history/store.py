@@ -15,8 +15,8 @@ from sqlalchemy.orm import Session, selectinload
 
 from img2prompt.embeddings import WIDTH
 from img2prompt.errors import HistoryError
-from img2prompt.history import search
-from img2prompt.history.database import name_of, reading, writing
+from img2prompt.history import search, space
+from img2prompt.history.database import FullError, file_of, name_of, reading, writing
 from img2prompt.history.integrity import DAMAGE, check, vector
 from img2prompt.history.neighbours import Neighbours
 from img2prompt.history.record import OBJECTS, Post, Variant, labels_of
@@ -204,7 +204,31 @@ class History:
         return [(by_id[post_id], cosine) for post_id, cosine in near if post_id in by_id]
 
     def delete(self, ids: Sequence[int]) -> int:
-        """Delete posts and everything that belongs to them; return how many were deleted."""
+        """Delete posts and everything that belongs to them; return how many were deleted.
+
+        On a full disk they are deleted in steps, so that some can be gone when an error is raised.
+        """
+        try:
+            return self._delete(ids)
+        except FullError:
+            return self._delete_in_steps(ids)
+
+    def delete_all(self) -> int:
+        """Delete all posts and failures of the owner, as `delete` does; return how many posts were deleted."""
+        is_own = PostRow.owner == self.owner
+        try:
+            with writing(self.engine) as connection:
+                connection.execute(delete(FailureRow).where(FailureRow.owner == self.owner))
+                return _row_count(connection.execute(delete(PostRow).where(is_own)))
+        except FullError:
+            with reading(self.engine) as connection:
+                ids = connection.scalars(select(PostRow.id).where(is_own).order_by(PostRow.id)).all()
+            count = self._delete_in_steps(ids)
+            with writing(self.engine) as connection:
+                connection.execute(delete(FailureRow).where(FailureRow.owner == self.owner))
+            return count
+
+    def _delete(self, ids: Sequence[int]) -> int:
         count = 0
         with writing(self.engine) as connection:
             for start in range(0, len(ids), PAGE):
@@ -213,11 +237,22 @@ class History:
                 count += _row_count(result)
         return count
 
-    def delete_all(self) -> int:
-        """Delete all posts and failures of the owner; return how many posts were deleted."""
-        with writing(self.engine) as connection:
-            connection.execute(delete(FailureRow).where(FailureRow.owner == self.owner))
-            return _row_count(connection.execute(delete(PostRow).where(PostRow.owner == self.owner)))
+    def _delete_in_steps(self, ids: Sequence[int]) -> int:
+        """Delete posts on a full disk (see `space`)."""
+        file, count = file_of(self.engine), 0
+        if file:
+            space.release(file)
+        try:
+            for start in range(0, len(ids), space.STEP):
+                space.empty_log(self.engine)
+                count += self._delete(ids[start : start + space.STEP])
+        except FullError as error:
+            raise FullError(
+                f"The disk of the history {self._name} is so full that {count} of {len(ids)} posts could be "
+                "deleted. Free some megabytes elsewhere, and delete the others then."
+            ) from error
+        space.empty_log(self.engine)
+        return count
 
     def export(self) -> Iterator[Post]:
         """Yield all posts, the newest first, reading one page at a time; damaged ones are left out."""

@@ -8,6 +8,7 @@ import io
 import json
 import os
 import re
+import shutil
 import sqlite3
 import stat
 import subprocess
@@ -27,7 +28,7 @@ from PIL import Image
 from sqlalchemy import Engine, create_engine, text
 
 from img2prompt.errors import HistoryError
-from img2prompt.history import History, Variant, open_database, sql
+from img2prompt.history import History, Variant, open_database, space, sql
 from img2prompt.history.database import default_url, migrate, writing
 from img2prompt.history.export import write_csv, write_json
 from img2prompt.history.record import THUMBNAIL_BYTES, content_hash, thumbnail
@@ -428,6 +429,58 @@ def test_a_full_disk(file: Path) -> None:
         for number in range(1, 200):
             history.save(make_post(number))
     assert history.get(kept)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("when", ["running", "restart", "bare"])
+def test_deleting_on_a_full_disk(tmp_path: Path, when: str) -> None:
+    def on_small_disk(*command: str) -> subprocess.CompletedProcess[str]:
+        mount = 'mount -t tmpfs -o size=16m tmpfs "$0" && exec "$@"'
+        inside = [
+            "unshare",
+            "--user",
+            "--map-root-user",
+            "--mount",
+            "sh",
+            "-c",
+            mount,
+            str(tmp_path),
+            *command,
+        ]
+        return subprocess.run(inside, cwd=ROOT, capture_output=True, text=True, check=False, timeout=300)
+
+    if not shutil.which("unshare") or on_small_disk("true").returncode:
+        pytest.skip("no small disk can be mounted here")
+    done = on_small_disk(sys.executable, "-m", "tests.helpers.full_disk", str(tmp_path), when)
+    assert done.returncode == 0, done.stderr
+    said = json.loads(done.stdout)
+    if when == "bare":
+        assert "so full that 0 of 30 posts could be deleted. Free some megabytes" in said["error"]
+        assert said["left"] == said["posts"]
+        return
+    assert said["deleted"] == (30 if when == "running" else said["posts"]) > 20
+    assert said["left"] == said["posts"] - said["deleted"]
+    assert said["saved"] == said["left"] + 1  # what was deleted made room
+
+
+def test_a_reserve_is_for_large_histories_and_ample_disks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file, kept = tmp_path / "history.db", tmp_path / "history.db-reserve"
+    history = open_file(file)
+    history.save(make_post(1))
+    open_file(file)
+    assert not kept.exists()
+    monkeypatch.setattr(space, "SMALLEST", 0)
+    monkeypatch.setattr(space, "AMPLE", 1 << 62)
+    open_file(file)
+    assert not kept.exists()
+    monkeypatch.setattr(space, "AMPLE", 0)
+    open_file(file)
+    assert kept.stat().st_size == space.RESERVE and (os.name != "posix" or kept.stat().st_mode & 0o077 == 0)
+    monkeypatch.setattr(space, "NEEDED", 1 << 62)
+    open_file(file)
+    assert not kept.exists()
 
 
 def test_a_locked_database(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
