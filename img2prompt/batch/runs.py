@@ -144,10 +144,13 @@ class Run:
     def edit(self, name: str, caption: str) -> str:
         """Replace a caption in the results and all downloads; an empty one restores the model's.
 
-        Returns the caption that counts now.
+        Returns the caption that counts now. Without a result (it may have been cleared meanwhile) that
+        is the edit, which the next result will have.
         """
-        self.journal.edit(name, caption.strip())
-        return next(self.journal.rows([self.item(name)])).caption
+        caption = caption.strip()
+        self.journal.edit(name, caption)
+        row = next(self.journal.rows([self.item(name)]), None)
+        return row.caption if row else caption
 
     def lines(self) -> list[Line]:
         """The short form of all results, sorted by name."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError, TimeoutError
 
 from img2prompt.errors import HistoryError
+from img2prompt.history import space
 from img2prompt.libraries import install
 from img2prompt.settings import DATABASE_URL, variable
 
@@ -20,7 +22,7 @@ MIGRATION_LOCK = 0x696D6732  # "img2", the number of PostgreSQL's advisory lock
 
 # Part of a database's own message → what is wrong and what to do. The first that matches counts.
 REMEDIES = {
-    "disk is full": "has no space left. Free some space, or delete old posts",
+    "disk i/o error": "cannot be read or written: its disk is full or failing. Free some space, and try again",
     "no space left": "has no space left. Free some space on the server, or delete old posts",
     "locked": "is being written by another program. Try again in a moment",
     "readonly": "cannot be written. Give yourself write permission for the file and its folder, "
@@ -33,11 +35,22 @@ REMEDIES = {
 }
 
 
+logger = logging.getLogger(__name__)
+
+
+class FullError(HistoryError):
+    """The disk of an SQLite database is full."""
+
+
 def default_url() -> str:
     """The URL in ``IMG2PROMPT_DATABASE_URL``, else that of ``history.db`` in the user's data folder."""
-    from platformdirs import user_data_dir
+    return variable(DATABASE_URL) or f"sqlite:///{_data_folder() / 'history.db'}"
 
-    return variable(DATABASE_URL) or f"sqlite:///{Path(user_data_dir('img2prompt'), 'history.db')}"
+
+def _data_folder() -> Path:
+    from platformdirs import user_data_path
+
+    return user_data_path("img2prompt")
 
 
 def open_database(url: str | URL | None = None) -> Engine:
@@ -53,31 +66,47 @@ def open_database(url: str | URL | None = None) -> Engine:
     HistoryError
         When the database cannot be reached, opened or written, or was written by a newer version.
     """
+    address = _address(url or default_url())
+    options: dict[str, Any] = {}
+    if address.drivername.startswith("postgresql"):
+        options = {"pool_pre_ping": True, "connect_args": {"connect_timeout": CONNECT_SECONDS}}
     try:
-        address = make_url(url or default_url())
-        if address.drivername in ("postgres", "postgresql"):
-            address = address.set(drivername="postgresql+psycopg")
-        options: dict[str, Any] = {}
-        if address.drivername.startswith("postgresql"):
-            options = {"pool_pre_ping": True, "connect_args": {"connect_timeout": CONNECT_SECONDS}}
-        elif address.database:
-            Path(address.database).absolute().parent.mkdir(parents=True, exist_ok=True)
         engine = create_engine(address, **options)
     except (ArgumentError, NoSuchModuleError, ValueError) as error:
-        raise HistoryError(
-            f"{DATABASE_URL} is no address of a database ({error}). "
-            "Use sqlite:////folder/history.db or postgresql://user:password@host/name."
-        ) from error
+        raise _no_address() from error
     except ModuleNotFoundError as error:
         raise HistoryError(
             f"PostgreSQL needs psycopg, which is not installed. {install('psycopg')}"
         ) from error
-    except OSError as error:
-        raise HistoryError(
-            f"The folder of {address.database} cannot be made ({error.strerror}). "
-            f"Choose another with {DATABASE_URL}."
-        ) from error
     return prepare(engine)
+
+
+def _address(url: str | URL) -> URL:
+    """The parsed address of a database, with the driver we use."""
+    # Part of a password with an @ would be taken for a host, and be shown and looked up as one.
+    if isinstance(url, str) and not url.startswith("sqlite"):
+        before, _, after = url.partition("@")
+        if "@" in after or (after and "?" in before):
+            raise HistoryError(
+                f"{DATABASE_URL} has an @ or a ? in a name or password. Write them as %40 and %3F there."
+            )
+    try:
+        address = make_url(url)
+    except (ArgumentError, ValueError):  # whose words and context hold parts of the address
+        raise _no_address() from None
+    backend = address.get_backend_name()
+    if backend not in ("sqlite", "postgres", "postgresql"):
+        raise HistoryError(f"{backend} is not supported; use SQLite or PostgreSQL.")
+    if address.drivername in ("postgres", "postgresql"):
+        return address.set(drivername="postgresql+psycopg")
+    return address
+
+
+def _no_address() -> HistoryError:
+    return HistoryError(
+        f"{DATABASE_URL} is no address of a database. "
+        "Use sqlite:////folder/history.db or postgresql://user:password@host/name."
+    )
 
 
 def prepare(engine: Engine) -> Engine:
@@ -96,6 +125,9 @@ def prepare(engine: Engine) -> Engine:
         engine.dispose()  # connections made before lack the settings below
         event.listen(engine, "connect", _set_up_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
+        if file := file_of(engine):
+            _keep_private(file)
+            space.reserve(file)
     with explained(engine), engine.connect() as connection:
         if _is_current(connection):
             return engine
@@ -105,6 +137,36 @@ def prepare(engine: Engine) -> Engine:
         if not _is_current(connection):  # another process may have been faster
             migrate(connection)
     return engine
+
+
+def file_of(engine: Engine) -> Path | None:
+    """The file of an SQLite database; None for one in memory or one that is named by a URI."""
+    name = engine.url.database or ":memory:"
+    return None if name == ":memory:" or name.startswith("file:") else Path(name).absolute()
+
+
+def _keep_private(file: Path) -> None:
+    """Make the file, and our own folder for it, readable and writable for their owner only.
+
+    SQLite gives the files that it makes beside a database the permissions of the database.
+    """
+    folder = file.parent
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not file.exists():
+            file.touch(mode=0o600)
+    except OSError as error:
+        raise HistoryError(
+            f"The folder of {file} cannot be made or written ({error.strerror}). "
+            f"Choose another with {DATABASE_URL}."
+        ) from error
+    private = {Path(f"{file}{suffix}"): 0o600 for suffix in ("", "-wal", "-shm", "-journal")}
+    if folder == _data_folder():  # any other folder may be there for other things too
+        private[folder] = 0o700
+    for path, mode in private.items():
+        with suppress(OSError):  # it is not there, or belongs to somebody else, who decides
+            if path.stat().st_mode & 0o077:
+                path.chmod(mode)
 
 
 def migrate(connection: Connection, revision: str = "head") -> None:
@@ -155,36 +217,55 @@ def explained(engine: Engine) -> Iterator[None]:
         yield
     except DBAPIError as error:
         reason = " ".join(str(error.orig).split())
+        if "disk is full" in reason:
+            raise FullError(
+                f"The history {name_of(engine)} has no space left. Free some space, or delete old posts. ({reason})"
+            ) from error
         remedy = next((remedy for part, remedy in REMEDIES.items() if part in reason.lower()), None)
         if remedy is None and (error.connection_invalidated or not error.statement):
             remedy = f"cannot be reached. Check that the server runs, and {DATABASE_URL}"
-        raise HistoryError(
-            f"The history {name_of(engine)} {remedy or 'reported an error'}. ({reason})"
-        ) from error
+        raise _trouble(engine, remedy or "reported an error", reason) from error
     except TimeoutError as error:
         raise HistoryError(f"The history {name_of(engine)} is busy. Try again in a moment.") from error
     except SQLAlchemyError as error:
-        raise HistoryError(f"The history {name_of(engine)} reported an error. ({error})") from error
+        raise _trouble(engine, "reported an error", str(getattr(error, "orig", None) or error)) from error
+
+
+def _trouble(engine: Engine, what: str, reason: str) -> HistoryError:
+    """The error to raise. A server's own words may name users, addresses and contents: they are for the log."""
+    name = name_of(engine)
+    logger.warning("The history %s: %s", name, reason)
+    details = f"({reason})" if engine.dialect.name == "sqlite" else "The log has the details."
+    return HistoryError(f"The history {name} {what}. {details}")
 
 
 def name_of(engine: Engine) -> str:
-    """The name of the database for messages: its file, or its address without the password."""
+    """The name of the database for messages: its file, or ``name on host``."""
+    url = engine.url
     if engine.dialect.name == "sqlite":
-        return engine.url.database or "in memory"
-    return engine.url.render_as_string(hide_password=True)
+        return url.database or "in memory"
+    host = url.query.get("host") or url.host or "this machine"
+    return f"{url.database or 'PostgreSQL'} on {host if isinstance(host, str) else ', '.join(host)}"
 
 
 def _set_up_sqlite(connection: Any, _: Any) -> None:
     connection.isolation_level = (
         None  # `_begin_sqlite` begins transactions; changes to tables are part of them
     )
+    connection.text_factory = _decoded
     cursor = connection.cursor()
     cursor.execute(f"PRAGMA busy_timeout = {BUSY_SECONDS * 1000}")
     cursor.execute("PRAGMA foreign_keys = ON")
     cursor.execute("PRAGMA secure_delete = ON")  # a deleted post must be gone from the file too
     if cursor.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
         cursor.execute("PRAGMA journal_mode = WAL")
+    cursor.execute(f"PRAGMA wal_autocheckpoint = {space.LOG_PAGES}")
     cursor.close()
+
+
+def _decoded(text: bytes) -> str:
+    """A text as it is stored. One damaged character spoils neither the text nor the page that shows it."""
+    return text.decode("utf-8", "replace")
 
 
 def _begin_sqlite(connection: Connection) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import threading
+from contextlib import suppress
 
 import numpy as np
 from sqlalchemy import Connection, Engine, func, select
 
 from img2prompt.embeddings import WIDTH
 from img2prompt.history.database import reading
+from img2prompt.history.integrity import vector
 from img2prompt.history.tables import EmbeddingRow
 
 PAGE = 10_000  # vectors read at a time
@@ -51,12 +53,12 @@ class Neighbours:
             if not len(rows):
                 return []
             to = vectors[rows[0]]
-        vector = np.asarray(to, np.float32)
-        vector = vector / max(float(np.linalg.norm(vector)), 1e-12)
+        wanted = np.asarray(to, np.float32)
+        wanted = wanted / max(float(np.linalg.norm(wanted)), 1e-12)
         cosines = np.empty(len(posts), np.float32)
         for start in range(0, len(posts), PAGE):  # in parts, since float32 takes twice the memory
             part = slice(start, start + PAGE)
-            cosines[part] = vectors[part].astype(np.float32) @ vector
+            cosines[part] = vectors[part].astype(np.float32) @ wanted
         best = np.argsort(-cosines, kind="stable")[:limit]
         return [(int(posts[i]), float(cosines[i])) for i in best]
 
@@ -79,11 +81,14 @@ class Neighbours:
                 is_own, key.between(int(part[0]), int(part[-1]))
             )
             new_ids = set(part.tolist())
-            rows = [row for row in connection.execute(query) if row.id in new_ids]
-            order.append(np.array([row.id for row in rows], np.int64))
-            posts.append(np.array([row.post_id for row in rows], np.int64))
-            read = np.frombuffer(b"".join(row.vector for row in rows), np.float16)
-            vectors.append(read.reshape(-1, WIDTH))
+            read: list[tuple[int, int, np.ndarray]] = []
+            for row in connection.execute(query):
+                if row.id in new_ids:
+                    with suppress(ValueError):  # a damaged vector is nobody's neighbour
+                        read.append((row.id, row.post_id, vector(row.vector)))
+            order.append(np.array([row_id for row_id, _, _ in read], np.int64))
+            posts.append(np.array([post_id for _, post_id, _ in read], np.int64))
+            vectors.append(np.array([values for _, _, values in read], np.float16).reshape(-1, WIDTH))
         self._ids, self._posts = np.concatenate(order), np.concatenate(posts)
         self._vectors = np.concatenate(vectors)
         self._state = state

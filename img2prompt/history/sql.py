@@ -1,14 +1,19 @@
 """Answer questions in SQL about one owner's posts.
 
-Questions go to a private copy of the owner's rows, without pictures and vectors. So they work the
-same for every database, cannot change the history, and cannot see the posts of other people.
+Questions go to a private copy of the owner's rows, without pictures and vectors, and to a process
+of their own (`sandbox`). So they work the same for every database, cannot change the history,
+cannot see the posts of other people, and end in time, whatever they ask.
 """
 
 from __future__ import annotations
 
+import json
+import logging
 import sqlite3
+import subprocess
 import sys
-import time
+import tempfile
+import threading
 from collections.abc import Iterable
 from contextlib import closing
 from pathlib import Path
@@ -17,19 +22,18 @@ from typing import Any, NamedTuple
 from sqlalchemy import Engine, inspect, select
 
 from img2prompt.errors import HistoryError
+from img2prompt.history import sandbox
 from img2prompt.history.database import reading
+from img2prompt.history.integrity import rows
 from img2prompt.history.tables import FailureRow, HashtagRow, LabelRow, PostRow, TimingRow, VariantRow
 
 TABLES: tuple[Any, ...] = (PostRow, VariantRow, LabelRow, HashtagRow, TimingRow, FailureRow)
 LEFT_OUT = ("owner", "fingerprint", "colours", "versions")
-MOST_ROWS = 1000
-MOST_SECONDS = 2.0
-MOST_CHARACTERS = 10_000  # in a question
-MOST_BYTES = 100_000  # in a value, so that no answer fills the memory
-STEPS = 10_000  # instructions of SQLite's virtual machine between two checks of the time
-# Functions that could load code, or fill the memory before the time is checked.
-DENIED_FUNCTIONS = ("load_extension", "randomblob", "zeroblob", "printf", "format")
-ALLOWED = (sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_FUNCTION, sqlite3.SQLITE_RECURSIVE)
+AT_ONCE = 2  # questions; each may use `sandbox.MOST_MEMORY`
+MOST_WAITING = 20  # seconds until a question has its turn
+
+_turn = threading.BoundedSemaphore(AT_ONCE)
+logger = logging.getLogger(__name__)
 
 
 class Answer(NamedTuple):
@@ -67,55 +71,89 @@ def copy(engine: Engine, owner: str, file: Path) -> None:
                 marks = ", ".join("?" * len(names))
                 target.executemany(
                     f"INSERT INTO {model.__tablename__} VALUES ({marks})",
-                    (_plain(row) for row in source.execute(query.execution_options(yield_per=1000))),
+                    map(_plain, rows(source.execute(query.execution_options(yield_per=1000)))),
                 )
             target.commit()
     except (sqlite3.Error, OSError) as error:
         raise HistoryError(f"No copy of the history could be made for questions: {error}.") from error
 
 
-def ask(file: Path, question: str) -> Answer:
-    """Answer one SELECT from a copy that `copy` made.
+def ask(engine: Engine, owner: str, question: str) -> Answer:
+    """Answer one SELECT about an owner's posts.
 
-    The answer has at most `MOST_ROWS` rows and takes at most `MOST_SECONDS`. The connection is
-    read-only, and SQLite's authorizer permits nothing but reading.
+    Parameters
+    ----------
+    engine : from `open_database`
+    owner : whose posts
+    question : the SELECT, in SQLite's SQL, on the tables that `columns` names
+
+    Returns
+    -------
+    At most `sandbox.MOST_ROWS` rows of at most `sandbox.LARGEST_ANSWER` bytes. Binary values are
+    written as in SQL: ``x'00ff'``.
 
     Raises
     ------
     HistoryError
-        For anything other than one SELECT that can be answered within the limits.
+        For anything other than one SELECT that can be answered within the limits of `sandbox`, and
+        when the history cannot be read.
     """
-    if len(question) > MOST_CHARACTERS:
+    if not _turn.acquire(timeout=MOST_WAITING):
+        raise HistoryError("Others are asking already. Try again in a moment.")
+    try:
+        with tempfile.TemporaryDirectory(prefix="img2prompt-") as folder:
+            file = Path(folder, "posts.db")
+            copy(engine, owner, file)
+            return ask_file(file, question)
+    finally:
+        _turn.release()
+
+
+def ask_file(file: Path, question: str) -> Answer:
+    """As `ask`, of a copy that `copy` made."""
+    if len(question) > sandbox.MOST_CHARACTERS:
         raise HistoryError(
-            f"The question has {len(question)} characters; at most {MOST_CHARACTERS} are read."
+            f"The question has {len(question)} characters; at most {sandbox.MOST_CHARACTERS} are read."
         )
-    end = time.monotonic() + MOST_SECONDS
-    with closing(sqlite3.connect(f"{file.resolve().as_uri()}?mode=ro", uri=True)) as connection:
-        connection.execute("PRAGMA query_only = ON")
-        if sys.version_info >= (3, 11):
-            connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, MOST_BYTES)
-        connection.set_authorizer(_authorize)
-        connection.set_progress_handler(lambda: time.monotonic() > end, STEPS)
-        try:
-            cursor = connection.execute(question)
-            rows = cursor.fetchmany(MOST_ROWS + 1)
-        except (sqlite3.Error, sqlite3.Warning, ValueError, OverflowError) as error:
-            raise HistoryError(_explained(str(error))) from error
-        if cursor.description is None:
-            raise HistoryError("There is nothing to answer. Write one SELECT.")
-        names = [description[0] for description in cursor.description]
-    return Answer(names, rows[:MOST_ROWS], len(rows) > MOST_ROWS)
-
-
-def _authorize(action: int, first: str | None, second: str | None, *_: str | None) -> int:
-    denied = action == sqlite3.SQLITE_FUNCTION and second in DENIED_FUNCTIONS
-    return sqlite3.SQLITE_OK if action in ALLOWED and not denied else sqlite3.SQLITE_DENY
+    # -I and -S: nothing but the standard library, whatever the environment says, and a quick start.
+    command = [sys.executable, "-I", "-S", sandbox.__file__, str(file)]
+    try:
+        done = subprocess.run(
+            command,
+            input=json.dumps(question).encode(),
+            capture_output=True,
+            check=False,
+            timeout=sandbox.MOST_SECONDS,  # then it is killed
+        )
+    except subprocess.TimeoutExpired as error:
+        raise HistoryError(
+            f"This takes longer than {sandbox.MOST_SECONDS} seconds. Ask for less, or of fewer rows."
+        ) from error
+    except OSError as error:
+        raise HistoryError(f"No process for the question can be started: {error}.") from error
+    if done.returncode:
+        logger.warning("A question ended with %d. %s", done.returncode, done.stderr.decode(errors="replace"))
+        raise HistoryError(_explained("out of memory"))
+    found = json.loads(done.stdout)
+    if "error" in found:
+        raise HistoryError(_explained(found["error"]))
+    if not found["columns"]:
+        raise HistoryError("There is nothing to answer. Write one SELECT.")
+    return Answer(found["columns"], list(map(tuple, found["rows"])), found["cut"])
 
 
 def _explained(reason: str) -> str:
     """Turn a message of SQLite into one that says what to do."""
-    if reason == "interrupted":
-        return f"This takes longer than {MOST_SECONDS:g} seconds. Ask for less, or of fewer rows."
+    if "out of memory" in reason:
+        return f"This takes more than {sandbox.LARGEST_HEAP // 1_000_000} MB of memory. Ask for less."
+    if "too many columns" in reason:
+        return f"This has more than {sandbox.MOST_COLUMNS} columns. Name the ones you need."
+    if "too big" in reason:
+        return f"A value has more than {sandbox.LARGEST_VALUE // 1000} kB. Ask for less."
+    if "pattern too complex" in reason:
+        return f"LIKE and GLOB take patterns of at most {sandbox.LONGEST_PATTERN} bytes."
+    if "use function" in reason:
+        return f"The function {reason.rpartition(' ')[2]} cannot be used here."
     if "not authorized" in reason or "prohibited" in reason:
         return "Only reading is possible here. Write one SELECT on the tables below."
     if "one statement" in reason:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from datetime import date, datetime
+from math import isfinite
 from typing import Any, NamedTuple
 
 import numpy as np
-from sqlalchemy import ColumnElement, Engine, and_, func, select
+from sqlalchemy import ColumnElement, Date, Engine, and_, func, select
 
+from img2prompt.history import integrity
 from img2prompt.history.database import reading
 from img2prompt.history.record import OBJECTS
 from img2prompt.history.tables import FailureRow, HashtagRow, LabelRow, PostRow, TimingRow, VariantRow
@@ -57,7 +59,7 @@ class Failure(NamedTuple):
 
 
 class Dashboard:
-    """Statistics over the posts and failures of one owner.
+    """Statistics over the posts and failures of one owner. Damaged values count nowhere but in the totals.
 
     Every method raises `HistoryError` when the database fails.
 
@@ -97,9 +99,9 @@ class Dashboard:
         at: Any = PostRow.created_at
         if self.engine.dialect.name == "postgresql":
             at = func.timezone("UTC", at)
-        day = func.date(at)
-        rows = self._rows(select(day, func.count()).where(self._posts).group_by(day).order_by(day))
-        return [(date.fromisoformat(str(day)), count) for day, count in rows]
+        day = func.date(at, type_=Date)
+        query = select(day, func.count()).where(self._posts, day.is_not(None)).group_by(day).order_by(day)
+        return [(day, count) for day, count in self._rows(query)]
 
     def tones(self) -> list[Count]:
         """Number of posts for each tone, the most used first."""
@@ -163,7 +165,7 @@ class Dashboard:
             .subquery()
         )
         rows = self._rows(select(ranked.c.words).where(ranked.c.rank == 1))
-        return sorted(size(words) for (words,) in rows)
+        return sorted(size(words) for (words,) in rows if isinstance(words, str))
 
     def durations(self) -> list[Duration]:
         """Median and 95th percentile of the seconds of each step, the slowest first."""
@@ -174,7 +176,13 @@ class Dashboard:
         )
         seconds = defaultdict(list)
         for engine, step, took in rows:
-            seconds[engine, step].append(took)
+            if (
+                isinstance(engine, str)
+                and isinstance(step, str)
+                and isinstance(took, float)
+                and isfinite(took)
+            ):
+                seconds[engine, step].append(took)
         durations = [
             Duration(engine, step, float(np.median(took)), float(np.percentile(took, 95)), len(took))
             for (engine, step), took in seconds.items()
@@ -191,7 +199,7 @@ class Dashboard:
             .order_by(latest.desc())
             .limit(MOST_FAILURES)
         )
-        return [Failure(*row) for row in rows]
+        return [Failure(*row) for row in rows if all(isinstance(text, str) for text in row[:3])]
 
     def _labels(self, which: ColumnElement[bool]) -> list[Count]:
         query = (
@@ -208,8 +216,9 @@ class Dashboard:
     def _ranked(self, query: Query, name: Any) -> list[Count]:
         """Run a query for names and counts; the largest counts come first."""
         count = query.selected_columns[1]
-        return [Count(*row) for row in self._rows(query.order_by(count.desc(), name).limit(MOST))]
+        rows = self._rows(query.order_by(count.desc(), name).limit(MOST))
+        return [Count(*row) for row in rows if isinstance(row[0], str)]
 
     def _rows(self, query: Query) -> Sequence[Any]:
         with reading(self.engine) as connection:
-            return connection.execute(query).all()
+            return list(integrity.rows(connection.execute(query)))

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime, timezone
 
 import numpy as np
-from sqlalchemy import ColumnElement, CursorResult, Engine, delete, func, select
+from sqlalchemy import ColumnElement, Connection, CursorResult, Engine, delete, func, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, selectinload
 
 from img2prompt.embeddings import WIDTH
 from img2prompt.errors import HistoryError
-from img2prompt.history import search
-from img2prompt.history.database import reading, writing
+from img2prompt.history import search, space
+from img2prompt.history.database import FullError, file_of, name_of, reading, writing
+from img2prompt.history.integrity import DAMAGE, check, vector
 from img2prompt.history.neighbours import Neighbours
 from img2prompt.history.record import OBJECTS, Post, Variant, labels_of
 from img2prompt.history.tables import (
@@ -31,6 +34,8 @@ from img2prompt.history.tables import (
 from img2prompt.posts import Choices, Seen
 
 PAGE = 500  # posts read, or ids deleted, at a time
+
+logger = logging.getLogger(__name__)
 
 
 class History:
@@ -70,7 +75,7 @@ class History:
             return self._save(post)  # another process saved the same post at the same moment
 
     def _save(self, post: Post) -> int:
-        with writing(self.engine) as connection, Session(connection) as session:
+        with self._changing() as session:
             row = session.scalar(
                 select(PostRow)
                 .where(PostRow.owner == self.owner, PostRow.fingerprint == _fingerprint(post))
@@ -105,7 +110,7 @@ class History:
         -------
         Whether the post exists; it may have been deleted elsewhere.
         """
-        with writing(self.engine) as connection, Session(connection) as session:
+        with self._changing() as session:
             row = session.scalar(
                 select(PostRow).where(PostRow.owner == self.owner, PostRow.id == post_id).with_for_update()
             )
@@ -121,8 +126,7 @@ class History:
                 variant.starred = starred
             if edited is not None:
                 variant.edited = None if edited == text else edited
-            row.search.words = _words(row)
-            session.flush()
+            _index(row)
             return True
 
     def posts(
@@ -135,6 +139,7 @@ class History:
         starred: bool = False,
         after: int | None = None,
         limit: int = 24,
+        damaged: list[int] | None = None,
     ) -> list[Post]:
         """One page of posts, the newest first.
 
@@ -144,13 +149,15 @@ class History:
         since, until : aware times; `until` itself is not included
         tones : posts in any of these tones; empty for all
         starred : only posts with a starred variant
-        after : the id of the last post on the page before
+        after : the id of the last post on the page before, damaged ones included
         limit : the most posts on a page
+        damaged : to this list are added the ids of posts on the page that cannot be read any more;
+            they are not returned, but can be deleted
         """
         conditions = self._conditions(query, since, until, tones, starred)
         if after is not None:
             conditions.append(PostRow.id < after)
-        return self._read(conditions, limit)
+        return self._read(conditions, limit, damaged)
 
     def count(
         self,
@@ -167,8 +174,17 @@ class History:
             return connection.scalar(select(func.count()).select_from(PostRow).where(*conditions)) or 0
 
     def get(self, post_id: int) -> Post | None:
-        """The post with this id; None if there is none."""
-        posts = self._read([PostRow.owner == self.owner, PostRow.id == post_id], 1)
+        """The post with this id; None if there is none.
+
+        Raises
+        ------
+        HistoryError
+            Also when it is damaged.
+        """
+        damaged: list[int] = []
+        posts = self._read([PostRow.owner == self.owner, PostRow.id == post_id], 1, damaged)
+        if damaged:
+            raise self._damaged()
         return posts[0] if posts else None
 
     def like(self, to: int | np.ndarray, limit: int = 12) -> list[tuple[Post, float]]:
@@ -188,7 +204,31 @@ class History:
         return [(by_id[post_id], cosine) for post_id, cosine in near if post_id in by_id]
 
     def delete(self, ids: Sequence[int]) -> int:
-        """Delete posts and everything that belongs to them; return how many were deleted."""
+        """Delete posts and everything that belongs to them; return how many were deleted.
+
+        On a full disk they are deleted in steps, so that some can be gone when an error is raised.
+        """
+        try:
+            return self._delete(ids)
+        except FullError:
+            return self._delete_in_steps(ids)
+
+    def delete_all(self) -> int:
+        """Delete all posts and failures of the owner, as `delete` does; return how many posts were deleted."""
+        is_own = PostRow.owner == self.owner
+        try:
+            with writing(self.engine) as connection:
+                connection.execute(delete(FailureRow).where(FailureRow.owner == self.owner))
+                return _row_count(connection.execute(delete(PostRow).where(is_own)))
+        except FullError:
+            with reading(self.engine) as connection:
+                ids = connection.scalars(select(PostRow.id).where(is_own).order_by(PostRow.id)).all()
+            count = self._delete_in_steps(ids)
+            with writing(self.engine) as connection:
+                connection.execute(delete(FailureRow).where(FailureRow.owner == self.owner))
+            return count
+
+    def _delete(self, ids: Sequence[int]) -> int:
         count = 0
         with writing(self.engine) as connection:
             for start in range(0, len(ids), PAGE):
@@ -197,18 +237,34 @@ class History:
                 count += _row_count(result)
         return count
 
-    def delete_all(self) -> int:
-        """Delete all posts and failures of the owner; return how many posts were deleted."""
-        with writing(self.engine) as connection:
-            connection.execute(delete(FailureRow).where(FailureRow.owner == self.owner))
-            return _row_count(connection.execute(delete(PostRow).where(PostRow.owner == self.owner)))
+    def _delete_in_steps(self, ids: Sequence[int]) -> int:
+        """Delete posts on a full disk (see `space`)."""
+        file, count = file_of(self.engine), 0
+        if file:
+            space.release(file)
+        try:
+            for start in range(0, len(ids), space.STEP):
+                space.empty_log(self.engine)
+                count += self._delete(ids[start : start + space.STEP])
+        except FullError as error:
+            raise FullError(
+                f"The disk of the history {self._name} is so full that {count} of {len(ids)} posts could be "
+                "deleted. Free some megabytes elsewhere, and delete the others then."
+            ) from error
+        space.empty_log(self.engine)
+        return count
 
     def export(self) -> Iterator[Post]:
-        """Yield all posts, the newest first, reading one page at a time."""
+        """Yield all posts, the newest first, reading one page at a time; damaged ones are left out."""
         after = None
-        while page := self.posts(after=after, limit=PAGE):
+        while True:
+            damaged: list[int] = []
+            page = self.posts(after=after, limit=PAGE, damaged=damaged)
             yield from page
-            after = page[-1].id
+            ids = [post.id for post in page] + damaged
+            if not ids:
+                return
+            after = min(ids)
 
     def failed(self, step: str, engine: str, message: str, at: datetime | None = None) -> None:
         """Record a failure, for the dashboard.
@@ -247,14 +303,54 @@ class History:
             conditions.append(PostRow.id.in_(select(VariantRow.post_id).where(VariantRow.starred)))
         return conditions
 
-    def _read(self, conditions: Sequence[ColumnElement[bool]], limit: int) -> list[Post]:
-        parts = [
-            getattr(PostRow, name)
-            for name in ("variants", "labels", "hashtags", "timings", "thumbnail", "embedding")
-        ]
-        query = select(PostRow).where(*conditions).order_by(PostRow.id.desc()).limit(limit)
-        with reading(self.engine) as connection, Session(connection) as session:
-            return [_post(row) for row in session.scalars(query.options(*map(selectinload, parts)))]
+    def _read(
+        self, conditions: Sequence[ColumnElement[bool]], limit: int, damaged: list[int] | None = None
+    ) -> list[Post]:
+        """The newest posts that fulfil the conditions; for `damaged` see `posts`."""
+        newest = select(PostRow.id).where(*conditions).order_by(PostRow.id.desc()).limit(limit)
+        with reading(self.engine) as connection:
+            ids = connection.scalars(newest).all()
+            try:
+                return _posts(connection, ids)
+            except DAMAGE:
+                pass  # one by one, then
+            posts = []
+            for post_id in ids:
+                try:
+                    posts += _posts(connection, [post_id])
+                except DAMAGE as error:
+                    logger.warning("Post %d in the history %s is damaged: %s", post_id, self._name, error)
+                    if damaged is not None:
+                        damaged.append(post_id)
+            return posts
+
+    @contextmanager
+    def _changing(self) -> Iterator[Session]:
+        """A session whose changes are committed at the end of the block, or rolled back after an error."""
+        try:
+            with writing(self.engine) as connection, Session(connection) as session:
+                yield session
+                session.flush()
+        except (ValueError, TypeError) as error:  # raised about what was read
+            raise self._damaged() from error
+
+    def _damaged(self) -> HistoryError:
+        return HistoryError(
+            f"This post is damaged in the history {self._name}. Delete it; the History page offers that."
+        )
+
+    @property
+    def _name(self) -> str:
+        return name_of(self.engine)
+
+
+def _posts(connection: Connection, ids: Sequence[int]) -> list[Post]:
+    """The posts with these ids, the newest first. Raises one of `DAMAGE` if any of them is damaged."""
+    names = ("variants", "labels", "hashtags", "timings", "thumbnail", "embedding")
+    parts = [selectinload(getattr(PostRow, name)) for name in names]
+    query = select(PostRow).where(PostRow.id.in_(ids)).order_by(PostRow.id.desc()).options(*parts)
+    with Session(connection) as session:
+        return [_post(row) for row in session.scalars(query)]
 
 
 def _fingerprint(post: Post) -> str:
@@ -289,34 +385,37 @@ def _fill(row: PostRow, post: Post) -> None:
     row.timings = [TimingRow(step=step, seconds=float(seconds)) for step, seconds in post.timings.items()]
     if row.thumbnail is None:  # the picture is the same
         row.thumbnail = ThumbnailRow(webp=post.thumbnail)
-    vector = np.asarray(post.embedding, np.float16)
-    if vector.shape != (WIDTH,):
-        raise HistoryError(f"The embedding has the shape {vector.shape}; expected ({WIDTH},).")
+    embedding = np.asarray(post.embedding, np.float16)
+    if embedding.shape != (WIDTH,):
+        raise HistoryError(f"The embedding has the shape {embedding.shape}; expected ({WIDTH},).")
     if row.embedding is None:
-        row.embedding = EmbeddingRow(owner=row.owner, vector=vector.tobytes())
-    row.search = row.search or SearchRow()
-    row.search.words = _words(row)
+        row.embedding = EmbeddingRow(owner=row.owner, vector=embedding.tobytes())
+    _index(row)
 
 
-def _words(row: PostRow) -> str:
+def _index(row: PostRow) -> None:
+    """Let the search find what the row holds now."""
     texts = [row.caption, row.prompt, row.note]
     texts += [label.name for label in row.labels] + [hashtag.tag for hashtag in row.hashtags]
     texts += [part for variant in row.variants for part in (variant.text, variant.edited or "")]
-    return search.searchable(texts)
+    row.search = row.search or SearchRow()
+    row.search.words = search.searchable(text for text in texts if isinstance(text, str))  # none of damage
 
 
 def _post(row: PostRow) -> Post:
-    """The post that a row and its related rows hold."""
+    """The post that a row and its related rows hold. Raises one of `DAMAGE` if they hold none."""
+    if row.thumbnail is None or row.embedding is None:
+        raise ValueError("the thumbnail or the embedding is missing")
     labels, objects = labels_of([(label.table_name, label.name, label.score) for label in row.labels])
-    return Post(
+    post = Post(
         content_hash=row.content_hash,
         thumbnail=row.thumbnail.webp,
         size=(row.width, row.height),
         seen=Seen(row.caption, labels, row.orientation, tuple(row.colours)),
         prompt=row.prompt,
-        embedding=np.frombuffer(row.embedding.vector, np.float16).astype(np.float32),
+        embedding=vector(row.embedding.vector).astype(np.float32),
         engine=row.engine,
-        versions=row.versions,
+        versions=dict(row.versions),
         language=row.language,
         choices=Choices(
             tone=row.tone,
@@ -335,6 +434,7 @@ def _post(row: PostRow) -> Post:
         created_at=row.created_at,
         id=row.id,
     )
+    return check(post)
 
 
 def _row_count(result: object) -> int:

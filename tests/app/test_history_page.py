@@ -2,14 +2,20 @@
 
 import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import replace
 
 import pytest
+from PIL import Image
 from streamlit import config
 from streamlit.testing.v1 import AppTest
 
+from img2prompt.errors import HistoryError
 from img2prompt.history.database import open_database
 from img2prompt.history.store import History
+from img2prompt.web.shared import keeping
 from img2prompt.web.shared.i18n import catalogue
+from img2prompt.web.shared.photo import Photo
 from tests.helpers import ROOT
 from tests.helpers.history_database import make_post
 
@@ -252,6 +258,35 @@ def test_a_database_that_cannot_be_opened_costs_no_caption(tmp_path, monkeypatch
     assert page.session_state["opened"]["flower"].result
     assert "is damaged or no SQLite database" in page.warning[0].value
     assert "is damaged or no SQLite database" in go(page).error[0].value
+
+
+def test_damaged_posts_are_passed_by_and_can_be_deleted(url, tmp_path):
+    history = History(open_database(url), "local")
+    first, second = history.save(make_post(1)), history.save(make_post(2))
+    with closing(sqlite3.connect(tmp_path / "history.db")) as database:
+        database.execute("UPDATE posts SET colours = '[', created_at = 'never' WHERE id = ?", [second])
+        database.commit()
+    page = go(open_page())
+    assert [warning.value for warning in page.warning] == [TEXT["history.damaged"].format(count=1)]
+    assert "A brown dog runs on the beach." in buttons(page)
+    assert not go(page, "dashboard").error
+    press(go(page), TEXT["history.damaged.delete"])
+    assert not page.warning and [post.id for post in history.posts()] == [first]
+
+
+def test_a_mark_of_a_deleted_post_is_not_lost_in_silence(url, monkeypatch):
+    history = History(open_database(url), "local")
+    post = make_post(1)
+    photo = Photo("photo", Image.new("RGB", (8, 6)), b"", post=replace(post, id=history.save(post)))
+    monkeypatch.setattr(keeping, "_writable", lambda: history)
+    keeping.mark([photo], "first of 1", starred=True)
+    history.delete_all()
+    with pytest.raises(HistoryError, match="deleted there meanwhile"):
+        keeping.mark([photo], "first of 1", edited="mine")
+    keeping.keep([photo], post.choices, [])
+    keeping.mark([photo], "first of 1", edited="mine")
+    [again] = history.posts()
+    assert again.id == photo.post.id and again.variants[0].now == "mine"
 
 
 def test_failures_are_noted(url):

@@ -6,11 +6,15 @@ import csv
 import inspect
 import io
 import json
+import os
+import re
+import shutil
 import sqlite3
+import stat
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, suppress
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -24,10 +28,11 @@ from PIL import Image
 from sqlalchemy import Engine, create_engine, text
 
 from img2prompt.errors import HistoryError
-from img2prompt.history import History, Variant, open_database
+from img2prompt.history import History, Variant, open_database, space, sql
 from img2prompt.history.database import default_url, migrate, writing
 from img2prompt.history.export import write_csv, write_json
 from img2prompt.history.record import THUMBNAIL_BYTES, content_hash, thumbnail
+from img2prompt.history.statistics import Dashboard
 from img2prompt.history.tables import Base
 from img2prompt.posts import Choices
 from tests.helpers import ROOT
@@ -214,7 +219,7 @@ def test_migration_from_each_earlier_schema_keeps_the_posts(url: str, revision: 
             )
         )
         connection.execute(
-            text("INSERT INTO thumbnails (post_id, webp) VALUES (1, :webp)"), {"webp": b"webp"}
+            text("INSERT INTO thumbnails (post_id, webp) VALUES (1, :webp)"), {"webp": make_post().thumbnail}
         )
         connection.execute(
             text("INSERT INTO embeddings (id, post_id, owner, vector) VALUES (1, 1, 'local', :vector)"),
@@ -226,11 +231,18 @@ def test_migration_from_each_earlier_schema_keeps_the_posts(url: str, revision: 
     engine = open_database(url)
     history = History(engine, "local")
     [post] = history.posts("zebra old")
-    assert post.seen.caption == "an old dog" and post.starred and post.thumbnail == b"webp"
+    assert post.seen.caption == "an old dog" and post.starred and post.thumbnail == make_post().thumbnail
     assert history.mark(1, "zebra", edited="giraffe") and history.posts("giraffe")
     history.failed("open", "lite", "reason")
     assert history.delete_all() == 1
     engine.dispose()
+
+
+def test_migrations_carry_what_they_need() -> None:
+    files = list((ROOT / "img2prompt" / "history" / "migrations").rglob("*.py"))
+    assert len(files) > 3
+    for file in files:
+        assert not re.search(r"^\s*(from|import) img2prompt", file.read_text("utf-8"), re.MULTILINE), file
 
 
 def test_a_newer_database_asks_for_an_update(engine: Engine, url: str) -> None:
@@ -243,6 +255,99 @@ def test_a_newer_database_asks_for_an_update(engine: Engine, url: str) -> None:
 def writer(url: str, first: int, count: int) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "tests.helpers.history_writer", url, str(first), str(count)]
     return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+
+
+# What SQLite lets other programs write, or a damaged disk leave, in the rows of the post :id.
+DAMAGES = [
+    "UPDATE posts SET created_at = 'yesterday' WHERE id = :id",
+    "UPDATE posts SET created_at = 12345 WHERE id = :id",
+    "UPDATE posts SET colours = '[' WHERE id = :id",
+    "UPDATE posts SET colours = 7 WHERE id = :id",
+    "UPDATE posts SET versions = '[[]]' WHERE id = :id",
+    "UPDATE posts SET width = 'wide' WHERE id = :id",
+    "UPDATE posts SET height = 0 WHERE id = :id",
+    "UPDATE posts SET caption = x'00' WHERE id = :id",
+    "UPDATE posts SET tone = x'00' WHERE id = :id",
+    "UPDATE posts SET goal = 'world peace' WHERE id = :id",
+    "UPDATE posts SET variant_count = 'many' WHERE id = :id",
+    "UPDATE posts SET hashtag_count = 99 WHERE id = :id",
+    "UPDATE posts SET engine = x'00' WHERE id = :id",
+    "UPDATE variants SET text = x'00' WHERE post_id = :id",
+    "UPDATE labels SET score = 'high' WHERE post_id = :id",
+    "UPDATE labels SET name = x'00' WHERE post_id = :id",
+    "UPDATE hashtags SET tag = x'00' WHERE post_id = :id",
+    "UPDATE timings SET seconds = 9e999 WHERE post_id = :id",
+    "UPDATE timings SET seconds = x'00' WHERE post_id = :id",
+    "UPDATE thumbnails SET webp = substr(webp, 1, 40) WHERE post_id = :id",
+    "UPDATE thumbnails SET webp = 'none' WHERE post_id = :id",
+    "UPDATE embeddings SET vector = x'00' WHERE post_id = :id",
+    "UPDATE embeddings SET vector = 7 WHERE post_id = :id",
+    "DELETE FROM thumbnails WHERE post_id = :id",
+    "DELETE FROM embeddings WHERE post_id = :id",
+    "UPDATE failures SET failed_at = 'yesterday' WHERE message = :id",
+    "UPDATE failures SET step = x'00' WHERE message = :id",
+]
+
+
+def test_a_damaged_row_spoils_nothing_else(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    history = open_file(tmp_path / "history.db")
+    for number, damage in enumerate(DAMAGES):
+        kept, post_id = history.save(make_post(2 * number)), history.save(make_post(2 * number + 1))
+        history.failed("open", "", str(post_id))
+        with writing(history.engine) as connection:
+            assert connection.execute(text(damage), {"id": post_id}).rowcount, damage
+        damaged: list[int] = []
+        posts = history.posts(damaged=damaged)
+        assert posts[-1].id == kept and len(posts) + len(damaged) == 2, damage
+        assert damaged == [post_id] or "failures" in damage, damage
+        assert [post.id for post in history.export()] == [post.id for post in posts], damage
+        assert post_id not in damaged or f"Post {post_id} in" in caplog.text
+        assert kept in [post.id for post, _ in history.like(make_post(0).embedding)], damage
+        board = Dashboard(history.engine, "local")
+        for name in vars(Dashboard):
+            if not name.startswith("_"):
+                getattr(board, name)()
+        copy = tmp_path / "copy.db"
+        sql.copy(history.engine, "local", copy)
+        with closing(sqlite3.connect(copy)) as copied:
+            assert (kept,) in copied.execute("SELECT id FROM posts").fetchall(), damage
+        if damaged:
+            with pytest.raises(HistoryError, match="damaged"):
+                history.get(post_id)
+        with suppress(HistoryError):  # a damaged post can be mended or not, but does no more than say so
+            history.save(make_post(2 * number + 1))
+        with suppress(HistoryError):
+            history.mark(post_id, "first", edited="second")
+        assert history.delete([post_id, kept]) == 2, damage
+        history.delete_all()
+
+
+def test_a_whole_page_of_damaged_posts_is_passed_by(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("img2prompt.history.store.PAGE", 3)
+    history = open_file(tmp_path / "history.db")
+    ids = [history.save(make_post(number)) for number in range(9)]
+    with writing(history.engine) as connection:
+        connection.execute(text(f"UPDATE posts SET colours = '[' WHERE id BETWEEN {ids[2]} AND {ids[7]}"))
+    assert [post.id for post in history.export()] == [ids[8], ids[1], ids[0]]
+
+
+def test_a_broken_character_is_only_that(tmp_path: Path) -> None:
+    history = open_file(tmp_path / "history.db")
+    post_id = history.save(make_post(1))
+    with writing(history.engine) as connection:
+        connection.execute(text("UPDATE posts SET caption = CAST(x'61ff62' AS TEXT)"))
+    [post] = history.posts()
+    assert post.seen.caption == "a\ufffdb"
+    assert history.mark(post_id, "first of 1", starred=True)
+
+
+def test_a_post_without_its_search_words_can_be_marked(tmp_path: Path) -> None:
+    history = open_file(tmp_path / "history.db")
+    post_id = history.save(make_post(1))
+    with writing(history.engine) as connection:
+        connection.execute(text("DELETE FROM search_texts"))
+    assert history.mark(post_id, "first of 1", edited="zebra")
+    assert history.count("zebra") == 1
 
 
 @pytest.mark.slow
@@ -326,6 +431,58 @@ def test_a_full_disk(file: Path) -> None:
     assert history.get(kept)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("when", ["running", "restart", "bare"])
+def test_deleting_on_a_full_disk(tmp_path: Path, when: str) -> None:
+    def on_small_disk(*command: str) -> subprocess.CompletedProcess[str]:
+        mount = 'mount -t tmpfs -o size=16m tmpfs "$0" && exec "$@"'
+        inside = [
+            "unshare",
+            "--user",
+            "--map-root-user",
+            "--mount",
+            "sh",
+            "-c",
+            mount,
+            str(tmp_path),
+            *command,
+        ]
+        return subprocess.run(inside, cwd=ROOT, capture_output=True, text=True, check=False, timeout=300)
+
+    if not shutil.which("unshare") or on_small_disk("true").returncode:
+        pytest.skip("no small disk can be mounted here")
+    done = on_small_disk(sys.executable, "-m", "tests.helpers.full_disk", str(tmp_path), when)
+    assert done.returncode == 0, done.stderr
+    said = json.loads(done.stdout)
+    if when == "bare":
+        assert "so full that 0 of 30 posts could be deleted. Free some megabytes" in said["error"]
+        assert said["left"] == said["posts"]
+        return
+    assert said["deleted"] == (30 if when == "running" else said["posts"]) > 20
+    assert said["left"] == said["posts"] - said["deleted"]
+    assert said["saved"] == said["left"] + 1  # what was deleted made room
+
+
+def test_a_reserve_is_for_large_histories_and_ample_disks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file, kept = tmp_path / "history.db", tmp_path / "history.db-reserve"
+    history = open_file(file)
+    history.save(make_post(1))
+    open_file(file)
+    assert not kept.exists()
+    monkeypatch.setattr(space, "SMALLEST", 0)
+    monkeypatch.setattr(space, "AMPLE", 1 << 62)
+    open_file(file)
+    assert not kept.exists()
+    monkeypatch.setattr(space, "AMPLE", 0)
+    open_file(file)
+    assert kept.stat().st_size == space.RESERVE and (os.name != "posix" or kept.stat().st_mode & 0o077 == 0)
+    monkeypatch.setattr(space, "NEEDED", 1 << 62)
+    open_file(file)
+    assert not kept.exists()
+
+
 def test_a_locked_database(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("img2prompt.history.database.BUSY_SECONDS", 0)
     history = open_file(file)
@@ -359,13 +516,65 @@ def test_addresses(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     assert default_url().endswith("mine.db")
     monkeypatch.delenv("IMG2PROMPT_DATABASE_URL")
     assert default_url().endswith("img2prompt/history.db")
-    for address in ("nonsense", "nosuch://host/db"):
-        with pytest.raises(HistoryError, match="no address of a database"):
-            open_database(address)
+    with pytest.raises(HistoryError, match="no address of a database"):
+        open_database("nonsense")
+    with pytest.raises(HistoryError, match="mysql is not supported"):
+        open_database("mysql://somebody@host/history")
+
+
+@pytest.mark.parametrize(
+    ("address", "message"),
+    [
+        ("postgresql://somebody:secret@127.0.0.1:9/history", "history on 127.0.0.1 cannot be reached"),
+        (
+            "postgresql://somebody@127.0.0.1:9/history?password=secret",
+            "history on 127.0.0.1 cannot be reached",
+        ),
+        ("postgresql://127.0.0.1:9/history?password=sec@secret", "Write them as %40"),
+        ("postgresql://127.0.0.1:9/history?host=127.0.0.1&passwort=secret", "history on 127.0.0.1"),
+        ("postgresql://somebody:sec@secret@127.0.0.1:9/history", "Write them as %40"),
+        ("postgresql://somebody:a@secret:b@127.0.0.1:9/history", "Write them as %40"),
+        ("postgresql://somebody:sec@secret/c@127.0.0.1:9/history", "Write them as %40"),
+        ("postgresql://somebody@127.0.0.1:secret/history", "no address of a database"),
+    ],
+)
+def test_no_message_names_more_than_host_and_database(
+    address: str, message: str, caplog: pytest.LogCaptureFixture
+) -> None:
     pytest.importorskip("psycopg")
-    with pytest.raises(HistoryError, match="cannot be reached. Check that the server runs") as caught:
-        open_database("postgresql://somebody:secret@127.0.0.1:9/history")
-    assert "secret" not in str(caught.value)
+    with pytest.raises(HistoryError, match=message) as caught:
+        open_database(address)
+    shown = str(caught.value)
+    assert "secret" not in shown + caplog.text and "somebody" not in shown
+    if "history on" in message:
+        assert "The log has the details." in shown and "onnect" in caplog.text
+
+
+@pytest.mark.skipif(os.name != "posix", reason="this platform has other permissions")
+def test_only_its_owner_can_read_the_history(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def modes() -> dict[str, int]:
+        return {
+            path.name: stat.S_IMODE(path.stat().st_mode) for path in [file.parent, *file.parent.iterdir()]
+        }
+
+    private = {"history.db": 0o600, "history.db-wal": 0o600, "history.db-shm": 0o600}
+    monkeypatch.delenv("IMG2PROMPT_DATABASE_URL", raising=False)
+    monkeypatch.setattr("platformdirs.user_data_path", lambda name: tmp_path / "data" / name)
+    file = Path(default_url().removeprefix("sqlite:///"))
+    history = History(open_database(), "local")
+    history.save(make_post(0))
+    assert modes() == {"img2prompt": 0o700} | private
+    # As an earlier version left them, with another program that still has the file open.
+    for path in [file.parent, *file.parent.iterdir()]:
+        path.chmod(0o755 if path.is_dir() else 0o644)
+    History(open_database(), "local").save(make_post(1))
+    assert modes() == {"img2prompt": 0o700} | private
+    # A folder that is there already is not ours to close.
+    (tmp_path / "shared").mkdir(mode=0o755)
+    (tmp_path / "shared").chmod(0o755)
+    file = tmp_path / "shared" / "history.db"
+    open_database(f"sqlite:///{file}").dispose()
+    assert modes()["shared"] == 0o755 and modes()["history.db"] == 0o600
 
 
 def test_thumbnails_are_small_and_tell_nothing(tmp_path: Path) -> None:

@@ -127,6 +127,12 @@ def test_an_emptied_caption_is_the_models_again(described):
     assert described.edit("trip/0.jpg", " ") == written == described.lines()[0].caption
 
 
+def test_a_caption_is_kept_though_its_result_is_gone(described):
+    described.journal.clear()
+    assert described.edit("trip/0.jpg", " mine ") == "mine"
+    assert described.edit("trip/1.jpg", "") == ""
+
+
 def test_a_stopped_run_goes_on_and_looks_at_nothing_twice(runs, pipeline):
     run = runs.add(uploads(6, broken=None))
     stopping = Watched(pipeline, before=lambda: run.stop())

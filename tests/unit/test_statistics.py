@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import Engine
 
 from img2prompt.errors import HistoryError
-from img2prompt.history import History, Variant, sql
+from img2prompt.history import History, Variant, sandbox, sql
 from img2prompt.history.statistics import Count, Dashboard, Duration, Totals
 from img2prompt.posts import Choices, Seen
 from img2prompt.results import Match
@@ -95,50 +95,26 @@ def file(filled: Engine, tmp_path: Path) -> Path:
 
 
 def test_questions(file: Path) -> None:
-    answer = sql.ask(file, "SELECT tone, count(*) AS n FROM posts GROUP BY tone ORDER BY n DESC, tone")
+    answer = sql.ask_file(file, "SELECT tone, count(*) AS n FROM posts GROUP BY tone ORDER BY n DESC, tone")
     assert answer == (["tone", "n"], [("playful", 2), ("plain", 1), ("poetic", 1)], False)
     days = "SELECT DISTINCT date(created_at) FROM posts WHERE created_at > '2026-02-01' ORDER BY 1"
-    assert sql.ask(file, days).rows == [("2026-02-28",), ("2026-03-01",)]
+    assert sql.ask_file(file, days).rows == [("2026-02-28",), ("2026-03-01",)]
     for table, columns in sql.columns().items():
-        found = sql.ask(file, f"SELECT {', '.join(columns)} FROM {table}")
+        found = sql.ask_file(file, f"SELECT {', '.join(columns)} FROM {table}")
         assert found.rows and "secret" not in repr(found)
     assert "owner" not in repr(sql.columns())
     many = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 5000) SELECT i FROM n"
-    answer = sql.ask(file, many)
-    assert len(answer.rows) == sql.MOST_ROWS and answer.cut
+    answer = sql.ask_file(file, many)
+    assert len(answer.rows) == sandbox.MOST_ROWS and answer.cut
 
 
-@pytest.mark.parametrize(
-    "question",
-    [
-        "DELETE FROM posts",
-        "INSERT INTO hashtags VALUES (1, 1, '#x')",
-        "UPDATE posts SET tone = 'x'",
-        "DROP TABLE posts",
-        "CREATE TABLE x (y)",
-        "CREATE TEMP TABLE x AS SELECT 1",
-        "ATTACH DATABASE '/tmp/other.db' AS other",
-        "PRAGMA query_only = OFF",
-        "SELECT * FROM pragma_database_list",
-        "VACUUM INTO '/tmp/other.db'",
-        "SELECT load_extension('x')",
-        "SELECT 1; DROP TABLE posts",
-        "BEGIN",
-        "SELECT writefile('x', 'y')",
-        "SELECT * FROM embeddings",
-        "SELECT owner FROM posts",
-        "",
-        "-- nothing",
-        "SELECT \ud800",
-        "SELECT 'a\0b'",
-        "SELECT '" + "x" * 20_000 + "'",
-        "SELECT length(randomblob(2000000000))",
-        "SELECT printf('%2000000000d', 1)",
-        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n",
-    ],
-)
-def test_nothing_else_is_done(file: Path, question: str) -> None:
-    before = file.read_bytes()
-    with pytest.raises(HistoryError):
-        sql.ask(file, question)
-    assert file.read_bytes() == before and {path.name for path in file.parent.glob("copy*")} == {"copy.db"}
+def test_questions_wait_for_their_turn(filled: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sql, "MOST_WAITING", 0)
+    assert sql.ask(filled, "mine", "SELECT count(*) FROM posts").rows == [(4,)]
+    for _ in range(sql.AT_ONCE):
+        sql._turn.acquire()
+    try:
+        with pytest.raises(HistoryError, match="Others are asking"):
+            sql.ask(filled, "mine", "SELECT count(*) FROM posts")
+    finally:
+        sql._turn.release(sql.AT_ONCE)

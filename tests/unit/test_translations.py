@@ -13,7 +13,7 @@ from img2prompt.posts import tones
 from img2prompt.posts.post import EMOJI, GOALS, LENGTHS
 from img2prompt.prompts import SHOWN
 from img2prompt.web.caption.photos import SAMPLES
-from img2prompt.web.history.page import PERIODS
+from img2prompt.web.history.period import PERIODS
 from img2prompt.web.shared.i18n import LANGUAGES, catalogue
 from img2prompt.web.shared.navigation import PAGES
 from img2prompt.weights import presets

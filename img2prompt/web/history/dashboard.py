@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import io
-import tempfile
 from collections import Counter
 from collections.abc import Callable, Sequence
-from datetime import date, datetime, timedelta, timezone
-from pathlib import Path
+from datetime import date, timedelta
 from typing import Any
 
 import altair as alt
 import streamlit as st
 
-from img2prompt.history import History, sql
+from img2prompt.history import History, sandbox, sql
 from img2prompt.history.statistics import Count, Dashboard
 from img2prompt.posts.post import HOOK_LIMIT, POST_LIMIT
 from img2prompt.spreadsheet import write_table
-from img2prompt.web.history.page import PERIODS
+from img2prompt.web.history import period
 from img2prompt.web.shared import session
 from img2prompt.web.shared.i18n import t
 
@@ -34,17 +32,7 @@ def show(history: History) -> None:
         st.info(t("dashboard.empty"), icon=":material/bar_chart:")
         st.page_link("pages/caption.py", label=t("nav.caption"), icon=":material/arrow_forward:")
         return
-    period = st.segmented_control(
-        t("dashboard.period"),
-        list(PERIODS),
-        default="all",
-        required=True,
-        format_func=lambda name: t(f"history.period.{name}"),
-        key="dashboard-period",
-        label_visibility="collapsed",
-    )
-    days = PERIODS[period]
-    since = None if days is None else datetime.now(timezone.utc) - timedelta(days=days)
+    since = period.ask("dashboard-period", label_visibility="collapsed")
     board = Dashboard(history.engine, history.owner, since)
     totals = board.totals()
     with st.container(horizontal=True, gap="large"):
@@ -178,9 +166,9 @@ def _failures(board: Dashboard) -> None:
 
 def _questions(history: History) -> None:
     with st.expander(t("dashboard.sql"), icon=":material/terminal:"), st.form("dashboard-sql", border=False):
-        st.caption(t("dashboard.sql.help", rows=sql.MOST_ROWS, seconds=f"{sql.MOST_SECONDS:g}"))
+        st.caption(t("dashboard.sql.help", rows=sandbox.MOST_ROWS, seconds=sandbox.MOST_SECONDS))
         question = st.text_area(
-            t("dashboard.sql.question"), EXAMPLE, height=120, max_chars=sql.MOST_CHARACTERS
+            t("dashboard.sql.question"), EXAMPLE, height=120, max_chars=sandbox.MOST_CHARACTERS
         )
         tables = sql.columns().items()
         st.code(
@@ -189,16 +177,9 @@ def _questions(history: History) -> None:
             wrap_lines=True,
         )
         if st.form_submit_button(t("dashboard.sql.ask")):
-            st.session_state[session.DASHBOARD_ANSWER] = _ask(history, question)
+            st.session_state[session.DASHBOARD_ANSWER] = sql.ask(history.engine, history.owner, question)
     if answer := st.session_state.get(session.DASHBOARD_ANSWER):
         _show_answer(answer)
-
-
-def _ask(history: History, question: str) -> sql.Answer | None:
-    with tempfile.TemporaryDirectory(prefix="img2prompt-") as folder:
-        file = Path(folder) / "posts.db"
-        sql.copy(history.engine, history.owner, file)
-        return sql.ask(file, question)
 
 
 def _show_answer(answer: sql.Answer) -> None:

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from datetime import datetime, timedelta, timezone
+from datetime import timedelta
 from functools import partial
 from io import BytesIO
 from typing import IO, Any
 
 import streamlit as st
-from PIL import Image
 
 from img2prompt.history.export import write_csv, write_json
 from img2prompt.history.record import Post, Variant
 from img2prompt.history.store import History
+from img2prompt.images import open_image
 from img2prompt.posts import as_sentence, tones
 from img2prompt.prompts import SHOWN
 from img2prompt.results import Result
 from img2prompt.web.caption import cards, photos, reading
+from img2prompt.web.history import period
 from img2prompt.web.shared import account, identity, session
 from img2prompt.web.shared.frame import as_it_is
 from img2prompt.web.shared.i18n import language, t
@@ -25,7 +26,6 @@ from img2prompt.web.shared.photo import Photo
 
 PAGE = 24  # posts shown at a time
 ALIKE = 6  # similar posts shown with a post
-PERIODS = {"all": None, "week": 7, "month": 30, "year": 365}  # days
 FIRST_VARIANTS = 5  # latest variants without a mark that are shown; earlier ones are folded away
 
 
@@ -60,19 +60,26 @@ def _show_all(history: History) -> None:
     filters = _ask()
     count = history.count(**filters)
     before = _pages(filters)
-    posts = history.posts(**filters, after=before[-1] if before else None, limit=PAGE)
-    if not posts:
+    damaged: list[int] = []
+    posts = history.posts(**filters, after=before[-1] if before else None, limit=PAGE, damaged=damaged)
+    ids = [post.id for post in posts] + damaged
+    if not ids:
         st.caption(t("history.none"))
     else:
         first = len(before) * PAGE + 1
-        st.caption(t("history.count", first=first, last=first + len(posts) - 1, count=count))
+        st.caption(t("history.count", first=first, last=first + len(ids) - 1, count=count))
         _grid(posts, "grid")
+    if damaged:
+        st.warning(t("history.damaged", count=len(damaged)), icon=":material/heart_broken:")
+        if st.button(t("history.damaged.delete"), icon=":material/delete:"):
+            history.delete(damaged)
+            st.rerun()
     with st.container(horizontal=True, horizontal_alignment="center"):
         if before:
             st.button(t("history.newer"), icon=":material/arrow_back:", on_click=_turn, args=(None,))
-        if posts and len(before) * PAGE + len(posts) < count:
+        if ids and len(before) * PAGE + len(ids) < count:
             older = t("history.older")
-            st.button(older, icon=":material/arrow_forward:", on_click=_turn, args=(posts[-1].id,))
+            st.button(older, icon=":material/arrow_forward:", on_click=_turn, args=(min(ids),))
     _manage(history)
 
 
@@ -87,15 +94,7 @@ def _ask() -> dict[str, Any]:
         label_visibility="collapsed",
     )
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
-        period = st.segmented_control(
-            t("history.period"),
-            list(PERIODS),
-            default="all",
-            required=True,
-            format_func=lambda name: t(f"history.period.{name}"),
-            key="history-period",
-            persist_state="session",
-        )
+        since = period.ask("history-period")
         starred = st.toggle(t("history.starred"), key="history-starred", persist_state="session")
     chosen = st.pills(
         t("tone"),
@@ -105,10 +104,6 @@ def _ask() -> dict[str, Any]:
         key="history-tones",
         persist_state="session",
     )
-    days = PERIODS[period]
-    # Whole days, so that the filters stay the same while the visitor turns pages.
-    today = datetime.now(timezone.utc).replace(hour=0, minute=0, second=0, microsecond=0)
-    since = None if days is None else today - timedelta(days=days)
     return {"query": query, "since": since, "tones": tuple(chosen), "starred": starred}
 
 
@@ -214,19 +209,17 @@ def _variants(history: History, post: Post, numbered: Sequence[tuple[int, Varian
 
 
 def _variant(history: History, post: Post, variant: Variant, number: int) -> None:
-    def star() -> None:
-        history.mark(post.id, variant.text, starred=not variant.starred)
-
     with st.container(border=True):
         reading.copyable(t("post", number=number), variant.now, f"variant-{post.id}-{number}")
         with st.container(horizontal=True, vertical_alignment="center"):
-            st.button(
+            if st.button(
                 t("history.unstar", number=number) if variant.starred else t("post.star", number=number),
                 icon=":material/star:",
                 type="primary" if variant.starred else "secondary",
                 key=f"star-{post.id}-{number}",
-                on_click=star,
-            )
+            ):
+                history.mark(post.id, variant.text, starred=not variant.starred)
+                st.rerun()
             if marks := _marks(variant):
                 st.markdown(" ".join(f":gray-badge[{mark}]" for mark in marks))
 
@@ -256,7 +249,7 @@ def _reopen(post: Post, photo: Photo) -> None:
 
 def _as_photo(post: Post) -> Photo:
     """A post as a photo for the Caption page."""
-    picture = Image.open(BytesIO(post.thumbnail)).convert("RGB")
+    picture = open_image(post.thumbnail)
     result = Result(
         caption=post.seen.caption,
         prompt=post.prompt,

@@ -94,9 +94,13 @@ def mark(
         When the note cannot be saved; the message says what to do.
     """
     history = _writable()
+    gone = False
     for photo in photos:
         if history is not None and photo.post is not None:
-            history.mark(photo.post.id, text, copied=copied, starred=starred, edited=edited)
+            kept = history.mark(photo.post.id, text, copied=copied, starred=starred, edited=edited)
+            gone = gone or not kept
+    if gone:
+        raise HistoryError("The post was deleted there meanwhile. Shuffle, and it is saved again.")
 
 
 def failed(step: str, engine: str, error: Exception) -> None:

@@ -1,9 +1,11 @@
 """Full-text search over the words of a post: FTS5 on SQLite, tsvector on PostgreSQL."""
 
+import unicodedata
+from collections.abc import Iterable
+
+import regex
 import sqlalchemy as sa
 from alembic import op
-
-from img2prompt.history.search import searchable
 
 revision = "0002"
 down_revision = "0001"
@@ -69,3 +71,18 @@ def _fill(connection: sa.Connection) -> None:
             sa.text("INSERT INTO search_texts (post_id, words) VALUES (:post_id, :words)"),
             [{"post_id": post_id, "words": searchable(lines)} for post_id, lines in texts.items()],
         )
+
+
+# A copy of `img2prompt.history.search` as it was then: a migration does the same for ever.
+WORD = regex.compile(r"[\p{L}\p{M}\p{N}]+")
+ACCENTS = regex.compile("[\u0300-\u036f]")
+
+
+def searchable(texts: Iterable[str]) -> str:
+    """The words of some texts, each once, in lower case and without accents."""
+    return " ".join(dict.fromkeys(word for text in texts for word in words_of(text)))
+
+
+def words_of(text: str) -> list[str]:
+    plain = ACCENTS.sub("", unicodedata.normalize("NFKD", text.casefold()))
+    return WORD.findall(unicodedata.normalize("NFC", plain))
