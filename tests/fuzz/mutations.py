@@ -14,6 +14,7 @@ EXTREMES = (
 DIGITS = re.compile(rb"\d+")
 PNG = b"\x89PNG\r\n\x1a\n"
 HEADER = 64  # bytes, where most sizes and offsets are
+WINDOW = 256  # bytes, the most that are damaged in place
 
 
 def mutate(data: bytes, chooser: Random, others: Sequence[bytes], sizes: Sequence[int] = ()) -> bytes:
@@ -24,13 +25,20 @@ def mutate(data: bytes, chooser: Random, others: Sequence[bytes], sizes: Sequenc
     others : files whose end may replace that of this one
     sizes : numbers in the file that are worth lying about, such as its width and height
     """
-    mutant = bytearray(data)
+    start, end = 0, len(data)
+    if in_place := chooser.random() < 0.4:  # nothing moves, so that the rest of the file still fits together
+        start = chooser.randrange(len(data))
+        end = min(len(data), start + chooser.randrange(1, WINDOW))
+    piece = bytearray(data[start:end])
     for _ in range(chooser.choice((1, 1, 1, 2, 3, 5, 20))):
-        _damage(mutant, chooser, others, sizes)
-        if not mutant:
+        _damage(piece, chooser, others, sizes)
+        if not piece:
             break
+    mutant = bytearray(
+        data[:start] + (piece[: end - start].ljust(end - start) if in_place else piece) + data[end:]
+    )
     if mutant.startswith(PNG) and chooser.random() < 0.8:
-        _sign_chunks(mutant)
+        sign_chunks(mutant)
     return bytes(mutant)
 
 
@@ -89,7 +97,7 @@ def _lie(mutant: bytearray, chooser: Random, sizes: Sequence[int]) -> None:
         mutant[at : at + width] = (_number(mutant, chooser) % 256**width).to_bytes(width, order)
 
 
-def _sign_chunks(mutant: bytearray) -> None:
+def sign_chunks(mutant: bytearray) -> None:
     """Make the checksums of a PNG's chunks right, as the decoder looks no further where they are wrong."""
     at = len(PNG)
     while at + 12 <= len(mutant):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import io
+import zlib
 from pathlib import Path
 from random import Random
 
@@ -14,11 +15,27 @@ from tests.fuzz.mutations import mutate
 
 MEGABYTES = 1000  # what img2prompt.images promises
 WIDTH, HEIGHT = 37, 23  # numbers that are easy to find in a file
+# What the parts of a file may be called, in each format that is made of named parts.
+PARTS = {
+    "PNG": b"IHDR PLTE tRNS IDAT IEND gAMA cHRM sBIT sRGB iCCP cICP eXIf tEXt zTXt iTXt pHYs acTL fcTL fdAT".split(),
+    "WEBP": [b"VP8 ", b"XMP ", *b"VP8L VP8X ALPH ANIM ANMF ICCP EXIF".split()],
+    "HEIF": b"meta hdlr pitm iinf infe iloc idat iref iprp ipco ipma ispe hvcC av1C pixi colr irot imir clap "
+    b"auxC auxl dimg grid mdat moov".split(),
+    "JPEG": [bytes([0xFF, kind]) for kind in (*range(0xC0, 0xD0), *range(0xDA, 0xE3), 0xED, 0xEE, 0xFE)],
+}
+MARKS = {"PNG": b"PNG", "WEBP": b"WEBP", "HEIF": b"ftyp", "JPEG": b"\xff\xd8\xff"}  # AVIF's are HEIF's
 
 
 def make(chooser: Random) -> dict[str, bytes]:
     samples = sound()
-    return {"picture": mutate(chooser.choice(samples), chooser, samples, (WIDTH, HEIGHT))}
+    data = chooser.choice(samples)
+    form = next((form for form, mark in MARKS.items() if mark in data[:16]), "")
+    damage = chooser.choice(("bytes", "bytes", "bytes", "part", "both")) if form else "bytes"
+    if damage != "bytes":
+        data = with_part(data, form, chooser)
+    if damage != "part":
+        data = mutate(data, chooser, samples, (WIDTH, HEIGHT))
+    return {"picture": data}
 
 
 def attempt(folder: Path) -> None:
@@ -84,6 +101,26 @@ def sound() -> tuple[bytes, ...]:
         encode(few, "GIF", transparency=3, comment=b"a comment"),
         encode(colour, "GIF", moving=True),
     )
+
+
+def with_part(data: bytes, form: str, chooser: Random) -> bytes:
+    """The file with one more part, whose content fits or doesn't, before another part."""
+    kind, size = chooser.choice(PARTS[form]), chooser.randrange(1, 64)
+    start = chooser.randrange(len(data))
+    content = chooser.choice((b"", bytes(size), chooser.randbytes(size), data[start : start + size]))
+    before = chooser.choice([kind for kind in PARTS[form] if kind in data])
+    at = data.index(before)
+    match form:
+        case "PNG":
+            at, part = at - 4, len(content).to_bytes(4, "big") + kind + content
+            part += zlib.crc32(part[4:]).to_bytes(4, "big")
+        case "WEBP":
+            part = kind + len(content).to_bytes(4, "little") + content + bytes(len(content) % 2)
+        case "HEIF":
+            at, part = at - 4, (8 + len(content)).to_bytes(4, "big") + kind + content
+        case "JPEG":
+            part = kind + (2 + len(content)).to_bytes(2, "big") + content
+    return data[:at] + part + data[at:]
 
 
 def encode(image: Image.Image, form: str, moving: bool = False, **options: object) -> bytes:
