@@ -106,7 +106,7 @@ class Load:
     async def _visit(self, number: int) -> None:
         try:
             async with visit(self.address) as visitor:
-                await visitor.upload(f"{number}.jpg", photo(number))
+                await visitor.upload(f"{number}.jpg", await asyncio.to_thread(photo, number))
                 self.words.append(await visitor.press("start", "-copy-caption-1"))
                 for _ in range(SHUFFLES):
                     self.shuffles.append(await visitor.press("shuffle", "-copy-alt-1"))
@@ -212,7 +212,10 @@ class Visitor:
         button = self._find(f"button {text!r}", lambda element: element.button.label == text)
         pressed = time.monotonic()
         await self.ask(button.new_element.button.id, button.fragment_id)
-        return max(self.arrived[name] for name in self.arrived if name.endswith(wanted)) - pressed
+        times = [at for name, at in self.arrived.items() if name.endswith(wanted) and at > pressed]
+        if not times:
+            raise RuntimeError(f"the answer to {text!r} has no …{wanted}")
+        return max(times) - pressed
 
     async def upload(self, name: str, data: bytes) -> None:
         """Put a file into the uploader."""
