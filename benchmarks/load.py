@@ -1,13 +1,14 @@
 """What many visitors at a time do to a server, as JSON on stdout. Run it on a quiet machine.
 
-    python -m benchmarks.load [--visitors 10] [--captions 100] [--settle 150]     (Linux and macOS)
+    python -m benchmarks.load [--visitors 10] [--captions 100]     (Linux and macOS)
 
 Starts the app here and sends visitors who speak Streamlit's protocol as its page in a browser does:
 protobuf messages through a WebSocket, photos by HTTP. Each comes with a photo of its own, presses
 *Start Captioning*, waits for the words, shuffles the posts twice and closes the page; then another one
-comes instead, until there were as many captions as asked for. Memory is the server's resident set:
-before anybody came, when the model was loaded, after the first hundred captions, after the last, and
-when Streamlit has forgotten the sessions, which it does at the first visit two minutes later.
+comes instead, until there were as many captions as asked for, or the time is up. Memory is the
+server's resident set: before anybody came, when the model was loaded, after the first hundred captions,
+after the last, and when Streamlit has forgotten the sessions, which it does at the first visit two
+minutes later.
 """
 
 from __future__ import annotations
@@ -55,13 +56,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--visitors", type=int, default=10, help="at a time (10)")
     parser.add_argument("--captions", type=int, default=100, help="in all (100)")
+    parser.add_argument("--seconds", type=float, default=float("inf"), help="after which nobody new comes")
     parser.add_argument(
         "--settle", type=float, default=150, help="seconds from the last visit to the end (150)"
     )
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder, serve(Path(folder)) as server:
         load = Load(server.address, psutil.Process(server.process.pid))
-        asyncio.run(load.run(options.visitors, options.captions, options.settle))
+        asyncio.run(load.run(options.visitors, options.captions, options.seconds, options.settle))
     print(json.dumps({**load.report(), "machine": machine()}, indent=2))
 
 
@@ -75,20 +77,23 @@ class Load:
     shuffles: list[float] = field(default_factory=list)  # seconds from the press to all posts
     errors: Counter[str] = field(default_factory=Counter)
     server: dict[str, dict[str, float]] = field(default_factory=dict)  # when → what it takes
-    settings: dict[str, float] = field(default_factory=dict)
+    visitors: int = 0  # at a time
     seconds: float = 0.0
     cpu_seconds: float = 0.0
 
-    async def run(self, visitors: int, captions: int, settle: float = 0) -> None:
+    async def run(
+        self, visitors: int, captions: int, seconds: float = float("inf"), settle: float = 0
+    ) -> None:
         """Let some visitors at a time ask for captions; wait a while when all have gone."""
-        self.settings = {"visitors": visitors, "captions": captions, "settle_s": settle}
+        self.visitors = visitors
         self._note("start")
         await self._visit(0)  # who waits for the model to load
-        self.words.clear(), self.shuffles.clear()
+        self.words.clear()
+        self.shuffles.clear()
         self._note("loaded")
         began, cpu = time.monotonic(), self._cpu()
         numbers = itertools.count(1)
-        await asyncio.gather(*(self._come(numbers, captions) for _ in range(visitors)))
+        await asyncio.gather(*(self._come(numbers, captions, began + seconds) for _ in range(visitors)))
         self.seconds, self.cpu_seconds = time.monotonic() - began, self._cpu() - cpu
         self._note("end")
         await asyncio.sleep(settle)
@@ -97,8 +102,8 @@ class Load:
         await asyncio.sleep(1)
         self._note("settled")
 
-    async def _come(self, numbers: itertools.count[int], captions: int) -> None:
-        while (number := next(numbers)) <= captions:
+    async def _come(self, numbers: itertools.count[int], captions: int, end: float) -> None:
+        while (number := next(numbers)) <= captions and time.monotonic() < end:
             await self._visit(number)
             if number == FIRST:
                 self._note(f"after_{FIRST}")
@@ -127,7 +132,8 @@ class Load:
 
     def report(self) -> dict[str, Any]:
         return {
-            **self.settings,
+            "visitors": self.visitors,
+            "captions": len(self.words),
             "errors": dict(self.errors),
             "words_s": quantiles(self.words),
             "shuffle_s": quantiles(self.shuffles),
