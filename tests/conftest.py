@@ -48,7 +48,8 @@ def offline():
     connect, look_up = socket.socket.connect, socket.getaddrinfo
 
     def here(host) -> bool:
-        return host in (None, "", "localhost", "::1", "0.0.0.0", "::") or str(host).startswith("127.")
+        name = host.decode() if isinstance(host, bytes) else host
+        return name in (None, "", "localhost", "::1", "0.0.0.0", "::") or name.startswith("127.")
 
     def guarded_connect(self, address):
         assert self.family == socket.AF_UNIX or here(address[0]), f"a test connects to {address}"

@@ -5,7 +5,8 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, Playwright, sync_playwright
 
-from tests.helpers.browser import Server, launch, serve
+from tests.helpers.browser import launch
+from tests.helpers.server import Server, serve
 
 
 @pytest.fixture(scope="package")

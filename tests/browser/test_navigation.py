@@ -5,7 +5,8 @@ from playwright.sync_api import expect
 
 from img2prompt.web.shared.i18n import catalogue
 from img2prompt.web.shared.navigation import PAGES
-from tests.helpers.browser import open_page, serve
+from tests.helpers.browser import open_page
+from tests.helpers.server import serve
 
 
 @pytest.mark.parametrize("language", ["en", "ko"])

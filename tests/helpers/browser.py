@@ -1,77 +1,24 @@
-"""The app on a server of its own, and a real browser that visits it."""
+"""A real browser that visits the app."""
 
 import os
-import socket
-import subprocess
-import sys
-import time
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-import pytest
 from axe_playwright_python.sync_playwright import Axe
 from PIL import Image
 from playwright.sync_api import Browser, Locator, Page, Playwright, expect
 
-from tests.helpers import CHROMIUM, ROOT
+from tests.helpers import CHROMIUM
 from tests.helpers.pictures import CHINA, FLOWER
 
 MEGABYTE = 2**20
 SIZES = {"desktop": {"width": 1280, "height": 960}, "phone": {"width": 390, "height": 844}}
 PATIENCE = 120_000  # milliseconds; a busy machine draws slowly
 expect.set_options(timeout=PATIENCE)
-
-
-@dataclass(frozen=True)
-class Server:
-    """An app that runs."""
-
-    address: str
-    database: str  # the address of its history
-    runs: Path  # its batches
-    temporary: Path  # its temporary files
-
-
-@contextmanager
-def serve(folder: Path, **environment: str) -> Iterator[Server]:
-    """Start the app; what it keeps, and what it puts away for a while, is in `folder`."""
-    with socket.socket() as probe:
-        probe.bind(("localhost", 0))
-        port = probe.getsockname()[1]
-    server = Server(
-        f"http://localhost:{port}", f"sqlite:///{folder / 'history.db'}", folder / "runs", folder / "tmp"
-    )
-    server.temporary.mkdir()
-    places = {
-        "IMG2PROMPT_RUNS": server.runs,
-        "IMG2PROMPT_DATABASE_URL": server.database,
-        "TMPDIR": server.temporary,
-    }
-    environment |= {name: str(place) for name, place in places.items()}
-    command = [sys.executable, "-m", "streamlit", "run", "app.py", "--server.port", str(port)]
-    process = subprocess.Popen(
-        command, cwd=ROOT, env={**os.environ, **environment}, stdout=subprocess.DEVNULL
-    )
-    try:
-        for _ in range(240):
-            try:
-                urllib.request.urlopen(f"{server.address}/_stcore/health", timeout=5)
-                break
-            except OSError:
-                assert process.poll() is None, "streamlit stopped"
-                time.sleep(0.5)
-        else:
-            pytest.fail("streamlit did not start")
-        yield server
-    finally:
-        process.kill()
-        process.wait()
 
 
 def launch(playwright: Playwright, *options: str) -> Browser:
