@@ -230,7 +230,8 @@ def _connected(ray: ModuleType, processors: int) -> Iterator[None]:
         where = f"at RAY_ADDRESS={address}" if address else "on this machine"
         raise DataError(f"Ray cannot start {where}: {error}") from error
     if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, handler)  # Ray has set its own, which exits with the signal's number
+        # Ray has set its own, which exits with the signal's number.
+        signal.signal(signal.SIGTERM, handler or signal.SIG_DFL)
     try:
         yield
     finally:

@@ -99,9 +99,9 @@ class Run:
         self._start = threading.Lock()
         self._stop = threading.Event()
         self._idle = threading.Event()
-        self._idle.set()
+        self._drop: Callable[[], bool]  # takes the job out of the queue; whether it was still there
+        self._end()
         self._waiting = False
-        self._drop: Callable[[], bool] = lambda: False  # takes the job out of the queue
         self._count()
 
     @property
@@ -151,7 +151,7 @@ class Run:
             try:
                 queue.put(job)
             except DataError:
-                self._idle.set()
+                self._end()
                 raise
 
     def stop(self) -> None:
@@ -159,7 +159,7 @@ class Run:
         with self._start:
             self._stop.set()
             if self._drop():
-                self._idle.set()
+                self._end()
 
     def rest(self) -> None:
         """Let go of files and memory unless it is being worked on; the next use takes them up again."""
@@ -278,7 +278,11 @@ class Run:
                     "Something went wrong; the terminal of the server says what. What is done is kept."
                 )
         finally:
-            self._idle.set()
+            self._end()
+
+    def _end(self) -> None:
+        self._drop = lambda: False  # the job holds the pipeline, which takes gigabytes
+        self._idle.set()
 
     def _describe(self, pipeline: Pipeline) -> None:
         settings = fingerprint(pipeline)

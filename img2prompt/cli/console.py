@@ -69,7 +69,7 @@ def resumable(said: Callable[[], str]) -> Iterator[None]:
         raise typer.Exit(TERMINATED if isinstance(stop, _Terminated) else 1) from None
     finally:
         if here:
-            signal.signal(signal.SIGTERM, before)
+            signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
 
 
 class _Terminated(KeyboardInterrupt):
