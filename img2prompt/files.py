@@ -1,10 +1,11 @@
-"""The files that come with this program, safe replacement of files, and SHA-256 digests."""
+"""The files that come with this program, safe replacement of files, names as text, and SHA-256 digests."""
 
 from __future__ import annotations
 
 import errno
 import hashlib
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,8 +14,15 @@ from uuid import uuid4
 
 from img2prompt.errors import DataError
 
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
 PACKAGE = Path(__file__).resolve().parent
 BUNDLED = PACKAGE / "_bundled"  # in a wheel only; hatch_build.py says what goes there
+# Characters that end a line, command a terminal, or turn the direction of what follows.
+_CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 
 
 def resource(name: str) -> Path:
@@ -57,25 +65,77 @@ def replacing_path(path: Path, durable: bool = True, scratch: Path | None = None
     Raises
     ------
     DataError
-        When there is no space or no permission.
+        When there is no space or no permission, or somebody else is writing the same file.
     """
     path = Path(os.path.realpath(path))
-    # Not the file's own name and a suffix: the name may be so long already that nothing can be added.
-    part = (
-        scratch / uuid4().hex
-        if scratch
-        else path.with_name(f".{sha256_of(os.fsencode(path.name))[:16]}.part")
-    )
     try:
-        yield part
-        if durable:
-            with open(part, "rb+") as file:
-                os.fsync(file.fileno())
-        os.replace(part, path)
+        with _part(path, scratch) as part:
+            try:
+                yield part
+                if durable:
+                    with open(part, "rb+") as file:
+                        os.fsync(file.fileno())
+                os.replace(part, path)
+            except BaseException:
+                part.unlink(missing_ok=True)
+                raise
     except OSError as error:
         raise cannot_write(path, error) from error
-    finally:
-        part.unlink(missing_ok=True)
+
+
+@contextmanager
+def _part(path: Path, scratch: Path | None) -> Iterator[Path]:
+    """The name of the unfinished file for `path`, which nobody else writes to meanwhile."""
+    if scratch:
+        yield scratch / uuid4().hex
+        return
+    # Not the file's own name and a suffix: the name may be so long already that nothing can be added.
+    stem = f".{sha256_of(os.fsencode(path.name))[:16]}"
+    if fcntl is None:  # Windows moves no file that is open, as a locked one is
+        yield path.with_name(f"{stem}.{uuid4().hex}.part")
+        return
+    # One name for all, so that the next run takes what a killed one left.
+    part = path.with_name(f"{stem}.part")
+    while True:
+        with open(part, "ab") as file:  # makes it, but empties nobody's
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise DataError(
+                    f"{path} is being written by another run. Wait for it, or choose another name."
+                ) from None
+            except OSError:  # a disk that knows no locks
+                pass
+            if _is_at(file, part):
+                file.truncate(0)
+                yield part
+                return
+            # Somebody has finished it since it was opened.
+
+
+def _is_at(file: IO[bytes], path: Path) -> bool:
+    """Whether an open file is the one that a path names now."""
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), os.stat(path))
+    except FileNotFoundError:
+        return False
+
+
+def one_line(name: str) -> str:
+    """A file name as one line of text: a control character in it is written as ``\\n`` or ``\\x1b``, and a
+    byte that is not UTF-8 as ``\\xff``.
+    """
+    text = name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    return without_controls(text)
+
+
+def without_controls(text: str, keep: str = "") -> str:
+    """A text with the control characters in it written out, except those in `keep`."""
+
+    def written(match: re.Match[str]) -> str:
+        return match[0] if match[0] in keep else match[0].encode("unicode_escape").decode()
+
+    return _CONTROLS.sub(written, text)
 
 
 def cannot_write(path: Path, error: OSError) -> DataError:

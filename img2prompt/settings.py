@@ -27,6 +27,7 @@ PREFIX = "IMG2PROMPT_"
 MODELS = "IMG2PROMPT_MODELS"  # folder of models, looked in first and fetched to; else the user's data folder
 DATABASE_URL = "IMG2PROMPT_DATABASE_URL"  # of the history; else history.db in the user's data folder
 RUNS = "IMG2PROMPT_RUNS"  # folder of the app's batches; else in the user's state folder
+RUNS_GIGABYTES = "IMG2PROMPT_RUNS_GIGABYTES"  # that the uploads in it may take, of all visitors together
 
 # What the app's visitors may do: yes or no to all; unset, those may who sit at the machine that it runs on
 HISTORY = "IMG2PROMPT_HISTORY"  # keep a history: with yes one that all share; with sign-in each their own

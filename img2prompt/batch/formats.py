@@ -6,6 +6,7 @@ An output appears complete or not at all: it is written beside its destination a
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import tempfile
 import zipfile
@@ -17,7 +18,8 @@ from typing import IO, Any
 
 import numpy as np
 
-from img2prompt.batch.journal import Journal, Row
+from img2prompt.batch.journal import Journal
+from img2prompt.batch.rows import Row
 from img2prompt.batch.sources import Item
 from img2prompt.batch.texts import output_of, text_files
 from img2prompt.embeddings import WIDTH
@@ -98,7 +100,7 @@ def check_output(kind: str, output: Path | None, items: Sequence[Item], source: 
         raise DataError(f"{output} is a folder. Name a file in it: {output / 'out'}")
     if kind != "txt" and output.exists():
         taken = [Path(source), *(item.file for item in items if item.file)]
-        if not output.is_file() or any(file.exists() and output.samefile(file) for file in taken):
+        if not output.is_file() or any(os.path.exists(file) and output.samefile(file) for file in taken):
             raise DataError(
                 f"{output} must not be replaced: it is part of the input. Choose another --output."
             )

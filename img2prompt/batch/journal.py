@@ -1,20 +1,20 @@
 """Keep the results of each picture in SQLite as soon as they are there.
 
-A group of pictures is one transaction: after a crash, the file holds all of it or none.
+A group of pictures is one transaction: after a crash, the file holds all of it or none. A row
+that a failing disk or another program has damaged counts as a failed picture, and no other
+row suffers.
 """
 
 from __future__ import annotations
 
-import json
 import sqlite3
 import threading
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
-
+from img2prompt.batch.rows import Row, decode, encode, is_text
 from img2prompt.batch.sources import Item
 from img2prompt.errors import DataError
 
@@ -50,23 +50,7 @@ CREATE TABLE IF NOT EXISTS written (
 CAPTION = "coalesce((SELECT caption FROM edits WHERE edits.name = results.name), results.caption)"
 COLUMNS = f"name, {CAPTION}, prompt, labels, alt_text, hashtags, width, height, embedding, error"
 
-Labels = dict[str, list[tuple[str, float]]]  # table → (label, cosine), best first
-
-
-@dataclass(frozen=True, eq=False)
-class Row:
-    """The results of one picture: words and a vector, or an error."""
-
-    name: str
-    caption: str = ""
-    prompt: str = ""
-    labels: Labels = field(default_factory=dict)
-    alt_text: str = ""
-    hashtags: tuple[str, ...] = ()
-    width: int | None = None  # pixels of the upright picture
-    height: int | None = None
-    embedding: np.ndarray | None = None  # (384,) float32; None where there is an error
-    error: str = ""
+DAMAGED = "What the journal says of the picture is damaged. The next run describes it again."
 
 
 class Line(NamedTuple):
@@ -97,46 +81,51 @@ class Journal:
         self.path = Path(path)
         self.settings = settings
         self._turn = threading.Lock()
+        self._database: sqlite3.Connection | None = None
+        self._closed = False
         try:
-            self._database = sqlite3.connect(self.path, timeout=1.0, check_same_thread=False)
-            self._database.execute("PRAGMA locking_mode = EXCLUSIVE")
-            self._check_form()
-            self._database.execute("PRAGMA journal_mode = WAL")
-            self._database.execute("PRAGMA synchronous = NORMAL")
-            self._database.executescript(TABLES)
-            self._database.execute("DELETE FROM results WHERE false")  # takes the lock now
-            self._database.commit()
+            self._open()
         except sqlite3.Error as error:
             raise self._explain(error) from error
 
-    def _check_form(self) -> None:
-        (form,) = self._database.execute("PRAGMA application_id").fetchone()
-        (tables,) = self._database.execute("SELECT count(*) FROM sqlite_master").fetchone()
-        if tables and form != FORM:
-            raise sqlite3.DatabaseError("not a database of this form")
-        self._database.execute(f"PRAGMA application_id = {FORM}")
+    def _open(self) -> sqlite3.Connection:
+        """The connection to the file, which is made if there is none."""
+        if self._closed:
+            raise sqlite3.ProgrammingError("closed")
+        if self._database is None:
+            database = sqlite3.connect(self.path, timeout=1.0, check_same_thread=False)
+            try:
+                # Bytes that are no UTF-8 must not fail the other rows of a query.
+                database.text_factory = partial(str, encoding="utf-8", errors="surrogateescape")
+                database.execute("PRAGMA locking_mode = EXCLUSIVE")
+                _check_form(database)
+                database.execute("PRAGMA journal_mode = WAL")
+                database.execute("PRAGMA synchronous = NORMAL")
+                database.executescript(TABLES)
+                database.execute("DELETE FROM results WHERE false")  # takes the lock now
+                database.commit()
+            except BaseException:
+                database.close()
+                raise
+            self._database = database
+        return self._database
+
+    def rest(self) -> None:
+        """Let go of the file, for other runs too; the next use opens it again."""
+        with self._turn:
+            if self._database is not None:
+                self._database.close()
+                self._database = None
 
     def close(self) -> None:
-        with self._turn:
-            self._database.close()
+        """Let go of the file for good."""
+        self._closed = True
+        self.rest()
 
     def add(self, items: Sequence[Item], rows: Sequence[Row]) -> None:
         """Save one row for each item: all of them, or none if the machine stops meanwhile."""
         values = [
-            (
-                row.name,
-                item.stamp,
-                self.settings,
-                row.caption,
-                row.prompt,
-                json.dumps(row.labels),
-                row.alt_text,
-                json.dumps(row.hashtags),
-                row.width,
-                row.height,
-                None if row.embedding is None else row.embedding.astype("<f4").tobytes(),
-                row.error,
-            )
+            (row.name, item.stamp, self.settings, *encode(row)[1:])
             for item, row in zip(items, rows, strict=True)
         ]
         marks = ", ".join("?" * len(values[0]))
@@ -156,7 +145,10 @@ class Journal:
             by_name = {values[0]: values for values in self._read(query, [self.settings, *names])}
             for name in names:
                 if name in by_name:
-                    yield _row(*by_name[name])
+                    try:
+                        yield decode(*by_name[name])
+                    except ValueError:
+                        yield Row(name, error=DAMAGED)
 
     def failed(self, items: Sequence[Item]) -> Iterator[Row]:
         """Yield the rows of the items that failed."""
@@ -165,7 +157,11 @@ class Journal:
     def overview(self) -> list[Line]:
         """The short form of all rows, sorted by name."""
         query = f"SELECT name, {CAPTION}, error FROM results WHERE settings = ? ORDER BY name"
-        return [Line(*values) for values in self._read(query, [self.settings])]
+        return [
+            Line(*values) if all(map(is_text, values)) else Line(values[0], "", DAMAGED)
+            for values in self._read(query, [self.settings])
+            if is_text(values[0])
+        ]
 
     def edit(self, name: str, caption: str) -> None:
         """Replace the model's caption, now and after any later run; an empty caption restores the model's."""
@@ -182,6 +178,23 @@ class Journal:
         """Delete the rows of pictures that failed, so that the next run tries them again."""
         self._write("DELETE FROM results WHERE error != ''", [()])
 
+    def drop_damaged(self) -> int:
+        """Delete what is damaged, so that the next run describes those pictures again; return how many."""
+        edits = self._read("SELECT rowid, name, caption FROM edits", ())
+        damaged = [(number,) for number, *texts in edits if not all(map(is_text, texts))]
+        self._write("DELETE FROM edits WHERE rowid = ?", damaged)
+        last, dropped = -1, []
+        query = f"SELECT rowid, {COLUMNS} FROM results WHERE rowid > ? ORDER BY rowid LIMIT {CHUNK}"
+        while rows := self._read(query, [last]):
+            last = rows[-1][0]
+            for number, *values in rows:
+                try:
+                    decode(*values)
+                except ValueError:
+                    dropped.append((number,))
+        self._write("DELETE FROM results WHERE rowid = ?", dropped)
+        return len(damaged) + len(dropped)
+
     def will_write(self, paths: Iterable[str], digest: str) -> None:
         """Note that this program writes files with this content (its SHA-256)."""
         self._write("INSERT OR IGNORE INTO written VALUES (?, ?)", [(path, digest) for path in paths])
@@ -193,14 +206,14 @@ class Journal:
     def _read(self, query: str, values: Sequence[object]) -> list[tuple]:
         try:
             with self._turn:
-                return self._database.execute(query, values).fetchall()
+                return self._open().execute(query, values).fetchall()
         except sqlite3.Error as error:
             raise self._explain(error) from error
 
     def _write(self, query: str, values: Sequence[Sequence[object]]) -> None:
         try:
-            with self._turn, self._database:
-                self._database.executemany(query, values)
+            with self._turn, self._open() as database:
+                database.executemany(query, values)
         except sqlite3.Error as error:
             raise self._explain(error) from error
 
@@ -212,32 +225,16 @@ class Journal:
             return DataError(
                 f"{self.path}: no space left. Free some and give the same command again; it goes on from here."
             )
-        if "not a database" in reason or "malformed" in reason:
+        if "malformed" in reason:
+            return DataError(f"{self.path} is damaged. Move it away, and give the same command again.")
+        if "not a database" in reason:
             return DataError(f"{self.path} is no journal of this version. Move it away, or name another.")
         return DataError(f"{self.path} cannot be written ({reason}). Check the folder and its permissions.")
 
 
-def _row(
-    name: str,
-    caption: str,
-    prompt: str,
-    labels: str,
-    alt_text: str,
-    hashtags: str,
-    width: int | None,
-    height: int | None,
-    embedding: bytes | None,
-    error: str,
-) -> Row:
-    return Row(
-        name,
-        caption,
-        prompt,
-        {table: [(label, cosine) for label, cosine in pairs] for table, pairs in json.loads(labels).items()},
-        alt_text,
-        tuple(json.loads(hashtags)),
-        width,
-        height,
-        None if embedding is None else np.frombuffer(embedding, "<f4"),
-        error,
-    )
+def _check_form(database: sqlite3.Connection) -> None:
+    (form,) = database.execute("PRAGMA application_id").fetchone()
+    (tables,) = database.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    if tables and form != FORM:
+        raise sqlite3.DatabaseError("not a database of this form")
+    database.execute(f"PRAGMA application_id = {FORM}")

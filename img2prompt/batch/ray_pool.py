@@ -6,12 +6,15 @@ import contextlib
 import logging
 import os
 import pickle
+import signal
+import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from img2prompt.batch.journal import Journal, Row
+from img2prompt.batch.journal import Journal
+from img2prompt.batch.rows import Row
 from img2prompt.batch.sources import Item
 from img2prompt.batch.work import cores, cut, describe, fingerprint, open_ahead
 from img2prompt.errors import ConfigError, DataError, Img2PromptError
@@ -220,11 +223,15 @@ def _connected(ray: ModuleType, processors: int) -> Iterator[None]:
         "include_dashboard": False,
     }
     address = os.environ.get("RAY_ADDRESS")
+    handler = signal.getsignal(signal.SIGTERM)
     try:
         ray.init(**quiet, **({} if address else local))
     except (ConnectionError, RuntimeError, ValueError, OSError) as error:
         where = f"at RAY_ADDRESS={address}" if address else "on this machine"
         raise DataError(f"Ray cannot start {where}: {error}") from error
+    if threading.current_thread() is threading.main_thread():
+        # Ray has set its own, which exits with the signal's number.
+        signal.signal(signal.SIGTERM, handler or signal.SIG_DFL)
     try:
         yield
     finally:

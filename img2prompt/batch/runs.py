@@ -6,6 +6,7 @@ page, or comes back after a restart of the server, finds it again, and nobody el
     <id>/about.json   the title and the names of the pictures
     <id>/files/0, 1…  the uploads; their own names are never used as paths
     <id>/journal      the results and the visitor's edits
+    <id>/old          when the batch was first found to be nearly too old
 """
 
 from __future__ import annotations
@@ -18,30 +19,34 @@ import shutil
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory, mkdtemp
 from typing import IO, TYPE_CHECKING
 
 from img2prompt.batch.formats import FORMATS, check_output, export, export_errors
 from img2prompt.batch.journal import Journal, Line
+from img2prompt.batch.limits import Limits
+from img2prompt.batch.queue import Queue, ending
 from img2prompt.batch.sources import Item, discover, in_archive, is_picture_path, on_disk
 from img2prompt.batch.work import batch_size_for, fingerprint, work
 from img2prompt.errors import DataError, Img2PromptError
+from img2prompt.files import one_line, replacing
 from img2prompt.settings import RUNS, variable
 
 if TYPE_CHECKING:
     from img2prompt import Pipeline
 
+log = logging.getLogger(__name__)
+
 DAYS = 7  # a batch that nobody has looked at for longer is removed
-MOST_RUNS = 50  # of more batches than this, the oldest are removed …
-IDLE_SECONDS = 3600.0  # … if nobody has looked at them for so long
-MOST_WORKING = 3  # batches that work at the same time; others wait
+DAY = 86400.0  # seconds
+IDLE_SECONDS = 3600.0  # a batch that nobody has looked at for so long gives way to others
 RATE_SECONDS = 120.0  # the period over which the pace is measured
-SPARE_BYTES = 500 * 2**20  # of the disk that uploads leave free
-MANIFEST, FILES, JOURNAL, UNFINISHED = "about.json", "files", "journal", ".new-"
+MANIFEST, FILES, JOURNAL, OLD, UNFINISHED = "about.json", "files", "journal", "old", ".new-"
 
 
 @dataclass(frozen=True)
@@ -72,33 +77,37 @@ class Progress:
 
 
 class Run:
-    """One batch: its pictures, its results, and the thread that works on it.
+    """One batch: its pictures, its results, and the work on it.
 
     Raises
     ------
     DataError
-        When an archive or a folder cannot be read, or the journal is in use by another server.
+        When an archive or a folder cannot be read or holds too many pictures, or the journal is in
+        use by another server.
     """
 
-    def __init__(self, run_folder: Path):
+    def __init__(self, run_folder: Path, limits: Limits):
         self.id = run_folder.name
         self.error = ""  # why the last work ended early; empty if it did not
         self._folder = run_folder
         self._manifest = Manifest.load(run_folder / MANIFEST)
         self.title = self._manifest.title
-        self._find_items()
+        self._limits = limits
+        self._found: Mapping[str, Item] | None = self._find()
         self.journal = Journal(run_folder / JOURNAL, self._manifest.settings)
         self._failed = 0
         self._start = threading.Lock()
         self._stop = threading.Event()
+        self._idle = threading.Event()
+        self._drop: Callable[[], bool]  # takes the job out of the queue; whether it was still there
+        self._end()
         self._waiting = False
-        self._thread: threading.Thread | None = None
         self._count()
 
     @property
     def working(self) -> bool:
-        """Whether a thread works on the batch or waits to."""
-        return self._thread is not None and self._thread.is_alive()
+        """Whether there is work on the batch, or it waits for its turn."""
+        return not self._idle.is_set()
 
     @property
     def stopping(self) -> bool:
@@ -107,23 +116,28 @@ class Run:
 
     @property
     def waiting(self) -> bool:
-        """Whether a thread waits: for the model to load, or for other batches."""
+        """Whether the work waits: for the model to load, or for other batches."""
         return self.working and self._waiting
 
     def progress(self) -> Progress:
         """How much is done, and how fast the work goes."""
         pace = self._pace
         rate = pace.rate
-        left = (len(self.items) - pace.done) / rate if self.working and rate else None
-        return Progress(len(self.items), pace.done, self._failed, rate, left)
+        total = len(self._by_name)
+        left = (total - pace.done) / rate if self.working and rate else None
+        return Progress(total, pace.done, self._failed, rate, left)
 
-    def start(self, load: Callable[[], Pipeline], turn: threading.Semaphore) -> None:
-        """Describe the missing pictures in a thread, unless one does already.
+    def start(self, load: Callable[[], Pipeline], queue: Queue) -> None:
+        """Describe the missing pictures when the queue comes to it, unless that is so already.
 
         Parameters
         ----------
         load : returns the pipeline; may take long
-        turn : held while the pipeline is used
+
+        Raises
+        ------
+        DataError
+            When the queue is full.
         """
         with self._start:
             if self.working:
@@ -131,15 +145,27 @@ class Run:
             self.error = ""
             self._stop.clear()
             self._waiting = True
-            # A daemon thread: the server can end without waiting, as results are in the journal.
-            self._thread = threading.Thread(
-                target=self._work, args=(load, turn), name=f"batch-{self.id[:6]}", daemon=True
-            )
-            self._thread.start()
+            job = partial(self._work, load)
+            self._drop = partial(queue.drop, job)
+            self._idle.clear()
+            try:
+                queue.put(job)
+            except DataError:
+                self._end()
+                raise
 
     def stop(self) -> None:
-        """Ask the thread to stop; it finishes and saves the current group of pictures first."""
-        self._stop.set()
+        """Ask the work to stop; it finishes and saves the current group of pictures first."""
+        with self._start:
+            self._stop.set()
+            if self._drop():
+                self._end()
+
+    def rest(self) -> None:
+        """Let go of files and memory unless it is being worked on; the next use takes them up again."""
+        if self._waiting or not self.working:
+            self._found = None
+            self.journal.rest()
 
     def edit(self, name: str, caption: str) -> str:
         """Replace a caption in the results and all downloads; an empty one restores the model's.
@@ -154,7 +180,13 @@ class Run:
 
     def lines(self) -> list[Line]:
         """The short form of all results, sorted by name."""
-        return [line for line in self.journal.overview() if line.name in self._by_name]
+        known = self._by_name
+        return [line for line in self.journal.overview() if line.name in known]
+
+    @property
+    def items(self) -> list[Item]:
+        """The pictures, sorted by name."""
+        return list(self._by_name.values())
 
     def item(self, name: str) -> Item:
         """The picture with this name."""
@@ -199,21 +231,33 @@ class Run:
     def close(self) -> None:
         """Stop the work, wait for its end, and close the journal."""
         self.stop()
-        if self._thread is not None:
-            self._thread.join()
+        self._idle.wait()
         self.journal.close()
 
-    def _find_items(self) -> None:
+    @property
+    def _by_name(self) -> Mapping[str, Item]:
+        found = self._found
+        if found is None:
+            found = self._found = self._find()
+        return found
+
+    def _find(self) -> dict[str, Item]:
+        """Name → picture, sorted by name."""
+        items: list[Item] = []
         if self._manifest.folder:
             items = discover(self._manifest.folder, recursive=True)
-        else:
-            items = []
-            for number, name in enumerate(self._manifest.names):
-                file = self._folder / FILES / str(number)
-                items += self._in_upload(file, name)
-            items = sorted(_distinct(items), key=lambda item: item.name)
-        self.items = items
-        self._by_name = {item.name: item for item in items}
+            self._check(items)
+        for number, name in enumerate(self._manifest.names):
+            items += self._in_upload(self._folder / FILES / str(number), name)
+            self._check(items)
+        return {item.name: item for item in sorted(_distinct(items), key=lambda item: item.name)}
+
+    def _check(self, items: Sequence[Item]) -> None:
+        if len(items) > self._limits.pictures:
+            raise DataError(
+                f"{self.title} holds more than {self._limits.pictures} pictures, the most for a batch. "
+                "Split it, or use img2prompt batch."
+            )
 
     def _in_upload(self, file: Path, name: str) -> list[Item]:
         if not is_archive(name):
@@ -223,21 +267,23 @@ class Run:
             return items
         return [replace(item, name=f"{name[: -len('.zip')]}/{item.name}") for item in items]
 
-    def _work(self, load: Callable[[], Pipeline], turn: threading.Semaphore) -> None:
+    def _work(self, load: Callable[[], Pipeline]) -> None:
         try:
-            pipeline = load()
-            while not turn.acquire(timeout=0.2):
-                if self._stop.is_set():
-                    return
-            try:
-                self._describe(pipeline)
-            finally:
-                turn.release()
+            self._describe(load())
         except Img2PromptError as error:
             self.error = str(error)
         except Exception:
-            logging.getLogger(__name__).exception("batch %s", self.id)
-            self.error = "Something went wrong; the terminal of the server says what. What is done is kept."
+            if not ending():  # else it was about to start a thread
+                log.exception("batch %s", self.id)
+                self.error = (
+                    "Something went wrong; the terminal of the server says what. What is done is kept."
+                )
+        finally:
+            self._end()
+
+    def _end(self) -> None:
+        self._drop = lambda: False  # the job holds the pipeline, which takes gigabytes
+        self._idle.set()
 
     def _describe(self, pipeline: Pipeline) -> None:
         settings = fingerprint(pipeline)
@@ -246,7 +292,9 @@ class Run:
             _save(self._folder, self._manifest)
             self.journal.settings = settings
         if self._manifest.folder:  # pictures may have been added or repaired meanwhile
-            self._find_items()
+            self._found = self._find()
+        if dropped := self.journal.drop_damaged():
+            log.warning("batch %s: %d damaged results are made again", self.id, dropped)
         self._count()
         self._waiting = False
         if self._stop.is_set():
@@ -256,14 +304,14 @@ class Run:
         for rows in work(pipeline, self.items, self.journal, size):
             self._failed += sum(bool(row.error) for row in rows)
             self._pace.advance(len(rows))
-            if self._stop.is_set():
+            if self._stop.is_set() or ending():
                 return
 
     def _count(self) -> None:
         """Count the results so far, and measure the pace from now on."""
         missing = {item.name for item in self.journal.missing(self.items)}
         self._failed = sum(bool(line.error) for line in self.lines() if line.name not in missing)
-        self._pace = Pace(len(self.items) - len(missing))
+        self._pace = Pace(len(self._by_name) - len(missing))
 
 
 class Pace:
@@ -293,12 +341,18 @@ class Pace:
 
 
 class Runs:
-    """All batches of this server, in one folder."""
+    """All batches of this server, in one folder.
 
-    def __init__(self, root: Path | None = None):
-        self.turn = threading.Semaphore(MOST_WORKING)
+    A session's own batches are named by their ids, as `own`.
+    """
+
+    def __init__(self, root: Path | None = None, limits: Limits | None = None):
+        self.limits = limits or Limits.load()
+        self.queue = Queue(self.limits.working, self.limits.waiting)
         self._root = root or runs_folder()
-        self._open: dict[str, Run] = {}
+        self._open: dict[str, Run] = {}  # the one used last at the end
+        self._looked: dict[str, float] = {}  # when somebody looked at a batch, by the clock that never jumps
+        self._began = time.monotonic()
         self._lock = threading.Lock()
 
     def get(self, id: str) -> Run | None:
@@ -316,21 +370,25 @@ class Runs:
                 )  # ids come from visitors: look them up, never build a path
                 if run_folder is None:
                     return None
-                self._open[id] = Run(run_folder)
-            self._open[id].touch()
-            return self._open[id]
+                self._open[id] = Run(run_folder, self.limits)
+            return self._used(self._open[id])
 
-    def add(self, files: Sequence[tuple[str, IO[bytes]]] = (), folder: Path | None = None) -> Run:
+    def add(
+        self,
+        files: Sequence[tuple[str, IO[bytes]]] = (),
+        folder: Path | None = None,
+        own: Collection[str] = (),
+    ) -> Run:
         """Make a batch from uploads (name, content), or from a folder on this machine with its sub-folders.
 
         Raises
         ------
         DataError
-            When there is no picture or no space, or an archive is damaged or unsafe. Nothing is
-            left behind then.
+            When there is no picture or no space, an archive is damaged or unsafe, or a limit is
+            reached. Nothing is left behind then.
         """
-        if folder is not None and not folder.is_dir():
-            raise DataError(f"{folder} is not a folder on this machine. Check its name.")
+        if folder is not None and not os.path.isdir(folder):
+            raise DataError(f"{one_line(str(folder))} is not a folder on this machine. Check its name.")
         names = [clean_name(name) for name, _ in files]
         uploads = [
             (name, content)
@@ -339,20 +397,25 @@ class Runs:
         ]
         title = (folder.name or str(folder)) if folder else _title(names)
         manifest = Manifest(
-            title, tuple(name for name, _ in uploads), str(folder.resolve()) if folder else ""
+            one_line(title), tuple(name for name, _ in uploads), str(folder.resolve()) if folder else ""
         )
+        self._check_turn(own)
+        if sum(is_archive(name) for name, _ in uploads) > self.limits.archives:
+            raise DataError(f"A batch takes {self.limits.archives} archives at most. Choose fewer.")
         run_folder = None
         try:
             self._root.mkdir(mode=0o700, parents=True, exist_ok=True)
-            _check_space(self._root, [content for _, content in uploads])
+            self._make_room(sum(_size(content) for _, content in uploads), own)
             run_folder = Path(mkdtemp(prefix=UNFINISHED, dir=self._root))
+            self._looked[run_folder.name] = time.monotonic()  # does not give way while it is filled
             (run_folder / FILES).mkdir()
             for number, (_, content) in enumerate(uploads):
                 with open(run_folder / FILES / str(number), "wb") as file:
                     shutil.copyfileobj(content, file, 2**20)
             _save(run_folder, manifest)
+            self._looked.pop(run_folder.name, None)
             run_folder = run_folder.rename(self._root / secrets.token_urlsafe(16))
-            run = Run(run_folder)
+            run = Run(run_folder, self.limits)
             if not run.items:
                 run.close()
                 raise DataError(f"{title or 'This'} holds no pictures. Choose others.")
@@ -363,14 +426,26 @@ class Runs:
                 raise DataError(f"{self._root} cannot be written ({error.strerror or error}).") from error
             raise
         with self._lock:
-            self._open[run.id] = run
-        return run
+            return self._used(run)
+
+    def start(self, run: Run, load: Callable[[], Pipeline], own: Collection[str] = ()) -> None:
+        """Describe the missing pictures of a batch when its turn comes; `load` returns the pipeline.
+
+        Raises
+        ------
+        DataError
+            When too many batches wait, of all visitors or of this session.
+        """
+        if not run.working:
+            self._check_turn(own)
+            run.start(load, self.queue)
 
     def remove(self, id: str) -> None:
         """Stop a batch and delete it with everything in it."""
         with self._lock:
             run = self._open.pop(id, None)
             run_folder = self._folders(unfinished=True).get(id)
+            self._looked.pop(id, None)
         if run is not None:
             run.close()
         if run_folder is not None:
@@ -378,15 +453,8 @@ class Runs:
 
     def clean(self) -> None:
         """Delete batches that nobody has looked at for long, and the oldest if there are too many."""
-        now = time.time()
-        ages = sorted(
-            (now - _looked_at(run_folder), id) for id, run_folder in self._folders(unfinished=True).items()
-        )
-        for number, (age, id) in enumerate(ages):
-            run = self._open.get(id)
-            if run is not None and run.working:
-                continue
-            if age > DAYS * 86400 or (number >= MOST_RUNS and age > IDLE_SECONDS):
+        for number, id in enumerate(reversed(self._oldest_first())):
+            if self._is_old(id) or (number >= self.limits.runs and self._gives_way(id)):
                 self.remove(id)
 
     def titles(self) -> dict[str, str]:
@@ -397,6 +465,88 @@ class Runs:
             with suppress(OSError, ValueError, TypeError):
                 titles[run_folder.name] = Manifest.load(run_folder / MANIFEST).title
         return titles
+
+    def _used(self, run: Run) -> Run:
+        """Note that somebody looks at a batch, and let those rest that were not looked at for longest."""
+        run.touch()
+        self._looked[run.id] = time.monotonic()
+        self._open.pop(run.id, None)
+        self._open[run.id] = run
+        for other in list(self._open.values())[: -self.limits.awake]:
+            other.rest()
+        return run
+
+    def _check_turn(self, own: Collection[str]) -> None:
+        """Raise DataError if no further batch, or none of this session, may wait for its turn."""
+        self.queue.check()
+        if sum(id in own and run.working for id, run in list(self._open.items())) >= self.limits.own_working:
+            raise DataError(
+                f"{self.limits.own_working} of your batches are at work or wait already. "
+                "Wait for one of them, or stop it."
+            )
+
+    def _make_room(self, size: int, own: Collection[str]) -> None:
+        """Remove the oldest batches that give way if uploads of this size would not fit beside them.
+
+        Raises
+        ------
+        DataError
+            When they do not fit even so, beside the batches of this session, or on the disk.
+        """
+        free = shutil.disk_usage(self._root).free
+        if size + self.limits.spare_bytes > free:
+            raise DataError(
+                f"The server has {free / 1e6:.0f} MB of free space, and these pictures need "
+                f"{(size + self.limits.spare_bytes) / 1e6:.0f} MB."
+            )
+        sizes = {id: _stored(run_folder) for id, run_folder in self._folders(unfinished=True).items()}
+        if size + sum(sizes.get(id, 0) for id in own) > self.limits.own_bytes:
+            raise DataError(
+                f"The pictures of your batches would take more than {self.limits.own_bytes / 1e6:.0f} MB of the "
+                "server, the most for a visitor. Delete a batch first, or choose fewer pictures."
+            )
+        for id in self._oldest_first():
+            if size and size + sum(sizes.values()) > self.limits.all_bytes and self._gives_way(id):
+                self.remove(id)
+                sizes.pop(id, None)
+        if size and size + sum(sizes.values()) > self.limits.all_bytes:
+            raise DataError(
+                f"The pictures of all batches would take more than {self.limits.all_bytes / 1e6:.0f} MB of the "
+                "server, the most that it keeps. Delete a batch, or come back later."
+            )
+
+    def _is_old(self, id: str) -> bool:
+        """Whether nobody has looked at a batch for longer than it is kept.
+
+        A clock may jump. So a batch goes only if it was found nearly too old a day before, too; a
+        clock that was wrong meanwhile is right again.
+        """
+        run_folder, now = self._root / id, time.time()
+        age = now - _looked_at(run_folder)
+        mark = run_folder / OLD
+        with suppress(OSError):  # the batch may be removed meanwhile
+            if age <= (DAYS - 1) * DAY or self._works(id):
+                mark.unlink(missing_ok=True)
+            elif not mark.exists() or mark.stat().st_mtime > now:
+                mark.touch()
+                os.utime(mark, (now, now))
+            else:
+                return age > DAYS * DAY and now - mark.stat().st_mtime >= DAY
+        return False
+
+    def _gives_way(self, id: str) -> bool:
+        """Whether nobody works on a batch or has looked at it lately, as far as this server knows."""
+        looked = self._looked.get(id, self._began)
+        return not self._works(id) and time.monotonic() - looked > IDLE_SECONDS
+
+    def _works(self, id: str) -> bool:
+        run = self._open.get(id)
+        return run is not None and run.working
+
+    def _oldest_first(self) -> list[str]:
+        """The ids of all batches, the one that was looked at last at the end."""
+        folders = self._folders(unfinished=True)
+        return sorted(folders, key=lambda id: (_looked_at(folders[id]), id))
 
     def _folders(self, unfinished: bool = False) -> dict[str, Path]:
         """Id → folder of all batches; other things in the same folder are ignored."""
@@ -424,14 +574,14 @@ def is_archive(name: str) -> bool:
 
 
 def clean_name(name: str) -> str:
-    """Turn a name that a browser sent into a relative path that cannot lead out of its folder.
+    """Turn a name that a browser sent into one line and a relative path that cannot lead out of its folder.
 
     >>> clean_name("..\\\\holiday/./beach.jpg")
     'holiday/beach.jpg'
     """
     text = name.encode("utf-8", "replace").decode()
     parts = [part for part in text.replace("\\", "/").split("/") if part not in ("", ".", "..")]
-    return "/".join(part for part in parts if not part.endswith(":"))
+    return "/".join(one_line(part).replace("\\", "_") for part in parts if not part.endswith(":"))
 
 
 def _distinct(items: Iterable[Item]) -> list[Item]:
@@ -452,26 +602,30 @@ def _title(names: Sequence[str]) -> str:
     return folders.pop() if len(folders) == 1 else next(iter(names), "")
 
 
-def _check_space(root: Path, contents: Sequence[IO[bytes]]) -> None:
-    needed = SPARE_BYTES
-    for content in contents:
-        needed += content.seek(0, os.SEEK_END)
-        content.seek(0)
-    if (free := shutil.disk_usage(root).free) < needed:
-        raise DataError(
-            f"The server has {free / 1e6:.0f} MB of free space, and these pictures need {needed / 1e6:.0f} MB."
-        )
+def _size(content: IO[bytes]) -> int:
+    """The bytes of an upload, which is at its beginning afterwards."""
+    size = content.seek(0, os.SEEK_END)
+    content.seek(0)
+    return size
+
+
+def _stored(run_folder: Path) -> int:
+    """The bytes of the uploads in a batch's folder."""
+    size = 0
+    with suppress(OSError), os.scandir(run_folder / FILES) as files:
+        for file in files:
+            size += file.stat().st_size
+    return size
 
 
 def _save(run_folder: Path, manifest: Manifest) -> None:
-    part = run_folder / f"{MANIFEST}.part"
-    part.write_text(json.dumps(asdict(manifest)), "utf-8")
-    part.replace(run_folder / MANIFEST)
+    with replacing(run_folder / MANIFEST) as file:
+        file.write(json.dumps(asdict(manifest)).encode())
 
 
 def _looked_at(run_folder: Path) -> float:
     """When somebody last looked at a batch, in seconds since 1970."""
-    for file in (run_folder / MANIFEST, run_folder):
+    for file in (run_folder / MANIFEST, run_folder / FILES, run_folder):
         with suppress(OSError):
             return file.stat().st_mtime
     return 0.0

@@ -11,14 +11,15 @@ import os
 import stat
 import sys
 import zipfile
-import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from functools import cached_property, lru_cache, partial
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
+from img2prompt.batch import archives
 from img2prompt.errors import DataError, ImageError
+from img2prompt.files import one_line
 from img2prompt.images import SUFFIXES
 
 if TYPE_CHECKING:
@@ -28,12 +29,6 @@ JUNK = "__MACOSX"
 STDIN = "-"
 # Names for a value that changes with a file: in S3 and GCS, Azure, local files, memory.
 MARKS = ("ETag", "etag", "mtime", "LastModified", "last_modified", "created")
-
-# Pictures are compressed already, so an honest archive is about as large as its content.
-MOST_ENTRIES = 100_000
-MOST_BYTES = 64 * 2**30
-MOST_RATIO = 100
-SMALL = 100 * 2**20  # bytes; archives that unpack to less may have any ratio
 
 
 @dataclass(frozen=True)
@@ -70,43 +65,46 @@ def discover(source: str | Path, recursive: bool = False) -> list[Item]:
         archive is damaged, unsafe or too large.
     """
     path = Path(source)
-    search = _in_store if "://" in str(source) else _in_folder if path.is_dir() else None
+    search = _in_store if "://" in str(source) else _in_folder if os.path.isdir(path) else None
     if search:
         items = sorted(search(str(source), recursive), key=lambda item: item.name)
         if not items:
             deeper = not recursive and any(search(str(source), recursive=True))
             advice = "Add --recursive to look into its sub-folders." if deeper else _known()
-            raise DataError(f"{_text(str(source))} holds no pictures. {advice}")
+            raise DataError(f"{one_line(str(source))} holds no pictures. {advice}")
         return items
-    if str(source) != STDIN and not path.is_file():
+    if str(source) != STDIN and not os.path.isfile(path):
         raise DataError(
-            f"{_text(str(path))} does not exist. Name a folder, a ZIP archive or a list of paths."
+            f"{one_line(str(path))} does not exist. Name a folder, a ZIP archive or a list of paths."
         )
     if str(source) != STDIN and zipfile.is_zipfile(path):
         items = sorted(in_archive(path), key=lambda item: item.name)
     elif path.suffix.lower() in SUFFIXES:
-        raise DataError(f"{_text(str(path))} is a single picture: img2prompt caption {_text(str(path))}")
+        raise DataError(
+            f"{one_line(str(path))} is a single picture: img2prompt caption {one_line(str(path))}"
+        )
     else:
         items = _on_list(sys.stdin.buffer.read() if str(source) == STDIN else path.read_bytes())
     if not items:
-        raise DataError(f"{_text(str(source))} names no pictures. {_known()}")
+        raise DataError(f"{one_line(str(source))} names no pictures. {_known()}")
     return items
 
 
 def _in_folder(folder: str, recursive: bool) -> Iterator[Item]:
     def complain(error: OSError) -> None:
-        raise DataError(f"{_text(str(error.filename))} cannot be read: {error.strerror}.") from error
+        raise DataError(f"{one_line(str(error.filename))} cannot be read: {error.strerror}.") from error
 
     for parent, folders, files in os.walk(folder, onerror=complain):
         folders[:] = [name for name in folders if recursive and not name.startswith(".") and name != JUNK]
         below = PurePosixPath(Path(parent).relative_to(folder).as_posix())
         for file in files:
             if _is_picture(file):
-                yield on_disk(_text(str(below / file)), Path(parent, file))
+                yield on_disk(one_line(str(below / file)), Path(parent, file))
 
 
 def _in_store(url: str, recursive: bool) -> Iterator[Item]:
     from fsspec.core import url_to_fs
+    from fsspec.implementations.local import LocalFileSystem
 
     try:
         store, folder = url_to_fs(url)
@@ -127,14 +125,16 @@ def _in_store(url: str, recursive: bool) -> Iterator[Item]:
         name = path.removeprefix(f"{folder}/")
         if is_picture_path(name):
             mark = next((detail[key] for key in MARKS if detail.get(key)), "")
-            yield Item(_text(name), f"{detail['size']}-{mark}", partial(_read_stored, store, path))
+            local = isinstance(store, LocalFileSystem)
+            read = partial(_read_file, Path(path)) if local else partial(_read_stored, store, path)
+            yield Item(one_line(name), f"{detail['size']}-{mark}", read)
 
 
 def _on_list(data: bytes) -> list[Item]:
     separator = b"\0" if b"\0" in data else b"\n"
     lines = data.removeprefix(b"\xef\xbb\xbf").split(separator)
     paths = dict.fromkeys(os.fsdecode(line.removesuffix(b"\r")) for line in lines)
-    return [on_disk(_text(path), Path(path)) for path in paths if path.strip()]
+    return [on_disk(one_line(path), Path(path)) for path in paths if path.strip()]
 
 
 def in_archive(path: Path, title: str | None = None) -> list[Item]:
@@ -145,38 +145,11 @@ def in_archive(path: Path, title: str | None = None) -> list[Item]:
     DataError
         When it is not an archive, or is damaged, unsafe or too large.
     """
-    title = title or str(path)
-    archive = _Archive(path.absolute())
-    try:
-        entries = [entry for entry in archive.file.infolist() if not entry.is_dir()]
-    except (zipfile.BadZipFile, OSError) as error:
-        raise DataError(
-            f"{title} is not a whole ZIP archive ({error}). Copy or download it again."
-        ) from error
-    _check_archive(path, title, entries)
     return [
-        Item(name, f"{entry.file_size}-{entry.CRC:08x}", partial(_read_entry, archive, entry))
-        for name, entry in {entry.filename: entry for entry in entries}.items()
+        Item(one_line(name), stamp, read)
+        for name, stamp, read in archives.entries(path, title or one_line(str(path)))
         if is_picture_path(name)
     ]
-
-
-def _check_archive(path: Path, title: str, entries: list[zipfile.ZipInfo]) -> None:
-    for name in (entry.filename for entry in entries):
-        parts = name.replace("\\", "/").split("/")
-        if parts[0] == "" or parts[0].endswith(":") or ".." in parts:
-            raise DataError(f"{title} has an entry outside of itself ({name!r}). Do not trust this archive.")
-    size = sum(entry.file_size for entry in entries)
-    if len(entries) > MOST_ENTRIES or size > MOST_BYTES:
-        raise DataError(
-            f"{title} holds {len(entries)} files of {size / 2**30:.1f} GiB; the most is {MOST_ENTRIES} files "
-            f"of {MOST_BYTES / 2**30:.0f} GiB. Unpack it and name the folder."
-        )
-    if size > SMALL and size > MOST_RATIO * path.stat().st_size:
-        raise DataError(
-            f"{title} would unpack to {size // path.stat().st_size} times its size, which no pictures do. "
-            "Do not trust this archive."
-        )
 
 
 def on_disk(name: str, file: Path) -> Item:
@@ -198,38 +171,6 @@ def _read_file(file: Path, limit: int) -> bytes:
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise ImageError(f"The picture cannot be read: {reason}. Check its name and permissions.") from error
-
-
-class _Archive:
-    """A ZIP archive that each process opens for itself when it needs it."""
-
-    def __init__(self, path: Path):
-        self.path = path
-
-    @cached_property
-    def file(self) -> zipfile.ZipFile:
-        return zipfile.ZipFile(self.path)
-
-    def __reduce__(self) -> tuple[Callable[[Path], _Archive], tuple[Path]]:
-        return _same_archive, (self.path,)
-
-
-@lru_cache(maxsize=1)
-def _same_archive(path: Path) -> _Archive:
-    """The same object for all unpickled items, so that a process opens the archive once."""
-    return _Archive(path)
-
-
-def _read_entry(archive: _Archive, entry: zipfile.ZipInfo, limit: int) -> bytes:
-    try:
-        with archive.file.open(entry) as handle:
-            return handle.read(limit)
-    except (zipfile.BadZipFile, zlib.error, EOFError, OSError) as error:
-        raise ImageError(f"The picture is damaged in the archive ({error}). Pack it again.") from error
-    except (RuntimeError, NotImplementedError) as error:  # a password, a rare kind of compression
-        raise ImageError(
-            f"The picture cannot be unpacked ({error}). Pack it again, as a plain ZIP."
-        ) from error
 
 
 def _read_stored(store: AbstractFileSystem, path: str, limit: int) -> bytes:
@@ -260,8 +201,3 @@ def _is_picture(name: str) -> bool:
 
 def _known() -> str:
     return f"Known suffixes: {', '.join(sorted(SUFFIXES))}."
-
-
-def _text(name: str) -> str:
-    """A file name as text; bytes in it that are not UTF-8 are written as ``\\xff``."""
-    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")

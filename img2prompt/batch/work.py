@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING
 from PIL import ExifTags, Image
 
 from img2prompt import __version__
-from img2prompt.batch.journal import Journal, Row
+from img2prompt.batch.journal import Journal
+from img2prompt.batch.rows import Row
 from img2prompt.batch.sources import Item
 from img2prompt.errors import ImageError
 from img2prompt.posts import Choices, alt_text, hashtags, see

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -23,7 +22,7 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from img2prompt.cli.console import complain, load
+from img2prompt.cli.console import complain, load, resumable
 from img2prompt.cli.options import Device, EngineName, Labels, More, Style
 from img2prompt.errors import ConfigError
 
@@ -106,10 +105,11 @@ def batch(
     pictures and only those are done; pictures that failed are tried again.
 
     Formats. submission: imgId_eId,val, the competition's; a failed picture gets the mean of the
-    training embeddings. csv: for spreadsheets; a cell that could be a formula, or begins with ',
-    gets a ' before it. jsonl, parquet: the same columns, untouched. txt: photo.txt for photo.jpg,
-    as trainers such as kohya read it; text files that this program did not write, or that were
-    edited since, are never replaced unless you say --overwrite.
+    training embeddings, and an id is the file name as it is, even one that begins like a formula.
+    csv: for spreadsheets; a cell that could be a formula, or begins with ', gets a ' before it.
+    jsonl, parquet: the same columns, untouched. txt: photo.txt for photo.jpg, as trainers such as
+    kohya read it; text files that this program did not write, or that were edited since, are never
+    replaced unless you say --overwrite.
     """
     from img2prompt import batch as batches
     from img2prompt.batch.ray_pool import import_ray
@@ -135,9 +135,14 @@ def batch(
         batches.check_output("csv", errors, items, source)
     pipeline = load(more, engine=engine, style=style, labels=labels or None, device=device)
     journal_file = journal_file or _journal_beside(output or Path(source))
-    with closing(batches.Journal(journal_file, batches.fingerprint(pipeline))) as journal:
+    with (
+        closing(batches.Journal(journal_file, batches.fingerprint(pipeline))) as journal,
+        resumable(lambda: _stopped(items, journal)),
+    ):
         if not resume:
             journal.clear()
+        if damaged := journal.drop_damaged():
+            complain(f"{damaged} results in {journal_file} are damaged; those pictures are described again.")
         if kind == "txt":
             items = _without_foreign_texts(items, output, journal, text_options)
         size = size or batches.batch_size_for(pipeline.settings.device)
@@ -182,22 +187,20 @@ def _watch(groups: Iterable[list[Row]], total: int, missing: int) -> int:
         TimeRemainingColumn(),
     ]
     console = Console(stderr=True, highlight=False)
-    try:
-        with Progress(
-            *columns, console=console, disable=not console.is_terminal, speed_estimate_period=120
-        ) as progress:
-            bar = progress.add_task("Describing", total=total, completed=total - missing)
-            for rows in groups:
-                done += len(rows)
-                progress.advance(bar, len(rows))
-    except KeyboardInterrupt:
-        print(
-            f"img2prompt: stopped. {total - missing + done} of {total} pictures are done and kept; "
-            "the same command goes on.",
-            file=sys.stderr,
-        )
-        raise typer.Exit(1) from None
+    with Progress(
+        *columns, console=console, disable=not console.is_terminal, speed_estimate_period=120
+    ) as progress:
+        bar = progress.add_task("Describing", total=total, completed=total - missing)
+        for rows in groups:
+            done += len(rows)
+            progress.advance(bar, len(rows))
     return done
+
+
+def _stopped(items: Sequence[Item], journal: Journal) -> str:
+    """What to say when the run was stopped."""
+    done = len(items) - len(journal.missing(items))
+    return f"stopped. {done} of {len(items)} pictures are done and kept; the same command goes on."
 
 
 class _Rate(ProgressColumn):

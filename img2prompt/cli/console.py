@@ -1,10 +1,13 @@
-"""What commands share besides their options: loading the pipeline, and printing."""
+"""What commands share besides their options: loading the pipeline, stopping, and printing."""
 
 from __future__ import annotations
 
 import os
+import signal
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
@@ -13,10 +16,14 @@ from rich.console import Console
 from rich.text import Text
 
 from img2prompt.errors import ConfigError
+from img2prompt.files import without_controls
 from img2prompt.settings import PREFIX, Settings
 
 if TYPE_CHECKING:
     from img2prompt.pipeline import Pipeline
+
+
+TERMINATED = 128 + signal.SIGTERM  # exit code, as a shell reports it
 
 
 def load(more: Sequence[str] | None = None, **overrides: Any) -> Pipeline:
@@ -45,6 +52,34 @@ def settings_from(more: Sequence[str] | None = None, **overrides: Any) -> Settin
     return Settings.load(environment, **overrides)
 
 
+@contextmanager
+def resumable(said: Callable[[], str]) -> Iterator[None]:
+    """End long work with a sentence and an exit code, and without a traceback, on Ctrl-C and SIGTERM.
+
+    Parameters
+    ----------
+    said : what to say then: how much is done, and how to go on
+    """
+    here = threading.current_thread() is threading.main_thread()  # which alone can be told of signals
+    before = signal.signal(signal.SIGTERM, _terminate) if here else None
+    try:
+        yield
+    except KeyboardInterrupt as stop:
+        complain(said())
+        raise typer.Exit(TERMINATED if isinstance(stop, _Terminated) else 1) from None
+    finally:
+        if here:
+            signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
+
+
+class _Terminated(KeyboardInterrupt):
+    """SIGTERM has come."""
+
+
+def _terminate(*_: object) -> None:
+    raise _Terminated
+
+
 def write(text: str, style: str = "") -> None:
     """Print a line on stdout: never wrapped, never read as markup, and without style outside a terminal."""
     Console(soft_wrap=True, highlight=False).print(Text(printable(text), style))
@@ -56,8 +91,8 @@ def complain(message: object) -> None:
 
 
 def printable(text: str) -> str:
-    """Make text printable whose file names may hold bytes that are not UTF-8."""
-    return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+    """Make text printable whose names may hold bytes that are not UTF-8, or commands for the terminal."""
+    return without_controls(text.encode("utf-8", "surrogateescape").decode("utf-8", "replace"), keep="\n")
 
 
 def finish(failed: int, total: int) -> None:

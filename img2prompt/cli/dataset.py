@@ -13,7 +13,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from img2prompt.cli.console import complain
+from img2prompt.cli.console import complain, resumable
 from img2prompt.cli.options import AsJson
 from img2prompt.errors import ConfigError, DataError
 
@@ -93,20 +93,17 @@ def generate(
         precision=precision,
     )
     with closing(Workshop(folder, recipe)) as workshop:
-        try:
-            with _progress() as report:
-                if prompts:
-                    workshop.take_prompts(file_prompts)
-                else:
-                    for planned in workshop.draw_prompts(count, device):
-                        report("Writing prompts", planned, count)
-                done = workshop.done(count)
-                for made in workshop.render(count, batch_size, device):
-                    done += len(made)
-                    report("Rendering", done, count)
-        except KeyboardInterrupt:
-            complain(f"stopped. {workshop.done(count)} of {count} pairs are done; the same command goes on.")
-            raise typer.Exit(1) from None
+        stopped = "stopped. {} of {} pairs are done; the same command goes on."
+        with resumable(lambda: stopped.format(workshop.done(count), count)), _progress() as report:
+            if prompts:
+                workshop.take_prompts(file_prompts)
+            else:
+                for planned in workshop.draw_prompts(count, device):
+                    report("Writing prompts", planned, count)
+            done = workshop.done(count)
+            for made in workshop.render(count, batch_size, device):
+                done += len(made)
+                report("Rendering", done, count)
         done = workshop.done(count)
     complain(f"{done} of {count} pairs are in {folder}.")
     if done < count:

@@ -1,7 +1,7 @@
 """The command line program, put together from the commands in this folder.
 
 Exit codes: 0 for success, 2 for wrong usage or input, 3 if some of several pictures failed,
-1 for anything else.
+143 after SIGTERM, 1 for anything else.
 """
 
 from __future__ import annotations

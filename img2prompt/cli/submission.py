@@ -12,10 +12,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from img2prompt.cli.console import complain, printable, write
+from img2prompt.cli.console import complain, write
 from img2prompt.cli.options import AsJson
 from img2prompt.errors import ConfigError
-from img2prompt.files import check_folder_of
+from img2prompt.files import check_folder_of, one_line
 
 commands = typer.Typer()
 
@@ -66,11 +66,11 @@ def score(
         write(f"95 % interval {low:.5f} … {high:.5f}")
         table = Table("picture", "cosine", title="Farthest off", title_justify="left")
         for name, cosine in result.worst():
-            table.add_row(Text(printable(name)), f"{cosine:.5f}")
+            table.add_row(Text(one_line(name)), f"{cosine:.5f}")
         Console().print(table)
     for what, names in (("lacks", result.missing), ("has, and the truth has not,", result.extra)):
         if names:
-            shown = ", ".join(names[:5]) + (", …" if len(names) > 5 else "")
+            shown = ", ".join(map(one_line, names[:5])) + (", …" if len(names) > 5 else "")
             complain(f"{submission} {what} {len(names)} pictures: {shown}")
     if result.missing:
         raise typer.Exit(3)

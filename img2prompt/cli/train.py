@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import asdict
 from importlib.util import find_spec
 from pathlib import Path
@@ -14,7 +13,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from img2prompt.cli.console import load, write
+from img2prompt.cli.console import load, resumable, write
 from img2prompt.cli.options import AsJson, EngineName, Pairs
 from img2prompt.errors import ConfigError
 from img2prompt.files import check_folder_of
@@ -107,7 +106,7 @@ def regressor(
     )
     folder = PairsFolder(pairs)
     train_set, validation_set = (part[:limit] for part in divide(folder, split, validation))
-    with _resumable():
+    with resumable(lambda: "stopped. The same command goes on."):
         run = training.train(
             folder, train_set, validation_set, output, config, device=device, workers=workers, passes=passes
         )
@@ -166,7 +165,7 @@ def search(
     )
     folder = PairsFolder(pairs)
     train_set, validation_set = (part[:limit] for part in divide(folder, split, validation))
-    with _resumable():
+    with resumable(lambda: "stopped. The same command goes on."):
         study = searching.search(
             folder,
             train_set,
@@ -327,13 +326,3 @@ def _check(*packages: str) -> None:
     missing = [package for package in packages if find_spec(package) is None]
     if missing:
         raise ConfigError(f"Training needs {', '.join(missing)}. {install(*missing)}")
-
-
-@contextmanager
-def _resumable() -> Iterator[None]:
-    """Exit without a traceback on Ctrl-C."""
-    try:
-        yield
-    except KeyboardInterrupt:
-        print("img2prompt: stopped. The same command goes on.", file=sys.stderr)
-        raise typer.Exit(1) from None

@@ -186,8 +186,9 @@ def test_a_folder_on_the_server(server, tmp_path, monkeypatch):
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos" / "0.jpg").write_bytes(crop(0))
     page = choose(open_page(), "batch-from", "server")
-    press(choose(page, "folder", str(tmp_path / "nowhere")), "Start Captioning")
-    assert "is not a folder" in page.error[0].value
+    for name in (str(tmp_path / "nowhere"), "~nobody-of-this-name", "x" * 300):
+        press(choose(page, "folder", name), "Start Captioning")
+        assert "is not a folder" in page.error[0].value
     press(choose(page, "folder", str(tmp_path / "photos")), "Start Captioning")
     (run,) = sources.runs()._open.values()
     finish(run)

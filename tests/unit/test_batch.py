@@ -7,8 +7,10 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+import tracemalloc
 import zipfile
-from contextlib import closing
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, suppress
 from pathlib import Path
 
 import fsspec
@@ -21,13 +23,13 @@ from pyarrow import parquet
 from safetensors.torch import load_file, save_file
 
 from img2prompt import batch, weights
-from img2prompt.batch import Item, Journal, Row, discover, sources
+from img2prompt.batch import Item, Journal, Row, archives, discover
 from img2prompt.batch.formats import text_files
 from img2prompt.batch.work import cut, open_item
 from img2prompt.cli.main import main
 from img2prompt.engines.lite.engine import LiteEngine
 from img2prompt.errors import ConfigError, DataError, ImageError
-from img2prompt.files import replacing
+from img2prompt.files import one_line, replacing
 from img2prompt.pipeline import Pipeline
 from img2prompt.settings import Settings
 from img2prompt.spreadsheet import neutral, plain, write_table
@@ -49,6 +51,9 @@ def row(name, seed=0, **values):
     vector = np.random.default_rng(seed).normal(size=384).astype(np.float32)
     values = {"caption": f"caption of {name}", "labels": {"flavors": [("warm light", 0.25)]}, **values}
     return Row(name, embedding=vector, hashtags=("#dog", "#beach"), width=40, height=30, **values)
+
+
+NAMES = sorted(one_line(name) for name in AWKWARD)  # as the results call them
 
 
 @pytest.fixture
@@ -129,7 +134,7 @@ def test_a_list_keeps_its_order_and_each_picture_once(tmp_path, monkeypatch):
     listed.write_bytes(b"\xef\xbb\xbfz.png\r\na b.png\n\nz.png\n")
     assert names(listed) == ["z.png", "a b.png"]
     listed.write_bytes(b"two\nlines.png\0a.png\0")
-    assert names(listed) == ["two\nlines.png", "a.png"]
+    assert names(listed) == [r"two\nlines.png", "a.png"]
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"x.png\n")))
     assert names("-") == ["x.png"]
 
@@ -189,14 +194,14 @@ def test_a_bomb_is_refused_unopened(tmp_path, monkeypatch):
         for i in range(3):
             archive.writestr(f"{i}.bmp", bytes(2_000_000))
     assert len(discover(tmp_path / "a.zip")) == 3  # a few blank pictures are no bomb
-    monkeypatch.setattr(sources, "SMALL", 1_000_000)
+    monkeypatch.setattr(archives, "SMALL", 1_000_000)
     with pytest.raises(DataError, match="times its size"):
         discover(tmp_path / "a.zip")
-    monkeypatch.setattr(sources, "MOST_ENTRIES", 2)
+    monkeypatch.setattr(archives, "MOST_ENTRIES", 2)
     with pytest.raises(DataError, match="holds 3 files"):
         discover(tmp_path / "a.zip")
-    monkeypatch.setattr(sources, "MOST_ENTRIES", 3)
-    monkeypatch.setattr(sources, "MOST_BYTES", 5_000_000)
+    monkeypatch.setattr(archives, "MOST_ENTRIES", 3)
+    monkeypatch.setattr(archives, "MOST_BYTES", 5_000_000)
     with pytest.raises(DataError, match="the most is"):
         discover(tmp_path / "a.zip")
 
@@ -255,6 +260,140 @@ def test_a_damaged_entry_is_that_pictures_error(tmp_path):
     path.write_bytes(path.read_bytes().replace(b"PK\x01\x02", b"PK\x00\x00", 1))
     with pytest.raises(DataError, match="not a whole ZIP archive"):
         discover(path)
+
+
+FIRST = "Łbad.png"  # written in UTF-8
+DATA = 30 + len(FIRST.encode())  # where its bytes begin in an archive
+
+
+@pytest.mark.parametrize(
+    ("method", "at", "bytes_there"),
+    [
+        (zipfile.ZIP_LZMA, DATA + 4, b"\xff" * 5),  # options that LZMA has not
+        (zipfile.ZIP_LZMA, DATA, b"\xff" * 4),
+        (zipfile.ZIP_LZMA, DATA + 2, b"\0\0"),
+        (zipfile.ZIP_BZIP2, DATA, b"\xff" * 40),
+        (zipfile.ZIP_DEFLATED, DATA, b"\xff" * 40),
+        (zipfile.ZIP_STORED, DATA, b"\xff" * 40),
+        (zipfile.ZIP_STORED, 0, bytes(4)),
+        (zipfile.ZIP_STORED, 30, b"\xff"),  # a name that is no UTF-8
+        (zipfile.ZIP_STORED, -10, b"\x63"),  # a compression that nobody knows
+        (zipfile.ZIP_STORED, -8, b"\x01"),  # a password
+    ],
+)
+def test_whatever_is_wrong_with_an_entry_is_one_failed_picture(pipeline, tmp_path, method, at, bytes_there):
+    path = tmp_path / "a.zip"
+    with zipfile.ZipFile(path, "w", method) as archive:
+        archive.writestr(FIRST, bytes(range(256)) * 40)
+        archive.writestr("good.png", b"whole")
+    data = bytearray(path.read_bytes())
+    at = at if at >= 0 else data.index(b"PK\x01\x02") - at  # a place in the list of entries
+    data[at : at + len(bytes_there)] = bytes_there
+    path.write_bytes(data)
+    good, bad = discover(path)
+    assert (bad.name, good.name) == (FIRST, "good.png")
+    assert good.read(100) == b"whole"
+    with pytest.raises(ImageError, match="in the archive|cannot be unpacked"):
+        bad.read(100_000)
+    assert "Pack it again" in open_item(pipeline, bad).error
+
+
+def test_an_archive_whose_list_is_damaged_is_named(tmp_path):
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr(FIRST, b"x")
+    whole = (tmp_path / "a.zip").read_bytes()
+    entry = whole.index(b"PK\x01\x02")
+    for at in (entry, entry + 6, entry + 46):  # its mark, version and name
+        damaged = bytearray(whole)
+        damaged[at] = 0xFF
+        (tmp_path / "a.zip").write_bytes(damaged)
+        with pytest.raises(DataError, match="not a whole ZIP archive"):
+            discover(tmp_path / "a.zip")
+
+
+@pytest.mark.parametrize("count", [150_000, 700_000])
+def test_a_huge_list_of_entries_is_refused_before_it_is_taken_in(tmp_path, count):
+    """Its record says that there is one, and a long list is not even read."""
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr("a.png", b"x")
+    data = (tmp_path / "a.zip").read_bytes()
+    start, end = data.index(b"PK\x01\x02"), data.index(b"PK\x05\x06")
+    entry, record = data[start:end], bytearray(data[end:])
+    record[12:16] = (count * len(entry)).to_bytes(4, "little")
+    with open(tmp_path / "a.zip", "wb") as file:
+        file.write(data[:start] + entry * count + record)
+    tracemalloc.start()
+    try:
+        with pytest.raises(DataError, match=r"a\.zip holds .*; the most is 100000 files"):
+            discover(tmp_path / "a.zip")
+        assert tracemalloc.get_traced_memory()[1] < 30_000_000
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_picture_that_unpacks_to_much_more_takes_little_memory(tmp_path):
+    with zipfile.ZipFile(tmp_path / "a.zip", "w", zipfile.ZIP_LZMA) as archive:
+        archive.writestr("a.bmp", bytes(90_000_000))
+    (item,) = discover(tmp_path / "a.zip")
+    tracemalloc.start()
+    try:
+        assert len(item.read(1_000_000)) == 1_000_000
+        assert tracemalloc.get_traced_memory()[1] < 85_000_000
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="counts open files in /proc")
+def test_waiting_archives_hold_no_file_open(tmp_path):
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr("a.png", b"x" * 200_000)
+    before = len(os.listdir("/proc/self/fd"))
+    items = [discover(shutil.copy(tmp_path / "a.zip", tmp_path / f"{i}.zip"))[0] for i in range(20)]
+    with ThreadPoolExecutor(4) as pool:
+        assert set(pool.map(lambda item: item.read(300_000), items)) == {b"x" * 200_000}
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_names_are_one_line_and_command_no_terminal(run, tmp_path):
+    awkward = ["a\x1b[31m.png", "b\n# heading.png", "c\u202egnp.exe.png", "d\x9b2J.png"]
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        for name in awkward:
+            archive.writestr(name, b"no picture")
+    expected = [r"a\x1b[31m.png", r"b\n# heading.png", r"c\u202egnp.exe.png", r"d\x9b2J.png"]
+    assert names(tmp_path / "a.zip") == expected
+    code, told = run("batch", tmp_path / "a.zip", "-o", tmp_path / "out.csv", "--errors", tmp_path / "e.csv")
+    assert code == 2
+    assert not set(told) & {"\x1b", "\x9b", "\u202e"}
+    assert told.count("\n") == len(awkward) + 1  # and the summary
+    with open(tmp_path / "e.csv", newline="", encoding="utf-8") as file:
+        assert [line["path"] for line in csv.DictReader(file)] == expected
+    code, told = run("batch", "\x1b[2Jnowhere", "-o", tmp_path / "out.csv")
+    assert code == 2 and r"\x1b[2Jnowhere does not exist" in told
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+@pytest.mark.parametrize("as_url", [True, False])
+def test_a_pipe_in_a_folder_is_not_read(tmp_path, as_url):
+    os.mkfifo(tmp_path / "a.png")
+    pipe = os.open(tmp_path / "a.png", os.O_RDWR)  # with something in it, so that who reads it comes back
+    os.write(pipe, b"x")
+    try:
+        (item,) = discover(tmp_path.as_uri() if as_url else tmp_path)
+        with pytest.raises(ImageError, match="is not a file"):
+            item.read(1)
+    finally:
+        os.close(pipe)
+
+
+def test_a_name_too_long_for_any_file_does_not_exist(tmp_path):
+    with pytest.raises(DataError, match="does not exist"):
+        discover(tmp_path / ("x" * 300))
+    (tmp_path / "list.txt").write_text("x" * 300 + ".png\n")
+    (tmp_path / "out.csv").touch()
+    (item,) = discover(tmp_path / "list.txt")
+    batch.check_output("csv", tmp_path / "out.csv", [item], tmp_path / "list.txt")
+    with pytest.raises(ImageError, match="name too long"):
+        item.read(1)
 
 
 # Work and journal
@@ -399,6 +538,70 @@ def test_files_that_are_no_journal_are_left_alone(tmp_path):
         Journal(tmp_path / "nowhere" / "j", "x")
 
 
+DAMAGES = [
+    "caption = x'ff'",
+    "caption = CAST(x'ff' AS TEXT)",
+    "labels = '['",
+    'labels = \'{"flavors": [["warm"]]}\'',
+    'labels = \'{"flavors": [["warm", Infinity]]}\'',
+    "labels = '" + "[" * 100_000 + "'",
+    "hashtags = '{}'",
+    "hashtags = '[1]'",
+    "width = 'wide'",
+    "width = 1000000000000",
+    "embedding = NULL",
+    "embedding = x'0000'",
+    "embedding = CAST(zeroblob(1532) || x'0000c07f' AS BLOB)",  # its last number is none
+]
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_result_is_one_failed_picture_and_made_again(tmp_path, damage):
+    items = [Item(f"{i}.png", "x", bytes) for i in range(3)]
+    rows = [row(item.name, seed) for seed, item in enumerate(items)]
+    with closing(Journal(tmp_path / "j", "x")) as journal:
+        journal.add(items, rows)
+    with closing(sqlite3.connect(tmp_path / "j")) as database, database:
+        database.execute(f"UPDATE results SET {damage} WHERE name = '1.png'")
+    with closing(Journal(tmp_path / "j", "x")) as journal:
+        found = list(journal.rows(items))
+        assert [one.name for one in found] == ["0.png", "1.png", "2.png"]
+        assert [bool(one.error) for one in found] == [False, True, False]
+        assert "is damaged. The next run describes it again" in found[1].error
+        assert [line.name for line in journal.overview()] == ["0.png", "1.png", "2.png"]
+        for kind in batch.FORMATS:
+            batch.export(kind, tmp_path / "out", items, journal, np.zeros(384, np.float32))
+        assert journal.drop_damaged() == 1
+        assert journal.missing(items) == [items[1]]
+        assert journal.drop_damaged() == 0
+        assert np.array_equal(found[2].embedding, rows[2].embedding)
+
+
+def test_a_damaged_edit_gives_way_to_the_model(tmp_path):
+    item = Item("a.png", "x", bytes)
+    with closing(Journal(tmp_path / "j", "x")) as journal:
+        journal.add([item], [row("a.png")])
+        journal.edit("a.png", "mine")
+    with closing(sqlite3.connect(tmp_path / "j")) as database, database:
+        database.execute("UPDATE edits SET caption = x'ff'")
+    with closing(Journal(tmp_path / "j", "x")) as journal:
+        assert next(journal.rows([item])).error
+        journal.drop_damaged()
+        journal.add([item], [row("a.png")])
+        assert next(journal.rows([item])).caption == "caption of a.png"
+
+
+def test_a_resting_journal_is_free_for_others_until_it_is_used_again(tmp_path):
+    with closing(Journal(tmp_path / "j", "x")) as journal:
+        journal.edit("a.png", "mine")
+        journal.rest()
+        with closing(Journal(tmp_path / "j", "x")), pytest.raises(DataError, match="in use by another run"):
+            journal.overview()
+        assert journal.overview() == []
+    with pytest.raises(DataError, match="closed"):
+        journal.overview()
+
+
 # Outputs
 
 
@@ -407,7 +610,7 @@ def test_csv_holds_every_cell_and_no_formula(kept, tmp_path):
     batch.export("csv", tmp_path / "out.csv", items, journal, None)
     with open(tmp_path / "out.csv", newline="", encoding="utf-8") as file:
         found = list(csv.DictReader(file))
-    assert [plain(one["path"]) for one in found] == [item.name for item in items] == sorted(AWKWARD)
+    assert [plain(one["path"]) for one in found] == [item.name for item in items] == NAMES
     assert not any(cell.startswith(("=", "+", "-", "@")) for one in found for cell in one.values())
     assert found[0]["labels"] == "flavors: warm light"
     assert found[0]["hashtags"] == "#dog #beach"
@@ -489,6 +692,44 @@ def test_a_file_is_replaced_at_once_or_not_at_all(tmp_path):
     assert sorted(tmp_path.iterdir()) == sorted([path, tmp_path / "link.csv", long])
 
 
+def test_two_writers_of_one_file_never_mix(tmp_path):
+    path = tmp_path / "out.csv"
+    with replacing(path) as file:
+        file.write(b"first")
+        with pytest.raises(DataError, match=r"out\.csv is being written by another run"), replacing(path):
+            pass
+    assert path.read_bytes() == b"first"
+    with pytest.raises(DataError, match="cannot be written"), replacing(path):
+        raise OSError("no more")
+    assert [file.name for file in tmp_path.iterdir()] == ["out.csv"]
+
+    def write(letter):
+        done = 0
+        for _ in range(100):
+            with suppress(DataError), replacing(path, durable=False) as file:
+                for _ in range(20):
+                    file.write(letter * 1000)
+                    file.flush()
+                done += 1
+            found = path.read_bytes()
+            assert found in (b"first", found[:1] * 20_000)
+        return done
+
+    with ThreadPoolExecutor(4) as pool:
+        assert sum(pool.map(write, (b"a", b"b", b"c", b"d"))) > 0
+    assert [file.name for file in tmp_path.iterdir()] == ["out.csv"]
+
+
+def test_what_a_killed_writer_left_is_used_again(tmp_path):
+    path = tmp_path / "out.csv"
+    with replacing(path):
+        (part,) = tmp_path.iterdir()
+    part.write_bytes(b"half of something longer than it should be")
+    with replacing(path) as file:
+        file.write(b"whole")
+    assert [file.name for file in tmp_path.iterdir()] == ["out.csv"] and path.read_bytes() == b"whole"
+
+
 def test_texts_lie_beside_the_pictures_or_under_a_folder(kept, tmp_path):
     items, rows, journal = kept
     options = batch.TextFiles(prepend="sks style, ", append=", film grain")
@@ -497,7 +738,7 @@ def test_texts_lie_beside_the_pictures_or_under_a_folder(kept, tmp_path):
     assert not (tmp_path / "texts" / Path(rows[2].name).with_suffix(".txt")).exists()
     batch.export_text(items, None, journal, batch.TextFiles())
     assert (tmp_path / "awkward" / "Łódź 🐶.txt").read_text(encoding="utf-8") == "caption of Łódź 🐶.png\n"
-    assert sorted(names(tmp_path / "awkward")) == sorted(AWKWARD)
+    assert sorted(names(tmp_path / "awkward")) == NAMES
 
 
 def test_a_text_that_somebody_else_wrote_is_never_lost(kept, tmp_path):
@@ -605,6 +846,18 @@ def test_the_command_writes_what_is_asked_and_resumes(run, folder, tmp_path):
     assert code == 0 and "5 of them now" in told
 
 
+def test_the_command_says_what_was_damaged_and_does_it_again(run, folder, tmp_path):
+    (folder / "p3.png").unlink()
+    command = ("batch", folder, "-o", tmp_path / "out.csv")
+    assert "4 of them now" in run(*command)[1]
+    before = (tmp_path / "out.csv").read_bytes()
+    with closing(sqlite3.connect(tmp_path / "out.csv.journal")) as database, database:
+        database.execute("UPDATE results SET labels = '{' WHERE name = 'p1.png'")
+    code, told = run(*command)
+    assert code == 0 and "1 results in" in told and "1 of them now" in told
+    assert (tmp_path / "out.csv").read_bytes() == before
+
+
 def test_a_failed_picture_of_a_submission_gets_the_training_mean(run, pipeline, folder, tmp_path):
     code, told = run("batch", folder, "-o", tmp_path / "sub.csv", "--format", "submission")
     assert code == 3
@@ -693,7 +946,7 @@ def test_score_and_ensemble_by_command(run, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-def test_kills_at_random_moments_never_show(tmp_path):
+def test_kills_and_a_sigterm_at_random_moments_never_show(tmp_path):
     for i in range(16):
         paint(tmp_path / "photos" / f"{i:02}.png", i)
     (tmp_path / "photos" / "05.png").write_bytes(b"broken")
@@ -715,3 +968,6 @@ def test_kills_at_random_moments_never_show(tmp_path):
     assert all(count % 4 == 0 or count == 15 for count in found["kept"])  # whole groups; 15 once reported
     assert found["outputs"] >= 1 and found["different"] == 0
     assert {name for name in found["files"] if name.endswith(".part")} == set()
+    assert found["code"] == 143
+    assert "of 16 pictures are done and kept; the same command goes on." in found["said"]
+    assert "Traceback" not in found["said"]

@@ -4,9 +4,14 @@ import csv
 import io
 import json
 import os
+import sqlite3
+import subprocess
+import sys
 import threading
 import time
 import zipfile
+from contextlib import closing
+from functools import partial
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -16,12 +21,15 @@ from hypothesis import strategies as st
 from pyarrow import parquet
 
 from img2prompt.batch import runs as run_module
+from img2prompt.batch.limits import Limits
+from img2prompt.batch.queue import Queue
 from img2prompt.batch.runs import Runs, clean_name
-from img2prompt.errors import DataError, WeightsError
+from img2prompt.errors import ConfigError, DataError, WeightsError
 from img2prompt.pipeline import Pipeline
-from img2prompt.settings import Settings
+from img2prompt.settings import RUNS_GIGABYTES, Settings
 from img2prompt.spreadsheet import plain
 from img2prompt.submission import read_submission
+from tests.helpers import ROOT
 from tests.helpers.batches import crop, finish, uploads
 
 GROUP = 2  # pictures that go through the model together in these tests
@@ -67,10 +75,18 @@ def quick(pipeline) -> Watched:
 
 
 @pytest.fixture
+def over():
+    """An event that comes at the end of the test at the latest, for jobs that take a turn until then."""
+    event = threading.Event()
+    yield event
+    event.set()
+
+
+@pytest.fixture
 def described(runs, quick):
     """A finished batch of five pictures, the fourth of them broken."""
     run = runs.add(uploads())
-    run.start(lambda: quick, runs.turn)
+    run.start(lambda: quick, runs.queue)
     finish(run)
     assert not run.error
     return run
@@ -136,12 +152,12 @@ def test_a_caption_is_kept_though_its_result_is_gone(described):
 def test_a_stopped_run_goes_on_and_looks_at_nothing_twice(runs, pipeline):
     run = runs.add(uploads(6, broken=None))
     stopping = Watched(pipeline, before=lambda: run.stop())
-    run.start(lambda: stopping, runs.turn)
+    run.start(lambda: stopping, runs.queue)
     finish(run)
     assert run.progress().done == len(run.lines()) == GROUP
     watched = Watched(pipeline)
-    run.start(lambda: watched, runs.turn)
-    run.start(lambda: watched, runs.turn)  # pressed twice
+    run.start(lambda: watched, runs.queue)
+    run.start(lambda: watched, runs.queue)  # pressed twice
     finish(run)
     assert run.progress().done == 6 and not run.error
     assert stopping.looks + watched.looks == 6
@@ -150,7 +166,7 @@ def test_a_stopped_run_goes_on_and_looks_at_nothing_twice(runs, pipeline):
 def test_time_left_is_told_once_there_is_a_rate(runs, pipeline):
     seen = []
     run = runs.add(uploads(8, broken=None))
-    run.start(lambda: Watched(pipeline, before=lambda: seen.append(run.progress())), runs.turn)
+    run.start(lambda: Watched(pipeline, before=lambda: seen.append(run.progress())), runs.queue)
     finish(run)
     assert [progress.done for progress in seen] == [0, 2, 4, 6]
     assert seen[0].seconds_left is None
@@ -159,7 +175,7 @@ def test_time_left_is_told_once_there_is_a_rate(runs, pipeline):
 
 def test_a_restarted_server_finds_the_run_as_it_was(runs, pipeline, tmp_path):
     run = runs.add(uploads(6, broken=None))
-    run.start(lambda: Watched(pipeline, before=lambda: run.stop()), runs.turn)
+    run.start(lambda: Watched(pipeline, before=lambda: run.stop()), runs.queue)
     finish(run)
     run.edit("trip/1.jpg", "mine")
     before = run.lines()
@@ -170,7 +186,7 @@ def test_a_restarted_server_finds_the_run_as_it_was(runs, pipeline, tmp_path):
     assert found.lines() == before and before[1].caption == "mine"
     assert found.progress().done == GROUP and found.title == "trip"
     watched = Watched(pipeline)
-    found.start(lambda: watched, again.turn)
+    found.start(lambda: watched, again.queue)
     finish(found)
     assert watched.looks == 4
     assert found.lines()[:GROUP] == before
@@ -179,25 +195,23 @@ def test_a_restarted_server_finds_the_run_as_it_was(runs, pipeline, tmp_path):
 def test_edits_made_while_it_works_stay(runs, pipeline):
     run = runs.add(uploads(6, broken=None))
     edited = Watched(pipeline, before=lambda: run.lines() and run.edit("trip/0.jpg", "mine"))
-    run.start(lambda: edited, runs.turn)
+    run.start(lambda: edited, runs.queue)
     finish(run)
     assert run.lines()[0].caption == "mine"
 
 
-def test_others_wait_for_their_turn_and_can_be_stopped_meanwhile(runs, quick):
-    taken = threading.Semaphore(0)
+def test_others_wait_for_their_turn_and_can_be_stopped_meanwhile(runs, quick, over):
+    queue = Queue(working=1, waiting=2)
+    queue.put(over.wait)
     run = runs.add(uploads(2, broken=None))
-    run.start(lambda: quick, taken)
-    time.sleep(0.3)
+    run.start(lambda: quick, queue)
     assert run.waiting and not run.stopping and quick.looks == 0
     run.stop()
-    finish(run)
-    assert run.progress().done == 0
-    run.start(lambda: quick, taken)
-    taken.release()
+    assert not run.working and run.progress().done == 0
+    run.start(lambda: quick, queue)
+    over.set()
     finish(run)
     assert run.progress().done == 2
-    assert taken.acquire(blocking=False)  # given back
 
 
 def test_a_model_that_cannot_be_loaded_is_told_and_tried_again(runs, quick):
@@ -205,10 +219,10 @@ def test_a_model_that_cannot_be_loaded_is_told_and_tried_again(runs, quick):
         raise WeightsError("The lite model is missing.")
 
     run = runs.add(uploads(2, broken=None))
-    run.start(fail, runs.turn)
+    run.start(fail, runs.queue)
     finish(run)
     assert run.error == "The lite model is missing."
-    run.start(lambda: quick, runs.turn)
+    run.start(lambda: quick, runs.queue)
     finish(run)
     assert not run.error and run.progress().done == 2
 
@@ -218,7 +232,7 @@ def test_other_settings_describe_everything_again_but_keep_edits(described, pipe
     described.edit("trip/0.jpg", "mine")
     other = Watched(pipeline)
     other.settings = Settings.load(beams=1, style="fast")
-    described.start(lambda: other, threading.Semaphore())
+    described.start(lambda: other, Queue(working=1, waiting=1))
     finish(described)
     assert other.looks == 4
     assert described.lines()[0].caption == "mine"
@@ -264,7 +278,7 @@ def test_an_archive_is_read_in_place_without_its_junk(runs, quick):
         [("trip.zip", packed(entries)), ("more.ZIP", packed(entries)), ("2.jpg", io.BytesIO(crop(2)))]
     )
     assert [item.name for item in run.items] == ["2.jpg", "more/a/1.jpg", "trip/a/1.jpg"]
-    run.start(lambda: quick, runs.turn)
+    run.start(lambda: quick, runs.queue)
     finish(run)
     assert all(line.caption for line in run.lines()) and quick.looks == 3
 
@@ -286,13 +300,13 @@ def test_what_cannot_be_used_is_explained_and_leaves_nothing(runs, tmp_path, fil
 
 
 def test_a_bomb_is_refused(runs, monkeypatch):
-    monkeypatch.setattr("img2prompt.batch.sources.SMALL", 1_000_000)
+    monkeypatch.setattr("img2prompt.batch.archives.SMALL", 1_000_000)
     with pytest.raises(DataError, match=r"bomb.zip would unpack to"):
         runs.add([("bomb.zip", packed({"0.bmp": bytes(3_000_000)}))])
 
 
-def test_a_full_disk_is_told_before_anything_is_written(runs, tmp_path, monkeypatch):
-    monkeypatch.setattr(run_module, "SPARE_BYTES", 2**60)
+def test_a_full_disk_is_told_before_anything_is_written(tmp_path):
+    runs = Runs(tmp_path / "runs", Limits(spare_bytes=2**60))
     with pytest.raises(DataError, match="free space"):
         runs.add(uploads())
     assert list((tmp_path / "runs").iterdir()) == []
@@ -303,10 +317,10 @@ def test_a_folder_is_read_where_it_is_and_looked_through_again(runs, quick, tmp_
     (folder / "sub").mkdir(parents=True)
     (folder / "sub" / "0.jpg").write_bytes(crop(0))
     run = runs.add(folder=folder)
-    run.start(lambda: quick, runs.turn)
+    run.start(lambda: quick, runs.queue)
     finish(run)
     (folder / "1.jpg").write_bytes(crop(1))
-    run.start(lambda: quick, runs.turn)
+    run.start(lambda: quick, runs.queue)
     finish(run)
     assert [line.name for line in run.lines()] == ["1.jpg", "sub/0.jpg"] and quick.looks == 2
     runs.remove(run.id)
@@ -328,34 +342,244 @@ def test_an_id_is_long_random_and_never_a_path(runs, described, tmp_path):
     assert (tmp_path / "runs").stat().st_mode & 0o77 == 0
 
 
-def test_old_runs_go_and_others_stay(runs, tmp_path, monkeypatch):
+def look_back(folder: Path, days: float) -> None:
+    """Pretend that a batch's files are as old as they are days later."""
+    for file in ("about.json", "old"):
+        if (folder / file).exists():
+            moment = (folder / file).stat().st_mtime - days * run_module.DAY
+            os.utime(folder / file, (moment, moment))
+
+
+def test_old_runs_go_and_others_stay(runs, tmp_path):
     root = tmp_path / "runs"
-    kept, old = (runs.add(uploads(1, broken=None)) for _ in range(2))
+    kept, old, seen = (runs.add(uploads(1, broken=None)) for _ in range(3))
     (root / "mine").mkdir()
     (root / "mine" / "letter.txt").write_text("not a batch")
     os.utime(root / "mine", (0, 0))
-    long_ago = time.time() - (run_module.DAYS + 1) * 86400
-    os.utime(root / old.id / "about.json", (long_ago, long_ago))
+    for run in (old, seen):
+        look_back(root / run.id, run_module.DAYS - 0.5)
     runs.clean()
-    assert {path.name for path in root.iterdir()} == {kept.id, "mine"}
+    for run in (old, seen):
+        look_back(root / run.id, 1)
+    assert runs.get(seen.id) is seen
+    runs.clean()
+    assert {path.name for path in root.iterdir()} == {kept.id, seen.id, "mine"}
     assert runs.get(old.id) is None
-    assert list(runs.titles()) == [kept.id]
+    assert set(runs.titles()) == {kept.id, seen.id}
 
-    monkeypatch.setattr(run_module, "MOST_RUNS", 1)
-    new = runs.add(uploads(1, broken=None))
+
+def test_one_wrong_clock_removes_nothing(runs, tmp_path, monkeypatch):
+    run = runs.add(uploads(1, broken=None))
+    now = time.time()
+    for ahead in (365, 365.5, 0, 366, 365.9, 366.8):  # days
+        monkeypatch.setattr(time, "time", lambda ahead=ahead: now + ahead * run_module.DAY)
+        runs.clean()
+        assert list(runs.titles()) == [run.id]
+    monkeypatch.setattr(time, "time", lambda: now + 367 * run_module.DAY)
+    runs.clean()  # found too old a day before, too
+    assert not runs.titles()
+
+
+def test_of_too_many_runs_the_oldest_go_if_nobody_looks_at_them(tmp_path, monkeypatch):
+    runs = Runs(tmp_path / "runs", Limits(runs=1))
+    old, new = (runs.add(uploads(1, broken=None)) for _ in range(2))
+    look_back(tmp_path / "runs" / old.id, 1)
     runs.clean()
-    assert runs.get(kept.id) is kept  # somebody has looked at it lately
-    a_while_ago = time.time() - 2 * run_module.IDLE_SECONDS
-    os.utime(root / kept.id / "about.json", (a_while_ago, a_while_ago))
+    assert set(runs.titles()) == {
+        old.id,
+        new.id,
+    }  # somebody has looked at both lately, whatever the clock says
+    monkeypatch.setattr(run_module, "IDLE_SECONDS", -1.0)
     runs.clean()
     assert list(runs.titles()) == [new.id]
 
 
-def test_a_run_at_work_is_not_cleaned_away(runs, quick, tmp_path):
+def test_a_run_at_work_is_not_cleaned_away(runs, quick, over, tmp_path):
+    busy = Queue(working=1, waiting=1)
+    busy.put(over.wait)
     run = runs.add(uploads(2, broken=None))
-    run.start(lambda: quick, threading.Semaphore(0))
+    run.start(lambda: quick, busy)
     os.utime(tmp_path / "runs" / run.id / "about.json", (0, 0))
-    runs.clean()
+    for _ in range(2):
+        runs.clean()
     assert runs.get(run.id) is run
     runs.remove(run.id)  # stops it first
     assert not run.working and runs.get(run.id) is None
+
+
+# Limits
+
+
+def test_the_queue_works_in_order_and_refuses_what_is_too_much(over):
+    queue = Queue(working=2, waiting=3)
+    done, at_work = [], threading.Semaphore(0)
+
+    def block():
+        at_work.release()
+        over.wait()
+
+    for _ in range(2):
+        queue.put(block)
+        at_work.acquire()
+    jobs = [partial(done.append, number) for number in range(3)]
+    for job in jobs:
+        queue.put(job)
+    with pytest.raises(DataError, match="3 batches wait for this server already"):
+        queue.put(print)
+    assert queue.drop(jobs[1]) and not queue.drop(jobs[1])
+    finished = threading.Event()
+    queue.put(finished.set)
+    over.set()
+    assert finished.wait(60)
+    assert done == [0, 2]
+
+
+def test_many_batches_take_few_threads_and_files(tmp_path, pipeline, over):
+    runs = Runs(tmp_path / "runs", Limits(working=1, waiting=40, awake=2))
+    runs.queue.put(over.wait)
+    threads, files = threading.active_count(), open_files()
+    batches = [runs.add([(f"{i}.zip", packed({"a.jpg": crop(0)}))]) for i in range(20)]
+    for run in batches:
+        runs.start(run, lambda: Watched(pipeline))
+    assert all(run.waiting for run in batches)
+    assert threading.active_count() == threads
+    assert open_files() <= files + 2 * 2  # a journal is two files
+    for run in batches[2:]:
+        run.stop()
+    over.set()
+    finish(batches[0])
+    finish(batches[1])
+    assert [run.progress().done for run in batches[:3]] == [1, 1, 0]
+    assert batches[19].item("a.jpg").read(100_000) == crop(0)  # who rests can be asked as before
+
+
+def open_files() -> int:
+    """How many files this process has open; 0 where that cannot be seen."""
+    return len(os.listdir("/proc/self/fd")) if os.path.isdir("/proc/self/fd") else 0
+
+
+def test_a_resting_run_is_as_it_was(described):
+    before = described.lines()
+    described.rest()
+    assert described.lines() == before and described.progress().total == 5
+    described.rest()
+    assert described.edit("trip/0.jpg", "mine") == "mine"
+    described.rest()
+    assert described.lines()[0].caption == "mine"
+
+
+def test_one_session_has_its_share_of_the_turns(tmp_path, quick, over):
+    runs = Runs(tmp_path / "runs", Limits(working=1, waiting=9, own_working=2))
+    runs.queue.put(over.wait)
+    own = []
+    for _ in range(2):
+        run = runs.add(uploads(1, broken=None), own=own)
+        own.append(run.id)
+        runs.start(run, lambda: quick, own)
+        runs.start(run, lambda: quick, own)  # pressed twice
+    for attempt in (
+        lambda: runs.add(uploads(), own=own),
+        lambda: runs.start(runs.add(uploads(1, broken=None)), lambda: quick, own),
+    ):
+        with pytest.raises(DataError, match="2 of your batches are at work or wait already"):
+            attempt()
+    assert not runs.add(uploads(1, broken=None), own=["another"]).working
+    over.set()
+    finish(run)
+    assert run.progress().done == 1
+
+
+def test_a_full_queue_takes_no_uploads(tmp_path):
+    runs = Runs(tmp_path / "runs", Limits(working=0, waiting=0))
+    with pytest.raises(DataError, match="batches wait for this server already"):
+        runs.add(uploads())
+    assert not (tmp_path / "runs").exists()
+
+
+def test_uploads_have_a_quota_for_each_session_and_for_all(tmp_path, monkeypatch):
+    one = [("a.jpg", io.BytesIO(bytes(1000)))]
+    runs = Runs(tmp_path / "runs", Limits(own_bytes=2500, all_bytes=3500))
+    first, second = runs.add(one), runs.add(one)
+    own = [first.id, second.id]
+    with pytest.raises(DataError, match="The pictures of your batches would take more than"):
+        runs.add(one, own=own)
+    third = runs.add(one, own=[first.id])
+    with pytest.raises(DataError, match="The pictures of all batches would take more than"):
+        runs.add(one)
+    assert set(runs.titles()) == {*own, third.id}
+    monkeypatch.setattr(run_module, "IDLE_SECONDS", -1.0)  # nobody looks at them any more
+    look_back(tmp_path / "runs" / second.id, 1)
+    fourth = runs.add(one)
+    assert set(runs.titles()) == {first.id, third.id, fourth.id}
+    with pytest.raises(DataError, match="would take more than"):
+        runs.add([("a.jpg", io.BytesIO(bytes(4000)))])
+
+
+def test_a_batch_has_so_many_archives_and_pictures_at_most(tmp_path):
+    runs = Runs(tmp_path / "runs", Limits(archives=2, pictures=3))
+    archive = packed({"a.jpg": b"x", "b.jpg": b"x"}).getvalue()
+
+    def archives(count):
+        return [(f"{i}.zip", io.BytesIO(archive)) for i in range(count)]
+
+    with pytest.raises(DataError, match="A batch takes 2 archives at most"):
+        runs.add(archives(3))
+    with pytest.raises(DataError, match=r"0.zip holds more than 3 pictures, the most for a batch"):
+        runs.add(archives(2))
+    for i in range(4):
+        (tmp_path / f"{i}.jpg").touch()
+    with pytest.raises(DataError, match="holds more than 3 pictures"):
+        runs.add(folder=tmp_path)
+    assert list((tmp_path / "runs").iterdir()) == []
+    assert len(runs.add(archives(1)).items) == 2
+
+
+def test_the_quota_of_all_can_be_set(tmp_path, monkeypatch):
+    monkeypatch.setenv(RUNS_GIGABYTES, "0.5")
+    assert Runs(tmp_path).limits.all_bytes == 500_000_000
+    for text in ("much", "0", "-1", "nan", "inf"):
+        monkeypatch.setenv(RUNS_GIGABYTES, text)
+        with pytest.raises(ConfigError, match=RUNS_GIGABYTES):
+            Runs(tmp_path)
+
+
+def test_damaged_results_are_made_again(runs, described, pipeline, caplog):
+    before = described.lines()
+    described.rest()
+    with closing(sqlite3.connect(described.journal.path)) as database, database:
+        database.execute("UPDATE results SET hashtags = '[' WHERE name = 'trip/1.jpg'")
+    again = Watched(pipeline)
+    described.start(lambda: again, runs.queue)
+    finish(described)
+    assert again.looks == 1 and described.lines() == before
+    assert "1 damaged results" in caplog.text
+
+
+@pytest.mark.parametrize("name", ["~nobody-of-this-name/photos", "x" * 300, "\0"])
+def test_a_folder_that_cannot_be_is_none(runs, name):
+    with pytest.raises(DataError, match="is not a folder on this machine"):
+        runs.add(folder=Path(os.path.expanduser(name)))
+
+
+@pytest.mark.slow
+def test_a_server_that_ends_in_the_midst_of_a_batch_says_nothing(tmp_path):
+    for number in range(40):
+        (tmp_path / "photos").mkdir(exist_ok=True)
+        (tmp_path / "photos" / f"{number}.jpg").write_bytes(crop(number))
+    script = f"""
+import sys, time
+from pathlib import Path
+from img2prompt import load_pipeline
+from img2prompt.batch import runs as module
+module.batch_size_for = lambda device: 4
+runs = module.Runs(Path({str(tmp_path / "runs")!r}))
+run = runs.add(folder=Path({str(tmp_path / "photos")!r}))
+pipeline = load_pipeline(engine="lite", device="cpu", beams=1)
+run.start(lambda: pipeline, runs.queue)
+while run.progress().done < 4:
+    time.sleep(0.01)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")

@@ -62,8 +62,12 @@ def _work(run: Run, drawn: tuple[bool, bool, bool]) -> None:
         if run.working:
             st.button(t("batch.stop"), icon=":material/stop:", on_click=run.stop, disabled=run.stopping)
         elif not finished and st.button(t("batch.go_on"), icon=":material/play_arrow:", type="primary"):
-            sources.start(run)
-            st.rerun()
+            try:
+                sources.start(run)
+            except Img2PromptError as error:  # too many others wait
+                show_error(error)
+            else:
+                st.rerun()
         if not run.working:
             if st.button(t("batch.new"), icon=":material/add:"):
                 sources.leave()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from math import ceil
 from pathlib import Path
@@ -50,6 +51,11 @@ def current() -> Run | None:
     return run
 
 
+def _own() -> list[str]:
+    """The ids of this session's batches."""
+    return st.session_state.get(session.RUNS, [])
+
+
 def leave() -> None:
     """Go back to the start page; the batch itself is kept."""
     st.session_state.pop(session.RUN, None)
@@ -58,7 +64,7 @@ def leave() -> None:
 
 def start(run: Run) -> None:
     """Start or continue the work on a batch."""
-    run.start(pipelines.start_loading().result, runs().turn)
+    runs().start(run, pipelines.start_loading().result, _own())
 
 
 def ask() -> None:
@@ -89,7 +95,7 @@ def explain() -> None:
 
 def earlier() -> None:
     """Offer earlier batches: all of them to a visitor who sits at this machine, else those of this session."""
-    own_ids = st.session_state.get(session.RUNS, [])
+    own_ids = _own()
     sees_all = visitor.sits_here()
     titles = {id: title for id, title in runs().titles().items() if id in own_ids or sees_all}
     if titles:
@@ -128,7 +134,7 @@ def _ask_for_uploads(whole_folder: bool) -> None:
     button, limits = ("upload.folder", "limits.folder") if whole_folder else ("upload.files", "limits.files")
     st.html(uploader_style(t(f"batch.{button}"), t(f"batch.{limits}", megabytes=each, zip=limit)))
     if files:
-        _begin_button(len(files), lambda: runs().add([(file.name, file) for file in files]))
+        _begin_button(len(files), lambda: runs().add([(file.name, file) for file in files], own=_own()))
 
 
 def _ask_for_folder() -> None:
@@ -139,7 +145,7 @@ def _ask_for_folder() -> None:
         key="folder",
     )
     if folder:
-        _begin_button(None, lambda: runs().add(folder=Path(folder).expanduser()))
+        _begin_button(None, lambda: runs().add(folder=Path(os.path.expanduser(folder)), own=_own()))
 
 
 def _begin_button(count: int | None, make: Callable[[], Run]) -> None:
@@ -150,9 +156,9 @@ def _begin_button(count: int | None, make: Callable[[], Run]) -> None:
         with st.spinner(t("batch.saving")):
             run = make()
             # Inside the spinner, as another click may end this run of the script when the spinner ends.
-            start(run)
             st.session_state[session.BEGUN] = st.session_state.get(session.BEGUN, 0) + 1
             _go_to(run)
+            start(run)
     except Img2PromptError as error:
         show_error(error)
         return
