@@ -17,7 +17,6 @@ never reads a file: a damaged index of its own could end or hang the process.
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
@@ -57,12 +56,12 @@ class BankConfig:
     temperature: float = 0.05  # of the softmax over their similarities
 
     def __post_init__(self) -> None:
-        if not (isinstance(self.prompts, int) and self.prompts > 0):
+        if not (type(self.prompts) is int and self.prompts > 0):
             raise ValueError(f"prompts is {self.prompts!r}; it must be 1 or more")
-        if not (isinstance(self.neighbours, int) and 0 < self.neighbours <= NEIGHBOURS[-1]):
+        if not (type(self.neighbours) is int and 0 < self.neighbours <= NEIGHBOURS[-1]):
             raise ValueError(f"neighbours is {self.neighbours!r}; it must lie between 1 and {NEIGHBOURS[-1]}")
-        if not (isinstance(self.temperature, int | float) and 0 < self.temperature < math.inf):
-            raise ValueError(f"temperature is {self.temperature!r}; it must be above 0")
+        if not (isinstance(self.temperature, int | float) and 1e-6 <= self.temperature <= 1e6):
+            raise ValueError(f"temperature is {self.temperature!r}; it must lie between 1e-6 and 1e6")
 
 
 @dataclass(frozen=True)

@@ -114,7 +114,14 @@ def test_damaged_banks(bank, pipeline, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"prompts": "12"}, {"neighbours": 0}, {"neighbours": 10**9}, {"temperature": float("nan")}]
+    "wrong",
+    [
+        {"prompts": "12"},
+        {"neighbours": 0},
+        {"neighbours": 10**9},
+        {"temperature": float("nan")},
+        {"temperature": 1e-320},
+    ],
 )
 def test_numbers_of_a_bank_that_make_no_sense(bank, tmp_path, wrong):
     copy(bank, tmp_path)
