@@ -31,6 +31,7 @@ FEED_FORWARD = 1536
 VOCABULARY = 30522
 POSITIONS = 512
 MAX_TOKENS = 256  # what sentence-transformers cuts this model's input to
+TOKENIZED = 64  # texts at a time: the pieces of a text are all made before they are cut, and are large
 ROUGH_ERROR = 0.02  # allowed for the cosine of two rough vectors; the most measured was 0.004
 
 
@@ -91,7 +92,11 @@ class SentenceEncoder:
         from tqdm import tqdm
 
         tokenizer, model = self._load()
-        rows = [encoding.ids for encoding in tokenizer.encode_batch(list(texts))]
+        rows = [
+            encoding.ids
+            for start in range(0, len(texts), TOKENIZED)
+            for encoding in tokenizer.encode_batch(list(texts[start : start + TOKENIZED]))
+        ]
         # Neighbours in length share a batch, so that little is computed on padding.
         order = sorted(range(len(rows)), key=lambda i: len(rows[i]), reverse=True)
         vectors = np.zeros((len(rows), WIDTH), np.float32)

@@ -10,6 +10,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import socket
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import pytest
@@ -114,3 +115,20 @@ def small_models(tmp_path_factory) -> Path:
     save_blip(weights.folder_in(root, "caption", SMALL_BLIP), hub.BLIP_VISION, hub.BLIP_TEXT)
     save_clip(weights.folder_in(root, "clip", SMALL_CLIP), hub.CLIP)
     return root
+
+
+@pytest.fixture
+def full_disk() -> Callable[[int], AbstractContextManager[None]]:
+    """A context in which no file can grow beyond a number of bytes, as on a disk that has no more."""
+    resource = pytest.importorskip("resource", reason="needs limits on the size of a file")
+
+    @contextmanager
+    def limit(most: int) -> Iterator[None]:
+        usual = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (most, usual[1]))
+        try:
+            yield
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, usual)
+
+    return limit

@@ -66,8 +66,8 @@ def pull(
 ) -> None:
     """Get presets or parts from the Hugging Face hub, or from a local copy.
 
-    Only safetensors, configurations and vocabularies are taken, never pickles, and their hashes
-    are checked. Stopped half-way, the same command goes on where it was. Parts that are
+    Only safetensors, configurations and vocabularies are taken, never pickles, and their sizes and
+    hashes are checked; a link is followed only inside DIR. Stopped half-way, the same command goes on where it was. Parts that are
     installed and intact are left alone.
     """
     from img2prompt.weights import fetch

@@ -20,7 +20,7 @@ import regex
 
 from img2prompt.datasets.deduplicate import THRESHOLD, Progress, embed_texts, near_duplicates
 from img2prompt.datasets.pairs import PairsFolder
-from img2prompt.datasets.table import read_table
+from img2prompt.datasets.table import Limits, read_table
 from img2prompt.errors import DataError, Img2PromptError
 
 if TYPE_CHECKING:
@@ -92,22 +92,25 @@ class Survey:
     drifts: list[Drift] = field(default_factory=list)
 
 
-def load_sets(path: str | Path, content: bytes | None = None) -> list[PromptSet]:
+def load_sets(
+    path: str | Path, content: bytes | None = None, limits: Limits | None = None
+) -> list[PromptSet]:
     """The groups of prompts in a pairs folder (one for each split), a CSV or a .txt.
 
     Parameters
     ----------
     path : the folder or file
     content : the bytes of an uploaded file; `path` is then only its name
+    limits : of a CSV or a .txt; by default there are none
 
     Raises
     ------
     DataError
-        When it cannot be read or is empty.
+        When it cannot be read, is empty or exceeds the limits.
     """
     path = Path(path)
     if content is not None or not path.is_dir():
-        table = read_table(path, content)
+        table = read_table(path, content, limits)
         if not table.rows:
             raise DataError(f"{path} has no rows.")
         return [PromptSet(path.name, table.ids, table.texts)]

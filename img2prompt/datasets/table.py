@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +18,15 @@ from img2prompt.files import replacing
 from img2prompt.spreadsheet import write_csv
 
 TEXT_SUFFIX = ".txt"
+TOO_MUCH = "Take a part of it, or give it to img2prompt dataset explore, which takes any."
+
+
+@dataclass(frozen=True)
+class Limits:
+    """The most that is read of a file that came from somebody else."""
+
+    rows: int
+    characters: int  # of a text
 
 
 @dataclass(frozen=True)
@@ -39,7 +48,7 @@ class Table:
         return [row[self.text_column] for row in self.rows]
 
 
-def read_table(path: str | Path, content: bytes | None = None) -> Table:
+def read_table(path: str | Path, content: bytes | None = None, limits: Limits | None = None) -> Table:
     """Read a CSV with the columns ``imgId,prompt`` (or the other names that `pairs` knows).
 
     A file that ends in ``.txt`` holds one prompt a line. The line's number becomes its id, and
@@ -48,18 +57,20 @@ def read_table(path: str | Path, content: bytes | None = None) -> Table:
     Parameters
     ----------
     content : the bytes of an uploaded file; `path` is then only its name
+    limits : by default there are none
 
     Raises
     ------
     DataError
-        When there is no such file, it is not UTF-8, it lacks a column, or a row has too many
-        or too few cells.
+        When there is no such file, it is not UTF-8, it lacks a column, a row has too many or too
+        few cells, or it exceeds the limits, at which reading stops.
     """
     path = Path(path)
+    lines = path.suffix == TEXT_SUFFIX
     try:
         source = io.BytesIO(content) if content is not None else open(path, "rb")  # noqa: SIM115
-        with io.TextIOWrapper(source, newline="", encoding="utf-8-sig") as file:
-            return _read_lines(path, file) if path.suffix == TEXT_SUFFIX else _read_csv(path, file)
+        with io.TextIOWrapper(source, newline="\n" if lines else "", encoding="utf-8-sig") as file:
+            return _read_lines(path, file, limits) if lines else _read_csv(path, file, limits)
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}. Check its name.") from error
     except (csv.Error, UnicodeDecodeError) as error:
@@ -78,24 +89,41 @@ def write_rows(path: Path, columns: Sequence[str], rows: Iterable[Sequence[objec
         write_csv(file, columns, rows)
 
 
-def _read_lines(path: Path, file: io.TextIOBase) -> Table:
-    lines = file.read().replace("\r\n", "\n").split("\n")
-    rows = [[str(number), line] for number, line in enumerate(lines, 1) if line.strip()]
-    return Table(path, ("imgId", "prompt"), rows, 0, 1)
+def _read_lines(path: Path, file: io.TextIOBase, limits: Limits | None) -> Table:
+    lines = (line.removesuffix("\n").removesuffix("\r") for line in file)
+    rows = ([str(number), line] for number, line in enumerate(lines, 1) if line.strip())
+    return Table(path, ("imgId", "prompt"), list(_within(limits, path, rows, 1)), 0, 1)
 
 
-def _read_csv(path: Path, file: io.TextIOBase) -> Table:
+def _read_csv(path: Path, file: io.TextIOBase, limits: Limits | None) -> Table:
     reader = csv.reader(file)
     columns = tuple(next(reader, ()))
-    id_column, text_column = picture_and_text_columns(path, columns)
-    rows = []
-    for row in reader:
-        if not row:  # an empty line
-            continue
-        if len(row) != len(columns):
+    id_column, text_column = map(columns.index, picture_and_text_columns(path, columns))
+
+    def full() -> Iterator[list[str]]:
+        for row in reader:
+            if not row:  # an empty line
+                continue
+            if len(row) != len(columns):
+                raise DataError(
+                    f"{path}, line {reader.line_num}: {len(row)} cells for {len(columns)} columns. "
+                    "Put text that holds commas or quotes in quotes."
+                )
+            yield row
+
+    return Table(path, columns, list(_within(limits, path, full(), text_column)), id_column, text_column)
+
+
+def _within(
+    limits: Limits | None, path: Path, rows: Iterable[list[str]], text_column: int
+) -> Iterator[list[str]]:
+    """The rows; DataError at the first that is one too many or has too long a text."""
+    for number, row in enumerate(rows, 1):
+        if limits and number > limits.rows:
+            raise DataError(f"{path} has more than {limits.rows:,} rows. {TOO_MUCH}")
+        if limits and len(row[text_column]) > limits.characters:
             raise DataError(
-                f"{path}, line {reader.line_num}: {len(row)} cells for {len(columns)} columns. "
-                "Put text that holds commas or quotes in quotes."
+                f"{path}, row {number}: a text of {len(row[text_column]):,} characters, and at most "
+                f"{limits.characters:,} are taken. {TOO_MUCH}"
             )
-        rows.append(row)
-    return Table(path, columns, rows, columns.index(id_column), columns.index(text_column))
+        yield row

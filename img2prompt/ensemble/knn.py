@@ -6,34 +6,39 @@ answer with. The answer is the mean of the k nearest prompts' MiniLM vectors, we
 softmax of their similarities with the picture. A bank is a folder::
 
     bank.json             the engine's joint space, number of prompts, k and temperature
-    index.faiss           (M, D) float16 vectors in the joint space
+    joint.npy             (M, D) float16 vectors in the joint space
     sentences.npy         (M, 384) float16 vectors in MiniLM space
     prompts.txt           one a line
 
-Index and vectors are memory-mapped, so a bank may be larger than the machine's memory.
+The vectors to compare with are read into memory, and those to answer with are memory-mapped. faiss
+never reads a file: a damaged index of its own could end or hang the process.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 import numpy as np
 
 from img2prompt.embeddings import WIDTH, cosines, unit
 from img2prompt.ensemble.blend import halves
-from img2prompt.ensemble.recipe import BANK
 from img2prompt.errors import ConfigError, DataError
-from img2prompt.files import replacing, replacing_path
+from img2prompt.files import replacing
 
 if TYPE_CHECKING:
+    import faiss
+
     from img2prompt.engines.base import Engine
     from img2prompt.minilm import SentenceEncoder
 
-CONFIG, INDEX, SENTENCES, PROMPTS = BANK, "index.faiss", "sentences.npy", "prompts.txt"
+CONFIG, JOINT, SENTENCES, PROMPTS = "bank.json", "joint.npy", "sentences.npy", "prompts.txt"
+EARLIER = "index.faiss"  # what version 0.1 wrote in place of joint.npy
+VECTORS = "<f2"  # of both files
 BATCH = 1024  # prompts embedded at a time
 PICTURES = 32  # pictures whose neighbours' vectors are held at a time
 NEIGHBOURS = tuple(2**i for i in range(13))  # tried by `tune`
@@ -49,6 +54,14 @@ class BankConfig:
     prompts: int  # how many
     neighbours: int = 64  # k, the nearest prompts that an answer is made of
     temperature: float = 0.05  # of the softmax over their similarities
+
+    def __post_init__(self) -> None:
+        if not (type(self.prompts) is int and self.prompts > 0):
+            raise ValueError(f"prompts is {self.prompts!r}; it must be 1 or more")
+        if not (type(self.neighbours) is int and 0 < self.neighbours <= NEIGHBOURS[-1]):
+            raise ValueError(f"neighbours is {self.neighbours!r}; it must lie between 1 and {NEIGHBOURS[-1]}")
+        if not (isinstance(self.temperature, int | float) and 1e-6 <= self.temperature <= 1e6):
+            raise ValueError(f"temperature is {self.temperature!r}; it must lie between 1e-6 and 1e6")
 
 
 @dataclass(frozen=True)
@@ -74,19 +87,20 @@ class PromptBank:
     """
 
     def __init__(self, folder: str | Path):
-        import faiss
-
         self.folder = Path(folder)
+        if (self.folder / EARLIER).exists() and not (self.folder / JOINT).exists():
+            raise DataError(
+                f"{folder} was built by an earlier version, and its {EARLIER} is no longer read. Build it again "
+                f"with: img2prompt train knn PAIRS --output {folder}"
+            )
         try:
             self.config = BankConfig(**json.loads((self.folder / CONFIG).read_text(encoding="utf-8")))
-            self.index = faiss.read_index(str(self.folder / INDEX), faiss.IO_FLAG_MMAP_IFC)
-            self.sentences = np.load(self.folder / SENTENCES, mmap_mode="r")
-        except (OSError, ValueError, TypeError, RuntimeError) as error:
+            self.index = _index(_map(self.folder / JOINT, self.config.prompts))
+            self.sentences = _map(self.folder / SENTENCES, self.config.prompts, WIDTH)
+        except (OSError, ValueError, TypeError, RecursionError) as error:
             raise DataError(
                 f"{folder} holds no prompt bank: {error}. Make it with img2prompt train knn."
             ) from error
-        if not self.index.ntotal == len(self.sentences) == self.config.prompts:
-            raise DataError(f"{folder}: its files are of different banks. Make it again.")
 
     def check(self, engine: Engine) -> None:
         """Raise ConfigError unless the bank was built in this engine's joint space."""
@@ -97,7 +111,13 @@ class PromptBank:
             )
 
     def predict(self, images: np.ndarray) -> np.ndarray:
-        """Unit vectors in the joint space (N, D) → predicted embeddings (N, 384), float32 unit vectors."""
+        """Unit vectors in the joint space (N, D) → predicted embeddings (N, 384), float32 unit vectors.
+
+        Raises
+        ------
+        DataError
+            When the bank's vectors are damaged.
+        """
         near, rows = self._search(images, self.config.neighbours)
         answers = []
         for start in range(0, len(images), PICTURES):
@@ -143,15 +163,33 @@ class PromptBank:
         ) / 2
         neighbours, temperature = options[int(scores.mean(0).argmax())]
         self.config = replace(self.config, neighbours=neighbours, temperature=temperature)
-        _write_config(self.folder, self.config)
+        with replacing(self.folder / CONFIG) as file:
+            file.write(_json(self.config))
         return Tuning(neighbours, temperature, float(held_out))
 
     def _search(self, images: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
         """(N, k) similarities and row numbers of the nearest prompts, nearest first."""
-        return self.index.search(np.ascontiguousarray(images, np.float32), min(count, self.config.prompts))
+        if images.shape[1] != self.index.d:
+            raise DataError(
+                f"{self.folder}: its {JOINT} is of another bank ({self.index.d} numbers a prompt, "
+                f"{images.shape[1]} a picture). Make it again with img2prompt train knn."
+            )
+        near, rows = self.index.search(
+            np.ascontiguousarray(images, np.float32), min(count, self.config.prompts)
+        )
+        # A vector that is no number is near to nothing: its place is left empty, with the row -1.
+        if not np.isfinite(near).all() or (rows < 0).any():
+            raise self._damaged(JOINT)
+        return near, rows
 
     def _vectors(self, rows: np.ndarray) -> np.ndarray:
-        return self.sentences[rows].astype(np.float32)
+        vectors = self.sentences[rows].astype(np.float32)
+        if not np.isfinite(vectors).all():
+            raise self._damaged(SENTENCES)
+        return vectors
+
+    def _damaged(self, file: str) -> DataError:
+        return DataError(f"{self.folder / file} is damaged. Make the bank again with img2prompt train knn.")
 
 
 def build_bank(
@@ -168,7 +206,6 @@ def build_bank(
     WeightsError
         When the engine has no joint space.
     """
-    import faiss
     from tqdm import tqdm
 
     prompts = list(dict.fromkeys(" ".join(prompt.split()) for prompt in prompts if prompt.strip()))
@@ -178,24 +215,64 @@ def build_bank(
     probe_vectors = engine.embed_texts(probe)
     same = np.array_equal(probe_vectors, sentences.encode(probe))  # the joint space is MiniLM's: embed once
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / CONFIG).unlink(missing_ok=True)  # written last: with it a bank is complete
-    index = faiss.IndexScalarQuantizer(
-        probe_vectors.shape[1], faiss.ScalarQuantizer.QT_fp16, faiss.METRIC_INNER_PRODUCT
-    )
-    with replacing(folder / SENTENCES) as file:
-        header = {"descr": "<f2", "fortran_order": False, "shape": (len(prompts), WIDTH)}
-        np.lib.format.write_array_header_1_0(file, header)
+    with ExitStack() as stack:
+        # Files are put in place in reverse, so that this one, with which a bank is complete, comes last.
+        config = stack.enter_context(replacing(folder / CONFIG))
+        config.write(_json(BankConfig(engine.name, str(engine.space), len(prompts))))
+        texts, joint_file, sentence_file = files = [
+            stack.enter_context(replacing(folder / name)) for name in (PROMPTS, JOINT, SENTENCES)
+        ]
+        texts.write("".join(f"{prompt}\n" for prompt in prompts).encode())
+        _write_header(joint_file, len(prompts), probe_vectors.shape[1])
+        _write_header(sentence_file, len(prompts), WIDTH)
         for start in tqdm(range(0, len(prompts), BATCH), desc="prompts", disable=not progress):
             batch = prompts[start : start + BATCH]
             joint = engine.embed_texts(batch)
-            index.add(joint)
-            file.write((joint if same else sentences.encode(batch)).astype("<f2").tobytes())
-    with replacing_path(folder / INDEX) as part:
-        faiss.write_index(index, str(part))
-    with replacing(folder / PROMPTS) as file:
-        file.write("".join(f"{prompt}\n" for prompt in prompts).encode())
-    _write_config(folder, BankConfig(engine.name, str(engine.space), len(prompts)))
+            joint_file.write(joint.astype(VECTORS).tobytes())
+            sentence_file.write((joint if same else sentences.encode(batch)).astype(VECTORS).tobytes())
+        for file in (config, *files):
+            file.flush()  # a full disk is met here at the latest, while the earlier bank is whole
+        for name in (CONFIG, EARLIER):  # without the first, no mixture of two banks is ever read
+            (folder / name).unlink(missing_ok=True)
     return PromptBank(folder)
+
+
+def _write_header(file: IO[bytes], prompts: int, width: int) -> None:
+    header = {"descr": VECTORS, "fortran_order": False, "shape": (prompts, width)}
+    np.lib.format.write_array_header_1_0(file, header)
+
+
+def _map(file: Path, prompts: int, width: int | None = None) -> np.ndarray:
+    """The (prompts, width) float16 vectors in a file, memory-mapped.
+
+    Raises
+    ------
+    OSError, ValueError
+        When there is no such file, or it holds anything else.
+    """
+    try:
+        vectors = np.lib.format.open_memmap(file, mode="r")
+    except OSError:
+        raise
+    except Exception as error:  # numpy's, or whatever Python's parser says of a header
+        raise ValueError(f"{file.name} cannot be read ({error})") from error
+    wanted = (prompts, width or max(1, vectors.shape[-1] if vectors.ndim else 0))
+    if vectors.dtype != VECTORS or vectors.shape != wanted or not vectors.flags.c_contiguous:
+        raise ValueError(
+            f"{file.name} holds {vectors.dtype} {vectors.shape} instead of float16 {wanted}; is it of another bank?"
+        )
+    return vectors
+
+
+def _index(vectors: np.ndarray) -> faiss.Index:
+    """An index for the largest inner products with (M, D) float16 vectors, which it takes as they are."""
+    import faiss
+
+    index = faiss.IndexScalarQuantizer(
+        vectors.shape[1], faiss.ScalarQuantizer.QT_fp16, faiss.METRIC_INNER_PRODUCT
+    )
+    index.add_sa_codes(np.ascontiguousarray(vectors, np.float16).view(np.uint8))
+    return index
 
 
 def _weights(similarities: np.ndarray, temperature: float) -> np.ndarray:
@@ -204,6 +281,5 @@ def _weights(similarities: np.ndarray, temperature: float) -> np.ndarray:
     return powers / powers.sum(1, keepdims=True)
 
 
-def _write_config(folder: Path, config: BankConfig) -> None:
-    with replacing(folder / CONFIG) as file:
-        file.write(json.dumps(asdict(config), indent=1).encode() + b"\n")
+def _json(config: BankConfig) -> bytes:
+    return json.dumps(asdict(config), indent=1).encode() + b"\n"

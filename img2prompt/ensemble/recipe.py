@@ -18,12 +18,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from img2prompt.ensemble.knn import CONFIG as BANK
 from img2prompt.errors import ConfigError
 from img2prompt.files import replacing
 from img2prompt.settings import ENGINES
+from img2prompt.weights import problem
 
 PROMPT = ":prompt"  # follows an engine's name
-BANK, REGRESSOR = "bank.json", "config.json"  # files that mark the folders of each
 
 
 class Source(NamedTuple):
@@ -46,10 +47,13 @@ def parse_source(source: str) -> Source:
     if engine in ENGINES:
         return Source("prompt" if source.endswith(PROMPT) else "regression", engine, Path())
     kinds = {".csv": "submission", ".npz": "arrays"}
-    kind = kinds.get(path.suffix) or next(
-        (kind for kind, file in (("bank", BANK), ("regressor", REGRESSOR)) if (path / file).is_file()), None
-    )
-    if kind is None:
+    if path.suffix in kinds:
+        kind = kinds[path.suffix]
+    elif (path / BANK).is_file():
+        kind = "bank"
+    elif not problem("regressor", path):
+        kind = "regressor"
+    else:
         raise ConfigError(
             f"there is no {source!r}. A member is lite, full, lite:prompt, full:prompt, a .csv, an .npz, or a "
             "folder that img2prompt train regressor or knn wrote."

@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import streamlit as st
 
 from img2prompt.datasets import report
 from img2prompt.datasets import survey as exploring
-from img2prompt.errors import Img2PromptError
+from img2prompt.datasets.table import TOO_MUCH, Limits
+from img2prompt.errors import DataError, Img2PromptError
 from img2prompt.minilm import SentenceEncoder
 from img2prompt.web.shared import session
 from img2prompt.web.shared.frame import as_it_is, show_error
 from img2prompt.web.shared.i18n import t
 
+if TYPE_CHECKING:
+    from streamlit.runtime.uploaded_file_manager import UploadedFile
+
 FILE_TYPES = ("csv", "txt")
 _ENCODER = SentenceEncoder()  # loaded when the first visitor explores
+MEGABYTE = 2**20  # as Streamlit counts
+MOST_MEGABYTES = 5  # of a file
+LIMITS = Limits(rows=200_000, characters=5_000)
 MOST_PROMPTS = 50_000  # of a set; larger ones are sampled, so that a visitor does not wait for minutes
 
 
@@ -22,19 +31,33 @@ def ask() -> tuple[list[exploring.PromptSet], tuple[str, ...]]:
     st.markdown(t("explore.intro"))
     columns = st.columns(2)
     files = [
-        columns[0].file_uploader(t("explore.first"), type=FILE_TYPES, key="explore-first"),
-        columns[1].file_uploader(t("explore.other"), type=FILE_TYPES, key="explore-other"),
+        column.file_uploader(
+            t(f"explore.{name}"), type=FILE_TYPES, key=f"explore-{name}", max_upload_size=MOST_MEGABYTES
+        )
+        for column, name in zip(columns, ("first", "other"), strict=True)
     ]
-    groups: list[exploring.PromptSet] = []
     chosen = [file for file in files if file is not None]
-    for file in chosen:
-        try:
-            sets = exploring.load_sets(file.name, file.getvalue())
-        except Img2PromptError as error:
-            show_error(error)
+    known = st.session_state.get(session.PROMPT_SETS, {})
+    opened = {file.file_id: known.get(file.file_id) or _open(file) for file in chosen}
+    st.session_state[session.PROMPT_SETS] = opened
+    groups: list[exploring.PromptSet] = []
+    for sets in opened.values():
+        if isinstance(sets, Img2PromptError):
+            show_error(sets)
             return [], ()
-        groups += [group.draw(MOST_PROMPTS) for group in sets]
-    return groups, tuple(file.file_id for file in chosen)
+        groups += sets
+    return groups, tuple(opened)
+
+
+def _open(file: UploadedFile) -> list[exploring.PromptSet] | Img2PromptError:
+    """The sets in a file, or why it cannot be used."""
+    if file.size > MOST_MEGABYTES * MEGABYTE:  # the browser was asked to refuse it
+        return DataError(f"{file.name} is larger than {MOST_MEGABYTES} MB. {TOO_MUCH}")
+    try:
+        sets = exploring.load_sets(file.name, file.getvalue(), LIMITS)
+    except Img2PromptError as error:
+        return error
+    return [group.draw(MOST_PROMPTS) for group in sets]
 
 
 def show(groups: list[exploring.PromptSet], choice: tuple[str, ...]) -> None:

@@ -7,6 +7,7 @@ nobody ever sees half of one. An interrupted download stays there and is continu
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import shutil
 from collections.abc import Iterator, Sequence
@@ -25,7 +26,18 @@ if TYPE_CHECKING:
     from huggingface_hub.hf_api import RepoSibling
 
 BLOCK = 1 << 20  # bytes written at a time
+RANGE_NOT_SATISFIABLE = 416  # HTTP: the file is not as long as what is asked to be left out
 SPARE = 100_000_000  # bytes to leave free on the disk
+
+
+@dataclass(frozen=True)
+class _File:
+    """A file of a part, as it was published."""
+
+    name: str
+    bytes: int
+    sha256: str | None  # None for a small file, which the hub keeps without LFS
+    blob: str | None  # of such a file the name that Git gives to its content
 
 
 @dataclass(frozen=True)
@@ -34,7 +46,7 @@ class _Order:
 
     part: Part
     commit: str
-    files: list[RepoSibling]
+    files: list[_File]
 
     @property
     def workshop(self) -> Path:
@@ -43,7 +55,7 @@ class _Order:
     @property
     def remaining(self) -> int:
         """Bytes that are still to be fetched; an earlier try may have got some."""
-        total = sum(file.size or 0 for file in self.files)
+        total = sum(file.bytes for file in self.files)
         return total - (weights.size(self.workshop) if self.workshop.is_dir() else 0)
 
 
@@ -58,13 +70,13 @@ def pull(parts: Sequence[Part]) -> Iterator[tuple[Part, Path]]:
     ------
     WeightsError
         When the hub cannot be reached or lacks one of them, when the disk has too little space
-        for all, or when a file is not the one that was published.
+        for all, or when a file has another size or hash than the one that was published.
     """
     orders = [_order(part) for part in parts]
     check_space(sum(order.remaining for order in orders), parts)
     for order in orders:
         with _alone(order.part, order.workshop) as folder:
-            records = {file.rfilename: _download(order, file, folder) for file in order.files}
+            records = {file.name: _download(order, file, folder) for file in order.files}
             weights.write_lock(folder, Lock(order.part.repository, order.commit, records))
             yield order.part, _install(order.part, folder)
 
@@ -83,7 +95,8 @@ def copy(parts: Sequence[Part], source: Path) -> Iterator[tuple[Part, Path]]:
     Raises
     ------
     DataError
-        When one of them is not there, or its files cannot be used. Nothing is installed then.
+        When one of them is not there, its files cannot be used, or one is a link to a file elsewhere.
+        Nothing is installed then.
     WeightsError
         When the disk is too small for all.
     """
@@ -134,7 +147,18 @@ def _order(part: Part) -> _Order:
                 f"{part.repository} has another {file.rfilename} than was published: its SHA-256 is "
                 f"{file.lfs.sha256}, not {expected}. Nothing was fetched."
             )
-    return _Order(part, commit, [file for file in siblings if weights.takes(part.kind, file.rfilename)])
+    taken = [file for file in siblings if weights.takes(part.kind, file.rfilename)]
+    return _Order(part, commit, [_published(part, file) for file in taken])
+
+
+def _published(part: Part, file: RepoSibling) -> _File:
+    sha256 = part.sha256.get(file.rfilename) or (file.lfs.sha256 if file.lfs else None)
+    if file.size is None or not (sha256 or file.blob_id):
+        raise WeightsError(
+            f"{part.repository} does not say how large {file.rfilename} is or what its hash is, so it could not "
+            f"be checked. Take a local copy with: img2prompt models pull {part.name} --from DIR"
+        )
+    return _File(file.rfilename, file.size, sha256, file.blob_id)
 
 
 def _source(part: Part, source: Path) -> list[Path]:
@@ -142,31 +166,60 @@ def _source(part: Part, source: Path) -> list[Path]:
     folder = weights.locate(part, [source]) or source
     if wrong := weights.problem(part.kind, folder) or weights.unreadable(folder):
         raise DataError(f"{folder} cannot be used as {part.name}: {wrong}.")
-    return [file for file in folder.iterdir() if file.is_file() and weights.takes(part.kind, file.name)]
+    files = [file for file in folder.iterdir() if file.is_file() and weights.takes(part.kind, file.name)]
+    places = [source.resolve()]
+    if places[0].parent.name == "snapshots":  # of the hub's cache, which keeps contents beside them
+        places.append(places[0].parents[1] / "blobs")
+    for file in files:
+        if not any(file.resolve().is_relative_to(place) for place in places):
+            raise DataError(
+                f"{file} leads to {file.resolve()}, outside of {source}. Put a copy of it in its place, if it "
+                f"belongs to {part.name}."
+            )
+    return files
 
 
-def _download(order: _Order, file: RepoSibling, folder: Path) -> Record:
-    """Download one file, continuing an earlier try, and check it against the hub's hash if there is one."""
+def _download(order: _Order, file: _File, folder: Path) -> Record:
+    """Download one file, continuing an earlier try, and check it against what the hub says of it."""
     import huggingface_hub
 
     part = order.part
-    done, partial = folder / file.rfilename, folder / f"{file.rfilename}.part"
+    done, partial = folder / file.name, folder / f"{file.name}.part"
     if not done.exists():
         with _hub_errors(part), open(partial, "ab") as stream:
-            url = huggingface_hub.hf_hub_url(part.repository, file.rfilename, revision=order.commit)
+            url = huggingface_hub.hf_hub_url(part.repository, file.name, revision=order.commit)
             _resume(huggingface_hub.get_hf_file_metadata(url).location, stream, file)
         os.replace(partial, done)
     record = _record(done)
-    if file.lfs and record.sha256 != file.lfs.sha256:
+    if wrong := _differs(done, record, file):
         done.unlink()
         raise WeightsError(
-            f"{file.rfilename} of {part.name} was damaged on its way: its SHA-256 is {record.sha256}, "
-            f"not {file.lfs.sha256}. Try again with: img2prompt models pull {part.name}"
+            f"{file.name} of {part.name} was damaged on its way: {wrong}. "
+            f"Try again with: img2prompt models pull {part.name}"
         )
     return record
 
 
-def _resume(url: str, stream: IO[bytes], file: RepoSibling) -> None:
+def _differs(path: Path, record: Record, file: _File) -> str | None:
+    """How a file that was fetched differs from what was published, in words; None if it does not."""
+    if record.bytes != file.bytes:
+        return f"it has {record.bytes} bytes instead of {file.bytes}"
+    if file.sha256:
+        return f"its SHA-256 is {record.sha256}, not {file.sha256}" if record.sha256 != file.sha256 else None
+    blob = _git_hash(path)
+    return f"its Git hash is {blob}, not {file.blob}" if blob != file.blob else None
+
+
+def _git_hash(file: Path) -> str:
+    """The name that Git gives to a file's content, 40 hexadecimal digits."""
+    digest = hashlib.sha1(b"blob %d\0" % file.stat().st_size, usedforsecurity=False)
+    with open(file, "rb") as stream:
+        while block := stream.read(BLOCK):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def _resume(url: str, stream: IO[bytes], file: _File) -> None:
     """Append what is missing of a file, and ask again for as long as every answer brings something.
 
     `huggingface_hub.hf_hub_download` begins an interrupted file again from its first byte, and one file
@@ -174,22 +227,26 @@ def _resume(url: str, stream: IO[bytes], file: RepoSibling) -> None:
     """
     from huggingface_hub.errors import HfHubHTTPError
 
-    if file.size and stream.tell() > file.size:  # what is there cannot be a beginning of it
-        stream.truncate(0)
-    while not file.size or stream.tell() < file.size:
+    if stream.tell() > file.bytes:  # what is there cannot be a beginning of it
+        _empty(stream)
+    while stream.tell() < file.bytes:
         before = stream.tell()
         try:
             _append(url, stream, file)
             return
-        except (HfHubHTTPError, OSError):  # the hub's own word, or the disk's
+        except HfHubHTTPError as error:  # the hub's own word
+            if error.response.status_code == RANGE_NOT_SATISFIABLE:
+                _empty(stream)  # the next try begins again; else it would be told the same
+            raise
+        except OSError:
             raise
         except Exception:  # the line broke; each HTTP library has its own errors for that
             if stream.tell() == before:
                 raise
 
 
-def _append(url: str, stream: IO[bytes], file: RepoSibling) -> None:
-    """One request for the rest of a file, with a progress bar."""
+def _append(url: str, stream: IO[bytes], file: _File) -> None:
+    """One request for the rest of a file, with a progress bar. Of too long an answer no more is read."""
     from huggingface_hub import get_session
     from huggingface_hub.utils import hf_raise_for_status
     from tqdm import tqdm
@@ -199,11 +256,18 @@ def _append(url: str, stream: IO[bytes], file: RepoSibling) -> None:
     with get_session().stream("GET", url, headers=headers, follow_redirects=True) as answer:
         hf_raise_for_status(answer)
         if start and answer.status_code != 206:  # the whole file, although a part was asked for
-            stream.truncate(0)
+            _empty(stream)
             start = 0
-        with tqdm(total=file.size, initial=start, unit="B", unit_scale=True, desc=file.rfilename) as bar:
+        with tqdm(total=file.bytes, initial=start, unit="B", unit_scale=True, desc=file.name) as bar:
             for block in answer.iter_bytes(BLOCK):
                 bar.update(stream.write(block))
+                if stream.tell() > file.bytes:
+                    return
+
+
+def _empty(stream: IO[bytes]) -> None:
+    stream.seek(0)
+    stream.truncate()
 
 
 def _record(file: Path) -> Record:

@@ -14,6 +14,41 @@ VALID = [f"a {dish} on a wooden table, food photography" for dish in
          ("pizza", "soup", "salad", "burger", "cake", "curry")]  # fmt: skip
 
 
+@pytest.fixture
+def page():
+    page = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60).run()
+    return page.switch_page("pages/explore.py").run()
+
+
+def test_a_file_is_read_once(page):
+    page.file_uploader[0].set_value([("train.txt", "\n".join(TRAIN).encode(), "text/plain")]).run()
+    page.file_uploader[1].set_value([("broken.csv", b"no,such,columns\n", "text/csv")]).run()
+    assert "needs a picture column" in page.error[0].value
+    read = page.session_state["prompt-sets"]
+    page.run()
+    again = page.session_state["prompt-sets"]
+    assert len(read) == 2 and all(again[file] is sets for file, sets in read.items())
+    page.file_uploader[1].set_value([]).run()
+    assert not page.error and [sets[0].name for sets in page.session_state["prompt-sets"].values()] == [
+        "train.txt"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (b"a\n" * 2_700_000, "train.txt is larger than 5 MB"),
+        (b"a\n" * 200_001, "train.txt has more than 200,000 rows"),
+        (b"short\n" + b"a" * 5001, "a text of 5,001 characters"),
+    ],
+)
+def test_no_more_is_read_than_a_server_can_bear(page, content, told):
+    assert [uploader.proto.max_upload_size_mb for uploader in page.file_uploader] == [5, 5]
+    page.file_uploader[0].set_value([("train.txt", content, "text/plain")]).run()
+    assert told in page.error[0].value and "img2prompt dataset explore" in page.error[0].value
+    assert not page.button and not page.exception
+
+
 @pytest.mark.slow
 def test_the_plots_are_those_of_the_report():
     page = AppTest.from_file(str(ROOT / "app.py"), default_timeout=300).run()

@@ -25,14 +25,16 @@ class Hub:
     """Repositories, and what was asked of them.
 
     `cut` is the number of bytes of a weights file after which the line breaks for good, and
-    `spoilt` the files that arrive with a wrong byte. `sizes` are announced for real ones.
+    `spoilt` the files that arrive with a wrong byte. `sizes` are announced for real ones; of `unhashed`
+    files no hash is told.
     """
 
     def __init__(self) -> None:
         self.repositories: dict[str, tuple[str, dict[str, bytes]]] = {}
         self.cut: int | None = None
         self.spoilt: set[str] = set()
-        self.sizes: dict[str, int] = {}
+        self.sizes: dict[str, int | None] = {}
+        self.unhashed: set[str] = set()
         self.ranges: list[str] = []  # of the weights files that were asked for
         self.asked: list[str] = []
         self.address = ""
@@ -46,12 +48,19 @@ class Hub:
         siblings = []
         for name, content in files.items():
             size = self.sizes.get(name, len(content))
-            row = {"rfilename": name, "size": size, "blobId": hashlib.sha1(content).hexdigest()}
+            row = {"rfilename": name, "size": size, "blobId": git_hash(content)}
             if name.endswith((".safetensors", ".bin")):
                 digest = hashlib.sha256(content).hexdigest()
                 row["lfs"] = {"size": size, "sha256": digest, "pointerSize": 134}
+            if name in self.unhashed:
+                del row["blobId"]
             siblings.append(row)
         return {"id": repository, "sha": commit, "siblings": siblings}
+
+
+def git_hash(content: bytes) -> str:
+    """The name that Git gives to a file's content."""
+    return hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
 
 
 @contextmanager
@@ -107,6 +116,9 @@ def serve() -> Iterator[Hub]:
                     self.wfile.flush()
                     self.connection.close()
                     return
+            if start >= len(content) > 0:
+                self.answer(b"", 416)
+                return
             if start:
                 headers["Content_Range"] = f"bytes {start}-{len(content) - 1}/{len(content)}"
             self.answer(content[start:], 206 if start else 200, **headers)

@@ -21,6 +21,13 @@ PROMPTS = [
     f"{many} {thing}" for thing in ("dog", "cat", "castle", "spaceship") for many in ("a", "two", "a red")
 ]
 
+FILES = (knn.CONFIG, knn.JOINT, knn.SENTENCES)
+
+
+def copy(bank, folder):
+    for file in bank.folder.iterdir():
+        (folder / file.name).write_bytes(file.read_bytes())
+
 
 def unit(rows):
     return rows / np.linalg.norm(rows, axis=1, keepdims=True)
@@ -90,18 +97,86 @@ def test_tuning_finds_the_best_choice(bank, pipeline):
 def test_damaged_banks(bank, pipeline, tmp_path):
     with pytest.raises(DataError, match="holds no prompt bank"):
         PromptBank(tmp_path)
-    for name in (knn.CONFIG, knn.INDEX, knn.SENTENCES):
-        for other in (knn.CONFIG, knn.INDEX, knn.SENTENCES):
-            (tmp_path / other).write_bytes((bank.folder / other).read_bytes())
+    for name in FILES:
+        copy(bank, tmp_path)
         (tmp_path / name).write_bytes(b"\x80\x04cos\nsystem\n")
         with pytest.raises(DataError, match="holds no prompt bank"):
             PromptBank(tmp_path)
     build_bank(tmp_path, PROMPTS[:3], pipeline.engine, pipeline.sentences)
-    (tmp_path / knn.INDEX).write_bytes((bank.folder / knn.INDEX).read_bytes())
-    with pytest.raises(DataError, match="different banks"):
+    (tmp_path / knn.JOINT).write_bytes((bank.folder / knn.JOINT).read_bytes())
+    with pytest.raises(DataError, match="of another bank"):
         PromptBank(tmp_path)
+    np.save(tmp_path / knn.JOINT, np.zeros((3, 8), "<f2"))
+    with pytest.raises(DataError, match="of another bank"):
+        PromptBank(tmp_path).predict(np.zeros((1, 384), np.float32))
     with pytest.raises(DataError, match="no prompts"):
         build_bank(tmp_path, [" "], pipeline.engine, pipeline.sentences)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"prompts": "12"},
+        {"neighbours": 0},
+        {"neighbours": 10**9},
+        {"temperature": float("nan")},
+        {"temperature": 1e-320},
+    ],
+)
+def test_numbers_of_a_bank_that_make_no_sense(bank, tmp_path, wrong):
+    copy(bank, tmp_path)
+    stored = json.loads((tmp_path / knn.CONFIG).read_text())
+    (tmp_path / knn.CONFIG).write_text(json.dumps(stored | wrong))
+    with pytest.raises(DataError, match=next(iter(wrong))):
+        PromptBank(tmp_path)
+
+
+def test_any_damage_is_an_error_or_an_answer(bank, tmp_path):
+    """Of a file in faiss's own format, a few bytes in ten thousand ended or hung the process."""
+    random, errors = np.random.default_rng(0), 0
+    asked = unit(random.normal(size=(2, 384))).astype(np.float32)
+    for turn in range(150):
+        copy(bank, tmp_path)
+        file = tmp_path / FILES[turn % len(FILES)]
+        content = bytearray(file.read_bytes())
+        places = random.integers(min(len(content), (128, 10**6)[turn % 2]), size=4)
+        for place in places:
+            content[place] = random.integers(256)
+        file.write_bytes(content[: random.integers(len(content))] if turn % 5 == 0 else content)
+        try:
+            assert np.isfinite(PromptBank(tmp_path).predict(asked)).all()
+        except DataError:
+            errors += 1
+    assert 50 < errors < 150
+
+
+@pytest.mark.parametrize("name", [knn.JOINT, knn.SENTENCES])
+def test_vectors_that_are_no_numbers(bank, tmp_path, name):
+    copy(bank, tmp_path)
+    vectors = np.load(tmp_path / name)
+    vectors[3] = np.nan
+    np.save(tmp_path / name, vectors)
+    damaged = PromptBank(tmp_path)
+    damaged.config = knn.replace(damaged.config, neighbours=len(PROMPTS))
+    with pytest.raises(DataError, match=f"{name} is damaged"):
+        damaged.predict(np.load(bank.folder / knn.JOINT)[:1].astype(np.float32))
+
+
+def test_a_bank_of_an_earlier_version_says_how_to_build_it_again(bank, pipeline, tmp_path):
+    copy(bank, tmp_path)
+    (tmp_path / knn.JOINT).rename(tmp_path / "index.faiss")
+    with pytest.raises(DataError, match=f"img2prompt train knn PAIRS --output {tmp_path}"):
+        PromptBank(tmp_path)
+    build_bank(tmp_path, PROMPTS, pipeline.engine, pipeline.sentences)
+    assert not (tmp_path / "index.faiss").exists()
+
+
+def test_a_full_disk_leaves_the_earlier_bank(bank, pipeline, tmp_path, full_disk):
+    copy(bank, tmp_path)
+    before = {file.name: file.read_bytes() for file in tmp_path.iterdir()}
+    with full_disk(2000), pytest.raises(DataError, match="cannot be written"):
+        build_bank(tmp_path, PROMPTS[1:], pipeline.engine, pipeline.sentences)
+    assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == before
 
 
 def test_prompts_from_files(tmp_path):

@@ -443,6 +443,41 @@ def test_damaged_folders_are_named(root, tmp_path, part, file, harm):
         build(**(dict.fromkeys(PARTS, "none") | {part: str(folder)}))
 
 
+@pytest.mark.parametrize("name", ["hf-hub:timm/vit_tiny_patch16_224.augreg", "local-dir:elsewhere", 7])
+@pytest.mark.parametrize(("part", "file"), [("regressor", "config.json"), ("clip", "open_clip_config.json")])
+def test_no_folder_sends_for_a_network(root, tmp_path, part, file, name):
+    """timm fetches a name with a source in front, with the user's token, although the weights are at hand."""
+    folder = shutil.copytree(find_parts(Settings(**PARTS))[part], tmp_path / "folder")
+    config = json.loads((folder / file).read_text())
+    if part == "clip":
+        config["model_cfg"]["vision_cfg"]["timm_model_name"] = name
+    else:
+        config["model"] = name
+    (folder / file).write_text(json.dumps(config))
+    setting = "clip_model" if part == "clip" else part
+    with pytest.raises(WeightsError, match=f"folder holds no .* used: timm has no model {name!r}"):
+        build(**(dict.fromkeys(PARTS, "none") | {setting: str(folder)}))
+
+
+def test_no_folder_runs_code_of_its_own(root, tmp_path):
+    """A tokenizer's options are in the folder too, and one of transformers' is to trust the code beside them."""
+    folder = shutil.copytree(find_parts(Settings(**PARTS))["clip"], tmp_path / "folder")
+    config = json.loads((folder / "open_clip_config.json").read_text())
+    config["model_cfg"]["text_cfg"] |= {
+        "hf_tokenizer_name": "own",
+        "tokenizer_kwargs": {"trust_remote_code": True},
+    }
+    (folder / "open_clip_config.json").write_text(json.dumps(config))
+    own = {"tokenizer_class": "OwnTokenizer", "auto_map": {"AutoTokenizer": ["own.OwnTokenizer", None]}}
+    (folder / "tokenizer_config.json").write_text(json.dumps(own))
+    (folder / "own.py").write_text(
+        f"open({str(tmp_path / 'ran')!r}, 'w').close()\nclass OwnTokenizer: pass\n"
+    )
+    with pytest.raises(WeightsError, match="folder holds no CLIP model"):
+        build(caption_model="none", regressor="none", clip_model=str(folder))
+    assert not (tmp_path / "ran").exists()
+
+
 def test_other_weights_make_another_space(engine, tmp_path):
     torch.manual_seed(1)
     save_clip(tmp_path, CLIP)

@@ -96,7 +96,7 @@ def test_a_bank_of_another_space_or_in_pieces(runs):
     config.write_text(config.read_text().replace("all-MiniLM-L6-v2", "ViT-H-14"))
     with pytest.raises(ConfigError, match="built in the space of ViT-H-14"):
         load(file)
-    (runs / "bank" / "index.faiss").unlink()
+    (runs / "bank" / "joint.npy").unlink()
     with pytest.raises(DataError, match="holds no prompt bank"):
         load(file)
     with pytest.raises(ConfigError, match="nowhere.json"):

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -19,6 +20,10 @@ from tests.helpers.hub import Hub, serve
 CLIP = "ViT-B-16/laion2b_s34b_b88k"  # one that open_clip knows and the table does not, so nothing is pinned
 CLIP_REPOSITORY = "laion/CLIP-ViT-B-16-laion2B-s34B-b88K"
 COMMIT = "0123456789abcdef" * 2 + "01234567"
+CONFIG, WEIGHTS = (
+    "open_clip_config.json",
+    "open_clip_model.safetensors",
+)  # the hub keeps the first without LFS
 Run = Callable[..., tuple[int, str, str]]
 
 
@@ -137,6 +142,56 @@ def test_damage_on_the_way_is_seen(hub, run, tmp_path, clip):
     assert run("pull", CLIP)[0] == 0
 
 
+CONFIG, WEIGHTS = (
+    "open_clip_config.json",
+    "open_clip_model.safetensors",
+)  # the hub keeps the first without LFS
+
+
+@pytest.mark.parametrize("name", [CONFIG, WEIGHTS])
+def test_files_of_another_size_or_hash_are_refused(hub, run, tmp_path, clip, name):
+    hub.add(CLIP_REPOSITORY, COMMIT, clip)
+    length = (clip / name).stat().st_size
+    damages = (
+        ({"spoilt": {name}}, r"its (SHA-256|Git hash) is"),
+        ({"sizes": {name: length + 3}}, f"it has {length} bytes instead of {length + 3}"),
+        ({"sizes": {name: length - 3}}, f"it has {length} bytes instead of {length - 3}"),
+    )
+    for damage, told in damages:
+        vars(hub).update({"spoilt": set(), "sizes": {}} | damage)
+        code, _, err = run("pull", CLIP)
+        assert code == 1 and f"{name} of {CLIP} was damaged on its way: " in err and re.search(told, err)
+        assert not (tmp_path / "models" / "clip").exists()
+    hub.sizes = {}
+    assert run("pull", CLIP)[0] == 0
+
+
+@pytest.mark.parametrize("name", [CONFIG, WEIGHTS])
+def test_what_cannot_be_the_beginning_of_a_file_is_fetched_anew(hub, run, tmp_path, clip, name):
+    hub.add(CLIP_REPOSITORY, COMMIT, clip)
+    workshop = weights.folder_in(tmp_path / "models" / ".incomplete", "clip", f"{CLIP}@{COMMIT}")
+    workshop.mkdir(parents=True)
+    content = (clip / name).read_bytes()
+    partial = workshop / f"{name}.part"
+    partial.write_bytes(content)
+    hub.sizes = {name: len(content) + 3}  # so that the rest is asked for, of which there is none
+    code, _, err = run("pull", CLIP)
+    assert code == 1 and "416" in err and not partial.read_bytes()
+    hub.sizes = {}
+    partial.write_bytes(content + b"more")
+    assert run("pull", CLIP)[0] == 0
+    assert (tmp_path / "models" / "clip" / "ViT-B-16--laion2b_s34b_b88k" / name).read_bytes() == content
+
+
+@pytest.mark.parametrize("silence", [{"sizes": {CONFIG: None}}, {"unhashed": {CONFIG}}])
+def test_what_could_not_be_checked_is_not_fetched(hub, run, tmp_path, clip, silence):
+    hub.add(CLIP_REPOSITORY, COMMIT, clip)
+    vars(hub).update(silence)
+    code, _, err = run("pull", CLIP)
+    assert code == 1 and f"does not say how large {CONFIG} is or what its hash is" in err
+    assert not hub.ranges and not (tmp_path / "models").exists()
+
+
 def test_what_was_not_published_is_refused(hub, run, tmp_path, clip):
     part = weights.part("ViT-B-32/laion2b_s34b_b79k")
     hub.add(part.repository, part.revision, clip)
@@ -192,6 +247,36 @@ def test_local_copy_needs_no_hub(hub, run, tmp_path, blip):
     code, _, err = run("pull", "full", "--from", tmp_path / "models")
     assert code == 2 and "cannot be used as ViT-H-14/laion2b_s32b_b79k" in err
     assert not hub.asked
+
+
+def test_a_local_copy_takes_nothing_from_elsewhere(hub, run, tmp_path, clip):
+    """Somebody else's folder may hold a link to a file of one's own, which a copy would publish."""
+    source = shutil.copytree(clip, tmp_path / "theirs")
+    (source / CONFIG).unlink()
+    (source / CONFIG).symlink_to(clip / CONFIG)
+    code, _, err = run("pull", CLIP, "--from", source)
+    assert code == 2 and f"{source / CONFIG} leads to {clip / CONFIG}, outside of {source}" in err
+    (tmp_path / "several" / "clip").mkdir(parents=True)
+    weights.folder_in(tmp_path / "several", "clip", CLIP).symlink_to(clip)
+    code, _, err = run("pull", CLIP, "--from", tmp_path / "several")
+    assert code == 2 and "outside of" in err and not (tmp_path / "models").exists()
+
+
+@pytest.mark.parametrize("named", [".", "models--laion--CLIP-ViT-B-32-laion2B-s34B-b79K/snapshots/COMMIT"])
+def test_a_local_copy_follows_the_links_of_the_hubs_cache(hub, run, tmp_path, clip, named):
+    part = weights.part("ViT-B-32/laion2b_s34b_b79k")
+    repository = tmp_path / "hub" / f"models--{part.repository.replace('/', '--')}"
+    snapshot = repository / "snapshots" / part.revision
+    snapshot.mkdir(parents=True)
+    (repository / "blobs").mkdir()
+    for number, name in enumerate((CONFIG, WEIGHTS)):
+        shutil.copyfile(clip / name, repository / "blobs" / str(number))
+        (snapshot / name).symlink_to(f"../../blobs/{number}")
+    code, _, _ = run("pull", part.name, "--from", tmp_path / "hub" / named.replace("COMMIT", part.revision))
+    assert code == 0
+    copied = tmp_path / "models" / "clip" / "ViT-B-32--laion2b_s34b_b79k"
+    assert not (copied / WEIGHTS).is_symlink()
+    assert (copied / WEIGHTS).read_bytes() == (clip / WEIGHTS).read_bytes()
 
 
 def test_damage_in_the_cache_is_left_to_its_owner(hub, run, tmp_path, blip, monkeypatch):

@@ -2,6 +2,7 @@
 
 import csv
 import re
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from PIL import Image
 from img2prompt.cli.main import main
 from img2prompt.datasets.report import report
 from img2prompt.datasets.survey import PromptSet, load_sets, survey
+from img2prompt.datasets.table import Limits
 from img2prompt.errors import DataError
 from img2prompt.minilm import SentenceEncoder
 
@@ -105,3 +107,23 @@ def test_says_what_is_wrong(tmp_path):
     (tmp_path / "empty.csv").write_text("imgId,prompt\n")
     with pytest.raises(DataError, match="has no rows"):
         load_sets(tmp_path / "empty.csv")
+
+
+@pytest.mark.parametrize(("name", "row"), [("many.txt", b"a\n"), ("many.csv", b"1,a\n")])
+def test_rows_are_counted_while_they_are_read(name, row):
+    content = b"imgId,prompt\n" + row * 1_000_000
+    tracemalloc.start()
+    try:
+        with pytest.raises(DataError, match=f"{name} has more than 10,000 rows"):
+            load_sets(name, content, Limits(rows=10_000, characters=20))
+        assert tracemalloc.get_traced_memory()[1] < len(content)
+    finally:
+        tracemalloc.stop()
+    sets = load_sets(name, content[: len(b"imgId,prompt\n") + 9999 * len(row)], Limits(10_000, 20))
+    assert len(sets[0].texts) in (9999, 10_000)
+
+
+def test_lines_of_a_text_file(tmp_path):
+    content = "\ufeffone\r\n\n  \ntwo \u2028 parts\rof it\nlast".encode()
+    (sets,) = load_sets("prompts.txt", content)
+    assert (sets.ids, sets.texts) == (["1", "4", "5"], ["one", "two \u2028 parts\rof it", "last"])

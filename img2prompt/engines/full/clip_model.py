@@ -15,17 +15,20 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from PIL import Image
 from safetensors import SafetensorError
 from torch import Tensor
 
+from img2prompt.embeddings import unit
 from img2prompt.engines.device import Batches, Place, SkipInit, resolve_precision
 from img2prompt.engines.full import clip_text
+from img2prompt.engines.full.architecture import check_architecture
 from img2prompt.errors import WeightsError
 
 CONFIG, WEIGHTS = "open_clip_config.json", "open_clip_model.safetensors"
 SAMPLES, SAMPLE_BYTES = 64, 4096  # pieces of a file, evenly spaced, that tell it from another
+# For tokenizers of transformers, whatever the folder's own options say.
+LOCAL: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
 HALF = (0.5, 0.5, 0.5)
 TEXTS_PER_PICTURE = 16  # a label is a few tokens long, a picture some 257
 
@@ -73,7 +76,8 @@ class ClipModel:
                     image_std=half,
                     force_quick_gelu=quick_gelu,
                 )
-            if "hf_tokenizer_name" in text_config:  # which may not be there; better to hear of it now
+            self._tokenizer_options = LOCAL if text_config.get("hf_tokenizer_name") else {}
+            if self._tokenizer_options:  # its files may not be there; better to hear of it now
                 _ = self._tokenize
         except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
             raise WeightsError(
@@ -92,7 +96,7 @@ class ClipModel:
         # Made for the first text: a start with kept label vectors meets none, and this takes a tenth of a second.
         import open_clip
 
-        return open_clip.get_tokenizer(self._name)
+        return open_clip.get_tokenizer(self._name, **self._tokenizer_options)
 
     @cached_property
     def _encode(self) -> Callable[[Tensor], Tensor]:
@@ -114,10 +118,10 @@ class ClipModel:
         return vectors
 
     def _encode_images(self, pixels: Sequence[Tensor]) -> Iterable[np.ndarray]:
-        return _unit(self._net.encode_image(self._place.send(pixels, self._dtype)))
+        return unit(self._net.encode_image(self._place.send(pixels, self._dtype)).float().cpu().numpy())
 
     def _encode_texts(self, tokens: Sequence[Tensor]) -> Iterable[np.ndarray]:
-        return _unit(self._encode(self._place.send(tokens)))
+        return unit(self._encode(self._place.send(tokens)).float().cpu().numpy())
 
 
 def has_quick_gelu(name: str) -> bool:
@@ -143,10 +147,6 @@ def digest(file: Path) -> str:
     return sha256.hexdigest()[:16]
 
 
-def _unit(features: Tensor) -> np.ndarray:
-    return F.normalize(features.float(), dim=-1).cpu().numpy()
-
-
 def _check(folder: Path) -> dict[str, Any]:
     """The text tower's configuration. Refuses what open_clip would read from elsewhere: pickles, hub models."""
     if not (folder / WEIGHTS).is_file():
@@ -156,4 +156,6 @@ def _check(folder: Path) -> dict[str, Any]:
     text_model = text_config.get("hf_model_name")
     if text_model:
         raise ValueError(f"its text tower {text_model} would have to be fetched; choose a model without one")
+    if "timm_model_name" in config["model_cfg"]["vision_cfg"]:
+        check_architecture(config["model_cfg"]["vision_cfg"]["timm_model_name"])
     return text_config

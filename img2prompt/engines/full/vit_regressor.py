@@ -27,8 +27,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from img2prompt.embeddings import WIDTH
+from img2prompt.embeddings import WIDTH, unit
 from img2prompt.engines.device import DTYPES, Batches, Place, SkipInit, resolve_precision
+from img2prompt.engines.full.architecture import check_architecture
 from img2prompt.errors import WeightsError
 from img2prompt.files import replacing, replacing_path
 
@@ -47,9 +48,16 @@ class RegressorConfig:
     std: tuple[float, ...] = (0.229, 0.224, 0.225)
 
     def build(self) -> nn.Module:
-        """The network, pixels (N, 3, input, input) → (N, width), freshly initialised."""
+        """The network, pixels (N, 3, input, input) → (N, width), freshly initialised.
+
+        Raises
+        ------
+        ValueError
+            When timm has no such model.
+        """
         import timm
 
+        check_architecture(self.model)
         return timm.create_model(self.model, pretrained=False, num_classes=self.width)
 
     def prepare(self, image: Image.Image) -> Tensor:
@@ -92,7 +100,7 @@ class VitRegressor:
             ) from error
         self.prepare = config.prepare
         self.mirror = mirror
-        self.mean_embedding = None if mean is None else _unit(mean)
+        self.mean_embedding = None if mean is None else unit(mean.float().numpy())
         self._net = place.settle(net.to(self._dtype))
         self._place = place
         self._batches = Batches(place, net, batch_size)
@@ -106,7 +114,7 @@ class VitRegressor:
         predicted = F.normalize(self._net(batch).float(), dim=-1)
         if self.mirror:
             predicted = predicted + F.normalize(self._net(batch.flip(-1)).float(), dim=-1)
-        return _unit(predicted)
+        return unit(predicted.cpu().numpy())
 
 
 def save_regressor(
@@ -131,7 +139,3 @@ def save_regressor(
         save_file(weights, part)
     with replacing(folder / CONFIG, durable=False) as file:
         file.write(json.dumps(asdict(config), indent=1).encode() + b"\n")
-
-
-def _unit(vectors: Tensor) -> np.ndarray:
-    return F.normalize(vectors.float(), dim=-1).cpu().numpy()

@@ -19,6 +19,7 @@ from img2prompt.embeddings import WIDTH
 from img2prompt.engines.lite.captioner import Captioner, CaptionerConfig
 from img2prompt.engines.lite.heads import Locator
 from img2prompt.engines.lite.tower import GRID_WIDTH, Trunk
+from img2prompt.files import replacing_path
 from img2prompt.minilm import SentenceEncoder
 from img2prompt.training.lite import export, features, joint, regression, selfcritical, style
 from img2prompt.training.lite.backbone import imagenet_backbone
@@ -56,7 +57,8 @@ def corpora(
         name: [pair for pair in folders[name].pairs if pair.split in splits] for name, splits, _ in SOURCES
     }
     tokenizer = build_tokenizer(text for pairs in learned.values() for pair in pairs for text in pair.texts)
-    tokenizer.save(str(run / "tokenizer.json"))
+    with replacing_path(run / "tokenizer.json", durable=False) as part:
+        tokenizer.save(str(part))
     built = []
     for name, _, views in SOURCES:
         caches = [

@@ -20,6 +20,7 @@ from tqdm import tqdm
 
 from img2prompt.datasets.pairs import Pair, PairsFolder
 from img2prompt.engines.lite.tower import GRID, TRUNK_WIDTH, Trunk, to_tensor
+from img2prompt.files import replacing
 from img2prompt.training.augment import SIDES, augment
 
 
@@ -49,7 +50,7 @@ def build(pairs: PairsFolder, folder: Path, trunk: Trunk, view: int = 0, batch: 
     """
     chosen = pairs.pairs
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "names.json").write_text(json.dumps([pair.name for pair in chosen]))
+    _write(folder / "names.json", json.dumps([pair.name for pair in chosen]))
     done_file, array_file = folder / "done.txt", folder / "features.npy"
     shape = (len(chosen), GRID * 2, GRID * 2, TRUNK_WIDTH)
     fresh = not (done_file.exists() and array_file.exists())
@@ -82,7 +83,12 @@ def build(pairs: PairsFolder, folder: Path, trunk: Trunk, view: int = 0, batch: 
             bar.update(len(pixels))
             if done // batch % 20 == 0:
                 array.flush()
-                done_file.write_text(str(done))
+                _write(done_file, str(done))
     array.flush()
-    done_file.write_text(str(len(chosen)))
+    _write(done_file, str(len(chosen)))
     return FeatureCache(folder)
+
+
+def _write(file: Path, text: str) -> None:
+    with replacing(file, durable=False) as handle:
+        handle.write(text.encode())

@@ -19,6 +19,7 @@ import torch
 
 from img2prompt.datasets.pairs import Pair, PairsFolder
 from img2prompt.errors import ConfigError
+from img2prompt.files import replacing
 from img2prompt.minilm import SentenceEncoder
 from img2prompt.training.regressor.train import Epoch, TrainingConfig, train
 
@@ -195,7 +196,8 @@ def save_plots(study: Study, folder: Path) -> list[Path]:
         for part in figure.axes:
             part.minorticks_off()  # rates within one decade would label each, one over the other
         file = folder / f"{name}.png"
-        figure.savefig(file, dpi=150, bbox_inches="tight")
+        with replacing(file, durable=False) as handle:
+            figure.savefig(handle, format="png", dpi=150, bbox_inches="tight")
         pyplot.close(figure)
         files.append(file)
     return files

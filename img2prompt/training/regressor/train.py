@@ -39,6 +39,7 @@ from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
 from img2prompt.datasets.pairs import Pair, PairsFolder
+from img2prompt.engines.full.architecture import check_architecture
 from img2prompt.engines.full.vit_regressor import (
     MEAN_EMBEDDING,
     WEIGHTS,
@@ -402,9 +403,10 @@ def build(config: TrainingConfig) -> tuple[RegressorConfig, nn.Module]:
     WeightsError
         When the weights that `config.init` names are missing or do not fit.
     """
-    if not timm.is_model(config.model.split(".")[0]):
-        near = ", ".join(timm.list_models(f"{config.model.split('_')[0]}*")[:5])
-        raise ConfigError(f"timm has no model {config.model!r}; its names look like {near or 'resnet50'}.")
+    try:
+        check_architecture(config.model)
+    except ValueError as error:
+        raise ConfigError(f"{error}.") from error
     usual = timm.get_pretrained_cfg(config.model)
     assert usual is not None
     shape = RegressorConfig(

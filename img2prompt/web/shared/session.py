@@ -27,4 +27,5 @@ KEPT_DRAFTS = "batch-kept"  # widget key of a caption → number of its last sav
 HISTORY_ASKED = "history-wanted"  # the filters that HISTORY_BEFORE belongs to
 HISTORY_BEFORE = "history-before"  # id of the last post on each page before the current one
 DASHBOARD_ANSWER = "dashboard-answer"
+PROMPT_SETS = "prompt-sets"  # id of an uploaded file → its sets, or the error of the file
 EXPLORED = "explored"
