@@ -3,6 +3,9 @@ PYTHON ?= python3
 DATA ?= ../shared/data
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --no-deps
+# As many test processes as cores, each with models, apps and a browser of its own; WORKERS=0: one, as pytest alone.
+WORKERS ?= logical
+PARALLEL := --numprocesses $(WORKERS) --maxprocesses 4 --dist worksteal
 
 .DELETE_ON_ERROR:
 .PHONY: install setup run check lint test test-latest lock wheel train-lite bench
@@ -35,17 +38,17 @@ lint: setup
 
 # What is quick, before each commit.
 check: lint
-	$(BIN)/pytest -m "not slow and not browser and not data"
+	$(BIN)/pytest $(PARALLEL) -m "not slow and not browser and not data"
 
 # Everything that must pass.
 test: lint
-	$(BIN)/pytest
+	$(BIN)/pytest $(PARALLEL)
 
 # The same tests with the newest libraries that pyproject.toml allows, in .venv-latest.
 test-latest: setup
 	$(BIN)/uv venv --quiet --allow-existing --seed --python $(BIN)/python .venv-latest
 	$(BIN)/uv pip install --python .venv-latest --upgrade --editable '.[dev]' --group build
-	.venv-latest/bin/pytest
+	.venv-latest/bin/pytest $(PARALLEL)
 
 # Pin everything anew in requirements/ and requirements.txt.
 lock: setup

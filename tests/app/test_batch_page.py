@@ -11,7 +11,6 @@ from streamlit.testing.v1 import AppTest
 from img2prompt.batch.runs import Run, Runs
 from img2prompt.settings import SERVER_FOLDERS
 from img2prompt.web.batch import results, sources
-from img2prompt.web.shared import pipelines
 from tests.helpers import ROOT
 from tests.helpers.batches import PATIENCE, crop, finish, uploads
 
@@ -145,7 +144,6 @@ def test_korean(server):
         assert re.search("[가-힣]", text), text
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("address", "variable", "offered"),
     [

@@ -20,7 +20,7 @@ def mine(tmp_path, monkeypatch) -> History:
 
 
 def open_page() -> AppTest:
-    page = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60).run()
+    page = AppTest.from_file(str(ROOT / "app.py"), default_timeout=300).run()
     page.switch_page("pages/dashboard.py").run()
     assert not page.exception
     return page
@@ -31,7 +31,7 @@ def metrics(page: AppTest) -> dict[str, str]:
 
 
 def test_an_empty_history_explains_itself(mine):
-    page = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60).run()
+    page = AppTest.from_file(str(ROOT / "app.py"), default_timeout=300).run()
     page.switch_page("pages/dashboard.py").run()
     assert not page.exception and not page.metric
     assert "Nothing to count yet" in page.info[0].value

@@ -227,7 +227,7 @@ def test_camera(server, browser):
         page.get_by_text("Use the camera").click()
         # Streamlit asks for the camera once more when the page has its width; till then its button may do nothing.
         taken = page.get_by_role("button", name="Clear photo")
-        for _ in range(10):
+        for _ in range(PATIENCE // 3000):
             page.get_by_role("button", name="Take Photo").click()
             page.wait_for_timeout(3000)
             if taken.count():

@@ -21,14 +21,17 @@ PLACES = ("Files or ZIP", "A folder", "On this machine")
 
 
 @pytest.fixture(scope="module")
-def port(home) -> int:
+def port(home) -> Iterator[int]:
     """Where an app listens that has a batch of somebody's, and a history of its own."""
     photo = small_photos()[0]
-    Runs(home.runs).add([(f"trip/{photo['name']}", BytesIO(photo["buffer"]))]).close()
+    runs = Runs(home.runs)
+    run = runs.add([(f"trip/{photo['name']}", BytesIO(photo["buffer"]))])
+    run.close()
     engine = open_database(home.database)
     History(engine, "local").save(make_post(0))
     engine.dispose()
-    return urlsplit(home.address).port
+    yield urlsplit(home.address).port
+    runs.remove(run.id)  # the next time that these tests begin there must be one again
 
 
 @pytest.fixture(scope="module")

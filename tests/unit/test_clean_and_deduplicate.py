@@ -235,15 +235,14 @@ def test_degenerate_sets(encoder):
     assert list(find_twins(SCENES, encoder, threshold=1e-9).rows[:1]) == [-1]
 
 
-def test_sd_prompts(encoder, shared_data, tmp_path):
+def test_sd_prompts(encoder, shared_data):
     texts = read_table(shared_data / "sd_prompts" / "prompts.txt").texts
     assert len(texts) == 43124
-    sample = texts[:1500]
+    sample = texts[:500]
     planted = [*sample, *(text.upper() for text in sample[::50])]  # MiniLM reads no capitals
-    found = find_twins(planted, encoder)
-    assert np.all(found.rows[1500:] >= 0)
-    vectors = embed_texts(list(dict.fromkeys(sample)), encoder)
-    assert (near_duplicates(vectors, 0.95).rows >= 0).sum() == (brute_force(vectors, 0.95) >= 0).sum()
+    found = find_twins(planted, encoder, 0.95)
+    assert np.all(found.rows[500:] >= 0)
+    assert np.array_equal(found.rows, brute_force(embed_texts(planted, encoder), 0.95))
 
 
 class Glancing(SentenceEncoder):

@@ -133,6 +133,8 @@ def test_writes_what_clip_interrogator_writes(mode, models, pictures, few_labels
     # Chains choose from several chunks of labels, as they do from the whole tables; of each the
     # reference must keep as many as the fast prompt has, or that differs as it never really does.
     size = {"best": 96, "negative": 32}.get(mode, 2048)
+    if size < 2048:
+        pictures = pictures[::2]  # a chain compares hundreds of texts with each
     sizes = {"chunk_size": size, "flavor_intermediate_count": size}
     theirs = interrogator(models, tmp_path, data_path=str(few_labels), **sizes)
     pipeline = ours(tmp_path)
@@ -147,8 +149,8 @@ def test_writes_what_clip_interrogator_writes(mode, models, pictures, few_labels
     for picture, result in zip(pictures, results, strict=True):
         assert result.caption == theirs.generate_caption(picture)
         assert result.prompt == method(picture)
-    assert len({result.caption for result in results}) > PICTURES / 3
-    assert len({result.prompt.removeprefix(result.caption) for result in results}) > PICTURES / 3
+    assert len({result.caption for result in results}) > len(pictures) / 3
+    assert len({result.prompt.removeprefix(result.caption) for result in results}) > len(pictures) / 3
 
 
 @pytest.mark.slow
