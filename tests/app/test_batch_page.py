@@ -20,9 +20,7 @@ def server(tmp_path, monkeypatch) -> Iterator[Runs]:
     """The batches of a fresh server."""
     monkeypatch.setenv("IMG2PROMPT_RUNS", str(tmp_path / "runs"))
     monkeypatch.setenv("IMG2PROMPT_BEAMS", "1")
-    pipelines.pipelines.clear()
     yield sources.runs()
-    pipelines.pipelines.clear()
 
 
 def open_page(locale: str = "en-US", **query: str) -> AppTest:
