@@ -60,6 +60,9 @@ class Line(NamedTuple):
     caption: str
     error: str
 
+# SQLite's words about a damaged file may quote it, and then be no text.
+FAULTS = (sqlite3.Error, UnicodeDecodeError)
+
 
 class Journal:
     """The results so far, in one file, which one run at a time may have open.
@@ -85,7 +88,7 @@ class Journal:
         self._closed = False
         try:
             self._open()
-        except sqlite3.Error as error:
+        except FAULTS as error:
             raise self._explain(error) from error
 
     def _open(self) -> sqlite3.Connection:
@@ -207,18 +210,18 @@ class Journal:
         try:
             with self._turn:
                 return self._open().execute(query, values).fetchall()
-        except sqlite3.Error as error:
+        except FAULTS as error:
             raise self._explain(error) from error
 
     def _write(self, query: str, values: Sequence[Sequence[object]]) -> None:
         try:
             with self._turn, self._open() as database:
                 database.executemany(query, values)
-        except sqlite3.Error as error:
+        except FAULTS as error:
             raise self._explain(error) from error
 
-    def _explain(self, error: sqlite3.Error) -> DataError:
-        reason = str(error)
+    def _explain(self, error: Exception) -> DataError:
+        reason = "malformed" if isinstance(error, UnicodeDecodeError) else str(error)
         if "locked" in reason:
             return DataError(f"{self.path} is in use by another run. Wait for it, or stop it.")
         if "full" in reason:
