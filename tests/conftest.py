@@ -67,12 +67,19 @@ def offline():
 
 
 @pytest.fixture(scope="session", autouse=True)
-def temporary_history(tmp_path_factory) -> Iterator[None]:
-    """The history of every app that a test opens is a temporary file, and nobody's own tones or weights count."""
+def temporary_folders(tmp_path_factory) -> Iterator[None]:
+    """The history of every app that a test opens is a temporary file, and nobody's own tones, weights or caches count.
+
+    The vectors of labels are cached once for all tests, those in other processes of pytest-xdist too.
+    """
+    folder = tmp_path_factory.mktemp("user")
+    everybody = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        everybody = everybody.parent
     with pytest.MonkeyPatch.context() as patch:
-        folder = tmp_path_factory.mktemp("user")
         patch.setenv("IMG2PROMPT_DATABASE_URL", f"sqlite:///{folder / 'history.db'}")
         patch.setenv("XDG_DATA_HOME", str(folder / "data"))
+        patch.setenv("XDG_CACHE_HOME", str(everybody / "cache"))
         yield
 
 

@@ -71,7 +71,7 @@ def name(page: Path) -> str:
 def workshop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The current folder, with the pictures and tables that the pages speak of, and nobody's settings."""
     for variable in list(os.environ):
-        if variable.startswith((PREFIX, "XDG_")):
+        if variable.startswith((PREFIX, "XDG_")) and variable != "XDG_CACHE_HOME":
             monkeypatch.delenv(variable)
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
