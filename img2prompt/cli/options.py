@@ -31,3 +31,9 @@ Split = Annotated[
     str, typer.Option("--split", help="Split to use; all pictures where the CSV has no splits.")
 ]
 Limit = Annotated[int | None, typer.Option("--limit", min=1, help="Use only the first N pictures.")]
+Sources = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--source", metavar="NAME", help="Use only pictures with this in the column source; may be repeated."
+    ),
+]
