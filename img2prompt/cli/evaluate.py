@@ -141,7 +141,8 @@ def report_scores(
     from img2prompt.datasets.pairs import PairsFolder
 
     folder = PairsFolder(pairs)
-    pipeline = load(more, **overrides)
+    # What people wrote, they wrote as they saw it.
+    pipeline = load(more, people="as-seen", **overrides)
     scores = measure(pipeline, folder, split, limit, progress=sys.stderr.isatty())
     scores["engine"] = pipeline.engine.name
     if as_json:

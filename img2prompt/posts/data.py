@@ -61,6 +61,12 @@ def not_people() -> tuple[str, ...]:
 
 
 @functools.cache
+def gender() -> dict[str, Any]:
+    """The content of ``gender.toml``: nouns, phrases and the names that stay."""
+    return read_toml("gender.toml")
+
+
+@functools.cache
 def replacements() -> dict[str, str]:
     """Words for people → the plain words that replace them, from ``words.toml``."""
     return dict(read_toml("words.toml")["becomes"])

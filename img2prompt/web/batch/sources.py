@@ -55,7 +55,7 @@ def leave() -> None:
 
 def start(run: Run) -> None:
     """Start or continue the work on a batch."""
-    run.start(pipelines.start_loading().result, runs().turn)
+    run.start(pipelines.loader(), runs().turn)
 
 
 def ask() -> None:

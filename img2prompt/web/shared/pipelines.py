@@ -1,7 +1,8 @@
-"""The pipelines of this server: visitors with the same settings share one."""
+"""The pipelines of this server: visitors share one if they differ in no setting, or only in ``people``."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -55,6 +56,7 @@ def start_loading() -> Future[Pipeline]:
     chosen = settings()
     if missing(chosen):
         chosen = replace(Settings.load(), engine="lite")
+    chosen = replace(chosen, people=Settings.people)  # in which `loader` lets pipelines differ
     loading = pipelines(chosen)
     if loading.done() and loading.exception():
         pipelines.clear(chosen)
@@ -77,6 +79,12 @@ def _load(chosen: Settings) -> Pipeline:
     return load_pipeline(chosen)
 
 
+def loader() -> Callable[[], Pipeline]:
+    """A function that waits for this visitor's pipeline and returns it, from any thread."""
+    loading, people = start_loading(), settings().people
+    return lambda: loading.result().with_people(people)
+
+
 def shared() -> Pipeline:
     """This visitor's pipeline; shows a spinner while it loads.
 
@@ -85,8 +93,8 @@ def shared() -> Pipeline:
     Img2PromptError
         When the pipeline cannot be loaded. The next call tries again.
     """
-    loading = start_loading()
-    if loading.done():
-        return loading.result()
+    load = loader()
+    if start_loading().done():
+        return load()
     with st.spinner(t("loading")):
-        return loading.result()
+        return load()
