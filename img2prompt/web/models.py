@@ -12,7 +12,7 @@ import streamlit as st
 from img2prompt import weights
 from img2prompt.errors import ConfigError
 from img2prompt.settings import ENGINES, NONE, PEOPLE, Settings
-from img2prompt.web.shared import pipelines
+from img2prompt.web.shared import pipelines, session
 from img2prompt.web.shared.frame import show_error
 from img2prompt.web.shared.i18n import language, t
 
@@ -20,7 +20,7 @@ COMMAND = "img2prompt models pull"
 
 
 def choose() -> None:
-    """Let the visitor choose the engine, its parts and its words for people; only installed parts take effect."""
+    """Let the visitor choose the engine and its parts; only installed ones take effect."""
     server, current = Settings.load(), pipelines.settings()
     st.header(t("models.engine"), anchor=False)
     engine = st.segmented_control(
@@ -46,16 +46,27 @@ def choose() -> None:
         except ConfigError as error:
             show_error(error)
             return
-    people = _choose_people(current.people)
     if problem := pipelines.missing(chosen):
         _show_missing(chosen, problem)
         return
     is_server_choice = chosen == _resolved(server)
     fields = ("engine", "caption_model", "clip_model", "regressor")
-    choice = {} if is_server_choice else {field: getattr(chosen, field) for field in fields}
-    pipelines.choose(**choice, **{} if people == server.people else {"people": people})
+    pipelines.choose(**{} if is_server_choice else {field: getattr(chosen, field) for field in fields})
     pipelines.start_loading()
     st.success(t("models.chosen", engine=t(f"models.{engine}")), icon=":material/check:")
+
+
+def choose_people() -> None:
+    """Let the visitor choose how captions speak of people."""
+    st.session_state[session.PEOPLE_CHOICE] = st.segmented_control(
+        t("models.people"),
+        PEOPLE,
+        default=pipelines.settings().people,
+        required=True,
+        format_func=lambda name: t(f"models.people.{name}"),
+        help=t("models.people.help"),
+        key="models-people",
+    )
 
 
 def show_machine() -> None:
@@ -97,20 +108,6 @@ def show_weights() -> None:
                 facts = f"{weights.readable(part.bytes)} · {part.license} · {part.repository}"
                 st.markdown(f"**{part.name}** {_badge(part.name in installed)}  \n:small[{facts}]")
     st.caption(t("models.folder", folder=weights.home()))
-
-
-def _choose_people(current: str) -> str:
-    """Ask how captions speak of people."""
-    people: str = st.segmented_control(
-        t("models.people"),
-        PEOPLE,
-        default=current,
-        required=True,
-        format_func=lambda name: t(f"models.people.{name}"),
-        help=t("models.people.help"),
-        key="models-people",
-    )
-    return people
 
 
 def _choose_part(column: st.delta_generator.DeltaGenerator, kind: str, current: str) -> str:

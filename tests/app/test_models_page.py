@@ -128,9 +128,8 @@ def test_photos_are_looked_at_again_by_another_model(monkeypatch):
 
 def test_captions_of_people_as_seen_share_the_pipeline():
     page = choose(open_page(), "models-people", "as-seen")
-    assert page.session_state["model_choice"] == {"people": "as-seen"}
-    assert choose(page, "models-people", "neutral").session_state["model_choice"] == {}
-    photos = open_page("pages/caption.py", state={"model_choice": {"people": "as-seen"}})
+    assert page.session_state["people_choice"] == "as-seen"
+    photos = open_page("pages/caption.py", state={"people_choice": "as-seen"})
     for label in ("Flower", "Start Captioning"):
         next(button for button in photos.button if button.label == label).click()
         photos.run()

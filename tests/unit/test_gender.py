@@ -135,6 +135,5 @@ def test_the_pipeline_says_it(pipeline, shared_data):
     for before, after in zip(seen, neutral, strict=True):
         assert after.caption == neutral_people(before.caption)
         assert after.prompt.startswith(after.caption) and before.prompt.startswith(before.caption)
-        assert (
-            "girl" not in alt_text(Seen(after.caption)) and "man" not in alt_text(Seen(after.caption)).split()
-        )
+        assert after.embedding @ before.embedding > 0.9999  # nobody reads it
+        assert not is_gendered(alt_text(Seen(after.caption)))

@@ -29,7 +29,8 @@ def settings() -> Settings:
     ConfigError
         For a setting that cannot be used.
     """
-    return Settings.load(**st.session_state.get(session.MODEL_CHOICE, {}))
+    engine = st.session_state.get(session.MODEL_CHOICE, {})
+    return Settings.load(**engine, people=st.session_state.get(session.PEOPLE_CHOICE))
 
 
 def choose(**choice: str) -> None:
