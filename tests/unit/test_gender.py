@@ -7,8 +7,9 @@ import re
 import pytest
 
 from img2prompt.datasets.pairs import PairsFolder
-from img2prompt.posts import Seen, alt_text
+from img2prompt.posts import Seen, alt_text, data
 from img2prompt.posts.gender import is_gendered, neutral_people
+from img2prompt.posts.people import mentions_people
 from tests.helpers import ROOT
 
 CASES = {
@@ -96,6 +97,16 @@ def test_neutral(caption, neutral):
 @pytest.mark.parametrize("caption", STAYS)
 def test_stays(caption):
     assert neutral_people(caption) == caption
+
+
+@pytest.mark.parametrize("said", sorted({*data.gender()["nouns"].values()}))
+def test_what_is_said_instead_means_people(said):
+    assert mentions_people(f"a {said} by a tree") and mentions_people(f"two {neutral_plural(said)} by a tree")
+
+
+def neutral_plural(noun: str) -> str:
+    """The plural as it stands in a caption, found by counting two together."""
+    return neutral_people(f"a {noun} and a {noun}").removeprefix("two ")
 
 
 # Written down apart from the lists that the code reads.
