@@ -5,6 +5,8 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from copy import copy
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -23,6 +25,7 @@ from img2prompt.labels import ranking
 from img2prompt.labels.ranking import LabelTable, load_tables
 from img2prompt.labels.tables import ASPECTS, read_labels, read_own_labels
 from img2prompt.minilm import SentenceEncoder
+from img2prompt.posts.gender import neutral_people
 from img2prompt.results import Match, Result
 from img2prompt.settings import Settings
 
@@ -40,7 +43,7 @@ class Pipeline:
     engine : looks at the pictures
     sentences : embeds the prompts
     tables : labels to rank
-    settings : style, ratio, beams and limits
+    settings : style, people, ratio, beams and limits
     members : an ensemble whose embedding replaces the mix of prompt and regressor at ``settings.ratio``
     """
 
@@ -58,6 +61,18 @@ class Pipeline:
         self.settings = settings
         self.members = members
         self._turn = threading.Lock()
+
+    def with_people(self, people: str) -> Pipeline:
+        """This pipeline with another value of the setting ``people``; both share the models and their turns.
+
+        Raises
+        ------
+        ConfigError
+            When there is no such value.
+        """
+        other = copy(self)
+        other.settings = replace(self.settings, people=people)
+        return other
 
     def open(self, source: Source) -> Image.Image:
         """Bytes, a path or a picture → upright RGB picture, if it is within the limits of the settings.
@@ -121,6 +136,8 @@ class Pipeline:
         positive = self._write("seed", captions, matches, vectors) if style == "negative" else texts
         written = self.sentences.encode(positive)
         embeddings = self._mix(Evidence(pictures, features, written), worded=any(texts))
+        if self.settings.people == "neutral":  # after the embedding, in which nobody reads words
+            captions, texts = _neutral(captions, texts)
         clock.lap("embedding")
         share = 1.0 / len(pictures)
         timings = {step: seconds * share for step, seconds in clock.laps.items()}
@@ -174,6 +191,15 @@ class Pipeline:
             farthest = ranking.pools(vectors, flavors, self.engine.pool, least=True)
         flaws = read_labels("negative")
         return prompts.negative([pool + flaws for pool in farthest], similar)
+
+
+def _neutral(captions: Sequence[str], texts: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Captions without anybody's gender, and prompts with these captions in place of the others."""
+    neutral = [neutral_people(caption) for caption in captions]
+    return neutral, [
+        prompts.truncate(text.replace(before, after, 1)) if before != after else text
+        for text, before, after in zip(texts, captions, neutral, strict=True)
+    ]
 
 
 class _Clock:

@@ -18,6 +18,7 @@ from img2prompt.errors import ConfigError
 AUTO = "auto"  # instead of an engine's name: the best one that is installed and fits the device
 ENGINES = ("lite", "full")  # each a package of img2prompt.engines
 STYLES = ("seed", "classic", "fast", "best", "negative")
+PEOPLE = ("neutral", "as-seen")
 NONE = "none"  # instead of a part's name: do without that part
 PRECISIONS = ("auto", "fp32", "fp16", "bf16")
 CLIP_STATISTICS = ("clip", "half")
@@ -55,6 +56,9 @@ class Settings:
 
     engine: str = "auto"  # auto, lite, full
     style: str = "seed"  # form of the prompt: seed, classic, fast, best, negative
+    people: str = (
+        "neutral"  # in captions: neutral (a person, they), as-seen (a man or a woman, as the engine has it)
+    )
     device: str = "auto"  # auto, cpu, cuda, cuda:1, mps
     ratio: float = 0.45  # share of the prompt's embedding in the ensemble; the regressor has the rest
     ensemble: str = ""  # a file that `train ensemble` wrote, whose members then count in place of ratio
@@ -81,6 +85,8 @@ class Settings:
             raise ConfigError(f"engine is {self.engine!r}; choose one of {', '.join((AUTO, *ENGINES))}.")
         if self.style not in STYLES:
             raise ConfigError(f"style is {self.style!r}; choose one of {', '.join(STYLES)}.")
+        if self.people not in PEOPLE:
+            raise ConfigError(f"people is {self.people!r}; choose one of {', '.join(PEOPLE)}.")
         if self.precision not in PRECISIONS:
             raise ConfigError(f"precision is {self.precision!r}; choose one of {', '.join(PRECISIONS)}.")
         if self.clip_statistics not in CLIP_STATISTICS:

@@ -1,4 +1,4 @@
-"""The Models page: the engine that reads the photos, and what is installed for it."""
+"""The Models page: the engine that reads the photos, its words for people, and what is installed for it."""
 
 import streamlit as st
 
@@ -13,6 +13,7 @@ st.markdown(t("models.intro"))
 
 try:
     models.choose()
+    models.choose_people()
     models.show_machine()
     models.show_weights()
 except Img2PromptError as error:

@@ -23,7 +23,7 @@ from rich.progress import (
 from rich.text import Text
 
 from img2prompt.cli.console import complain, load, resumable
-from img2prompt.cli.options import Device, EngineName, Labels, More, Style
+from img2prompt.cli.options import Device, EngineName, Labels, More, People, Style
 from img2prompt.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -90,6 +90,7 @@ def batch(
     engine: EngineName = None,
     style: Style = None,
     labels: Labels = None,
+    people: People = None,
     device: Device = None,
     more: More = None,
     engine_pool: Annotated[
@@ -133,7 +134,7 @@ def batch(
     batches.check_output(kind, output, items, source)
     if errors is not None:
         batches.check_output("csv", errors, items, source)
-    pipeline = load(more, engine=engine, style=style, labels=labels or None, device=device)
+    pipeline = load(more, engine=engine, style=style, labels=labels or None, people=people, device=device)
     journal_file = journal_file or _journal_beside(output or Path(source))
     with (
         closing(batches.Journal(journal_file, batches.fingerprint(pipeline))) as journal,

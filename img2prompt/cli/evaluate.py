@@ -1,19 +1,20 @@
-"""The commands `evaluate captions`, `embeddings` and `styles`, which compare with what people wrote."""
+"""The commands `evaluate …`, which compare with what people wrote."""
 
 from __future__ import annotations
 
 import json
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
 from img2prompt.cli.console import load
-from img2prompt.cli.options import AsJson, Device, EngineName, Limit, More, Pairs, Split
+from img2prompt.cli.options import AsJson, Device, EngineName, Limit, More, Pairs, Sources, Split
 
 commands = typer.Typer(
     help="Compare with what people wrote. PAIRS is a folder with a CSV (image, caption) and its pictures.",
@@ -63,10 +64,68 @@ def styles(
     more: More = None,
     as_json: AsJson = False,
 ) -> None:
-    """How often a picture's style text is among its five nearest."""
+    """How often a picture's style text is among its five nearest, and in the first tenth."""
     from img2prompt.evaluation.styles import evaluate_styles
 
     report_scores(evaluate_styles, pairs, split, limit, as_json, more, engine=engine, device=device)
+
+
+@commands.command()
+def people(
+    pairs: Pairs,
+    split: Split = "dev",
+    source: Sources = None,
+    more_captions: Annotated[
+        Path | None,
+        typer.Option(metavar="CSV", help="Further captions (image, caption) of the same pictures."),
+    ] = None,
+    limit: Limit = None,
+    engine: EngineName = None,
+    device: Device = None,
+    more: More = None,
+    as_json: AsJson = False,
+) -> None:
+    """How often captions see people where nobody is, and where somebody is; and the share of right words."""
+    from img2prompt.evaluation.people import evaluate_people
+
+    measure = partial(evaluate_people, sources=source, more=more_captions)
+    report_scores(measure, pairs, split, limit, as_json, more, engine=engine, device=device)
+
+
+@commands.command()
+def subjects(
+    pairs: Pairs,
+    split: Split = "dev",
+    source: Sources = None,
+    limit: Limit = None,
+    engine: EngineName = None,
+    device: Device = None,
+    more: More = None,
+    as_json: AsJson = False,
+) -> None:
+    """How often a caption names its picture's label, and has it among the nearest labels."""
+    from img2prompt.evaluation.subjects import evaluate_subjects
+
+    measure = partial(evaluate_subjects, sources=source)
+    report_scores(measure, pairs, split, limit, as_json, more, engine=engine, device=device)
+
+
+@commands.command()
+def prompts(
+    pairs: Pairs,
+    split: Split = "dev",
+    source: Sources = None,
+    limit: Limit = None,
+    engine: EngineName = None,
+    device: Device = None,
+    more: More = None,
+    as_json: AsJson = False,
+) -> None:
+    """How near embeddings and written prompts come to the prompts that made the pictures."""
+    from img2prompt.evaluation.prompts import evaluate_prompts
+
+    measure = partial(evaluate_prompts, sources=source)
+    report_scores(measure, pairs, split, limit, as_json, more, engine=engine, device=device)
 
 
 def report_scores(
@@ -82,7 +141,8 @@ def report_scores(
     from img2prompt.datasets.pairs import PairsFolder
 
     folder = PairsFolder(pairs)
-    pipeline = load(more, **overrides)
+    # What people wrote, they wrote as they saw it.
+    pipeline = load(more, people="as-seen", **overrides)
     scores = measure(pipeline, folder, split, limit, progress=sys.stderr.isatty())
     scores["engine"] = pipeline.engine.name
     if as_json:

@@ -7,11 +7,18 @@ from typing import Annotated
 
 import typer
 
-from img2prompt.settings import AUTO, ENGINES, STYLES
+from img2prompt.settings import AUTO, ENGINES, PEOPLE, STYLES
 
 Paths = Annotated[list[str], typer.Argument(metavar="PATH...", help="Pictures; - reads one from stdin.")]
 EngineName = Annotated[str | None, typer.Option("--engine", help=f"One of {', '.join((AUTO, *ENGINES))}.")]
 Style = Annotated[str | None, typer.Option("--style", help=f"Form of the prompt: {', '.join(STYLES)}.")]
+People = Annotated[
+    str | None,
+    typer.Option(
+        "--people",
+        help=f"One of {', '.join(PEOPLE)}: a person, a child and they, or a man, a girl and his.",
+    ),
+]
 Labels = Annotated[
     list[str] | None,
     typer.Option("--labels", metavar="FILE", help="A table of your own, one label a line; may be repeated."),
@@ -31,3 +38,9 @@ Split = Annotated[
     str, typer.Option("--split", help="Split to use; all pictures where the CSV has no splits.")
 ]
 Limit = Annotated[int | None, typer.Option("--limit", min=1, help="Use only the first N pictures.")]
+Sources = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--source", metavar="NAME", help="Use only pictures with this in the column source; may be repeated."
+    ),
+]

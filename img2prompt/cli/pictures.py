@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.progress import track
 
 from img2prompt.cli.console import complain, finish, load, write
-from img2prompt.cli.options import AsJson, Device, EngineName, Labels, More, Paths, Style
+from img2prompt.cli.options import AsJson, Device, EngineName, Labels, More, Paths, People, Style
 from img2prompt.errors import ConfigError, DataError, ImageError
 from img2prompt.files import check_folder_of, replacing
 from img2prompt.posts import Choices, alt_text, as_sentence, compose, see, tones
@@ -41,13 +41,14 @@ def caption(
     engine: EngineName = None,
     style: Style = None,
     labels: Labels = None,
+    people: People = None,
     device: Device = None,
     more: More = None,
     as_json: AsJson = False,
 ) -> None:
     """Write the caption, prompt and labels of each picture."""
     check_stdin(paths)
-    pipeline = load(more, engine=engine, style=style, labels=labels or None, device=device)
+    pipeline = load(more, engine=engine, style=style, labels=labels or None, people=people, device=device)
     failed = 0
     for path, answer in answers(pipeline, paths):
         if isinstance(answer, ImageError):
@@ -78,6 +79,7 @@ def post(
     ] = Choices.note,
     seed: Annotated[int, typer.Option("--seed", help="Another seed, other variants.")] = Choices.seed,
     engine: EngineName = None,
+    people: People = None,
     device: Device = None,
     more: More = None,
     as_json: AsJson = False,
@@ -86,7 +88,7 @@ def post(
     check_stdin(paths)
     choices = Choices(tone, goal, emoji, length, hashtags, variants, note, seed)
     load_tone(tone)  # an unknown tone is reported before the model is loaded
-    pipeline = load(more, engine=engine, device=device)
+    pipeline = load(more, engine=engine, people=people, device=device)
     failed = 0
     for path, answer in described(pipeline, paths):
         if isinstance(answer, ImageError):

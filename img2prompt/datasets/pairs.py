@@ -2,13 +2,14 @@
 
 A pairs folder holds one CSV and the pictures it names::
 
-    captions.csv | prompts.csv | styles.csv | train.csv
+    captions.csv | prompts.csv | styles.csv | labels.csv | train.csv
     images/NAME …   and/or   train_images/NAME …   and/or   *.tar (members named NAME)
 
 The CSV has a column for the picture (``image``, ``imgId``, ``image_name``, or ``image_path``, of
-which only the last part counts), one for the text (``caption``, ``prompt`` or ``style``) and
-optionally ``split``. Capitals in the first two don't matter. Several rows that name the same
-picture are several texts of it; `PairsFolder.check` accepts them in ``captions.csv`` only.
+which only the last part counts), one for the text (``caption``, ``prompt``, ``style`` or ``label``)
+and optionally ``split``. Capitals in the first two don't matter. Several rows that name the same
+picture are several texts of it; `PairsFolder.check` accepts them in ``captions.csv`` only. Further
+columns are kept as notes.
 """
 
 from __future__ import annotations
@@ -16,17 +17,17 @@ from __future__ import annotations
 import csv
 import hashlib
 import tarfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from img2prompt.errors import DataError
 from img2prompt.images import SUFFIXES
 
-CSV_NAMES = ("captions.csv", "prompts.csv", "styles.csv", "train.csv")
+CSV_NAMES = ("captions.csv", "prompts.csv", "styles.csv", "labels.csv", "train.csv")
 IMAGE_FOLDERS = ("images", "train_images")
 IMAGE_COLUMNS = ("image", "imgId", "image_name", "image_path")
-TEXT_COLUMNS = ("caption", "prompt", "style")
+TEXT_COLUMNS = ("caption", "prompt", "style", "label")
 SEVERAL_TEXTS = "captions.csv"  # the file whose pictures may have several
 
 
@@ -38,6 +39,9 @@ class Pair:
     texts: tuple[str, ...]
     split: str
     lines: tuple[int, ...] = field(default=(), compare=False)  # line of the CSV for each text
+    notes: Mapping[str, str] = field(
+        default_factory=dict, compare=False
+    )  # its other columns, of the first row
 
 
 class PairsFolder:
@@ -141,6 +145,7 @@ class PairsFolder:
         texts: dict[str, list[str]] = {}
         splits: dict[str, str] = {}
         lines: dict[str, list[int]] = {}
+        notes: dict[str, dict[str, str]] = {}
         with open(file, newline="", encoding="utf-8-sig") as handle:
             reader = csv.DictReader(handle)
             image_column, text_column = picture_and_text_columns(file, reader.fieldnames or ())
@@ -152,13 +157,17 @@ class PairsFolder:
                     raise DataError(f"{file}, line {reader.line_num}: empty picture name or text.")
                 texts.setdefault(name, []).append(text)
                 lines.setdefault(name, []).append(reader.line_num)
+                own = (image_column, text_column, "split", None)  # None: cells beyond the last column
+                notes.setdefault(name, {key: value or "" for key, value in row.items() if key not in own})
                 split = row.get("split") or ""
                 if splits.setdefault(name, split) != split:
                     raise DataError(
                         f"{file}, line {reader.line_num}: {name!r} is in split {split!r}, and on line "
                         f"{lines[name][0]} in {splits[name]!r}; a picture belongs to one split."
                     )
-        return [Pair(name, tuple(texts[name]), splits[name], tuple(lines[name])) for name in texts]
+        return [
+            Pair(name, tuple(texts[name]), splits[name], tuple(lines[name]), notes[name]) for name in texts
+        ]
 
     def _index_images(self) -> dict[str, tuple[Path, int, int]]:
         members: dict[str, tuple[Path, int, int]] = {}

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from img2prompt.datasets.pairs import PairsFolder
 from img2prompt.errors import ConfigError
-from img2prompt.evaluation.pictures import choose, encode_pairs, rounded
+from img2prompt.evaluation.pictures import caption_pairs, choose, rounded
 from img2prompt.libraries import install
 
 if TYPE_CHECKING:
@@ -48,9 +48,7 @@ def evaluate_captions(
     check_scorers()
     pairs = choose(folder, split, limit)
     start = time.perf_counter()
-    captions: list[str] = []
-    for features in encode_pairs(pipeline, folder, pairs, progress):
-        captions += pipeline.engine.describe(features, beams=pipeline.settings.beams)
+    captions = caption_pairs(pipeline, folder, pairs, progress)
     seconds = time.perf_counter() - start
     scores = score_captions([pair.texts for pair in pairs], captions)
     return {**rounded(scores), "n": len(pairs), "seconds": round(seconds, 1)}
@@ -91,6 +89,18 @@ def score_captions(references: Sequence[Sequence[str]], captions: Sequence[str])
     bleu, _ = Bleu(4).compute_score(reference_tokens, caption_tokens, verbose=0)
     cider, _ = Cider().compute_score(reference_tokens, caption_tokens)
     return {"bleu4": bleu[3], "meteor": meteor(reference_tokens, caption_tokens), "cider": cider}
+
+
+def score_cider(references: Sequence[Sequence[str]], captions: Sequence[str]) -> float:
+    """CIDEr alone, as in `score_captions`: in a fraction of the time, which METEOR takes."""
+    from pycocoevalcap.cider.cider import Cider
+
+    tokens = tokenize([*references, *([caption] for caption in captions)])
+    return float(
+        Cider().compute_score(
+            dict(enumerate(tokens[: len(references)])), dict(enumerate(tokens[len(references) :]))
+        )[0]
+    )
 
 
 def tokenize(groups: Sequence[Sequence[str]]) -> list[list[str]]:

@@ -9,6 +9,7 @@ import numpy as np
 from tqdm import tqdm
 
 from img2prompt.datasets.pairs import Pair, PairsFolder
+from img2prompt.embeddings import interval
 from img2prompt.errors import DataError, ImageError
 
 if TYPE_CHECKING:
@@ -23,6 +24,23 @@ QUERIES = 1024  # rows of the score matrix held at a time
 def choose(folder: PairsFolder, split: str, limit: int | None) -> list[Pair]:
     """The pairs of a split; all of them for ``"all"`` or where the folder has no splits."""
     return folder.select(split if has_splits(folder) and split != "all" else None, limit)
+
+
+def from_sources(folder: PairsFolder, pairs: Sequence[Pair], sources: Sequence[str] | None) -> list[Pair]:
+    """Those of some pairs whose column ``source`` names one of these; all of them if there are none.
+
+    Raises
+    ------
+    DataError
+        For a source that none of the pairs has.
+    """
+    known = sorted({pair.notes.get("source", "") for pair in pairs} - {""})
+    if missing := [source for source in sources or () if source not in known]:
+        raise DataError(
+            f"{folder.file} has no such source among these pictures: {', '.join(missing)}; "
+            f"it has: {', '.join(known) or 'no column source'}."
+        )
+    return [pair for pair in pairs if not sources or pair.notes["source"] in sources]
 
 
 def has_splits(folder: PairsFolder) -> bool:
@@ -43,6 +61,16 @@ def encode_pairs(
         yield pipeline.engine.encode(
             [open_picture(pipeline, folder, pair.name) for pair in pairs[start : start + BATCH]]
         )
+
+
+def caption_pairs(
+    pipeline: Pipeline, folder: PairsFolder, pairs: Sequence[Pair], progress: bool
+) -> list[str]:
+    """The captions of the pictures, with people as seen; see `encode_pairs`."""
+    captions: list[str] = []
+    for features in encode_pairs(pipeline, folder, pairs, progress):
+        captions += pipeline.engine.describe(features, beams=pipeline.settings.beams)
+    return captions
 
 
 def open_picture(pipeline: Pipeline, folder: PairsFolder, name: str) -> Image.Image:
@@ -71,6 +99,15 @@ def ranks_of_own(queries: np.ndarray, items: np.ndarray, own: np.ndarray) -> np.
         mine = np.take_along_axis(scores, own[rows, None], axis=1)
         ranks[rows] = np.sum(scores >= mine, axis=1) - 1
     return ranks
+
+
+def mean_of(name: str, values: Sequence[float] | np.ndarray) -> dict[str, Any]:
+    """The mean of N values, and its 95 % bootstrap interval as ``NAME_interval``; both None where N is 0."""
+    if not len(values):
+        return {name: None, f"{name}_interval": None}
+    numbers = np.asarray(values, np.float64)
+    low, high = interval(numbers)
+    return {name: round(float(numbers.mean()), 4), f"{name}_interval": [round(low, 4), round(high, 4)]}
 
 
 def rounded(scores: dict[str, Any]) -> dict[str, float]:

@@ -33,7 +33,7 @@ def evaluate_styles(
     -------
     dict with ``top1`` and ``top5``, the share of the ``n`` pictures whose own text comes first or
     among the first five; ``chance``, the ``top5`` of a random order; ``ratio``, ``top5`` divided by
-    ``chance``; and ``seconds``
+    ``chance``; ``top_tenth``, the share whose own text is in the first tenth of the order; and ``seconds``
 
     Raises
     ------
@@ -55,6 +55,7 @@ def evaluate_styles(
     ranks = ranks_of_own(np.concatenate(looks), pipeline.engine.embed_texts(texts), own)
     top5, chance = np.mean(ranks < TOP), min(1.0, TOP / len(texts))
     scores = {"top1": np.mean(ranks < 1), "top5": top5, "chance": chance, "ratio": top5 / chance}
+    scores["top_tenth"] = np.mean(ranks < len(texts) / 10)
     return {**rounded(scores), "n": len(pairs), "seconds": round(time.perf_counter() - start, 1)}
 
 

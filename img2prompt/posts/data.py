@@ -49,6 +49,24 @@ def words(name: str) -> frozenset[str]:
 
 
 @functools.cache
+def people(name: str) -> frozenset[str]:
+    """One of the word lists in ``people.toml``, by its name there."""
+    return frozenset(read_toml("people.toml")[name].split())
+
+
+@functools.cache
+def not_people() -> tuple[str, ...]:
+    """Regular expressions of the phrases in ``people.toml`` in which a word for people stands for no one."""
+    return tuple(read_toml("people.toml")["not_people"])
+
+
+@functools.cache
+def gender() -> dict[str, Any]:
+    """The content of ``gender.toml``: nouns, phrases and the names that stay."""
+    return read_toml("gender.toml")
+
+
+@functools.cache
 def replacements() -> dict[str, str]:
     """Words for people → the plain words that replace them, from ``words.toml``."""
     return dict(read_toml("words.toml")["becomes"])

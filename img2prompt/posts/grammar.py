@@ -195,11 +195,12 @@ def written(words: Sequence[str]) -> str:
     """Join words into text: names get their capitals, and a/an agrees with the next word."""
     pattern, names = data.capitals()
     text = pattern.sub(lambda match: names[match[0]], " ".join(words))
-    return re.sub(r"\b(an?) (?=([\w][\w'-]*))", lambda match: f"{_article(match[2])} ", text)
+    return re.sub(r"\b(an?) (?=([\w][\w'-]*))", lambda match: f"{article(match[2])} ", text)
 
 
 @functools.lru_cache(maxsize=CACHED)
-def _article(word: str) -> str:
+def article(word: str) -> str:
+    """The indefinite article before a word: "an" hour, "a" unicorn, "an" SUV."""
     if len(word) > 1 and word.isupper():
         return "an" if word[0] in "AEFHILMNORSX" else "a"  # letter by letter: an SUV, a TV
     return str(_inflect().a(word)).split()[0]

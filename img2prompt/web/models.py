@@ -11,8 +11,8 @@ import streamlit as st
 
 from img2prompt import weights
 from img2prompt.errors import ConfigError
-from img2prompt.settings import ENGINES, NONE, Settings
-from img2prompt.web.shared import pipelines
+from img2prompt.settings import ENGINES, NONE, PEOPLE, Settings
+from img2prompt.web.shared import pipelines, session
 from img2prompt.web.shared.frame import as_it_is, show_error
 from img2prompt.web.shared.i18n import language, t
 
@@ -54,6 +54,19 @@ def choose() -> None:
     pipelines.choose(**{} if is_server_choice else {field: getattr(chosen, field) for field in fields})
     pipelines.start_loading()
     st.success(t("models.chosen", engine=t(f"models.{engine}")), icon=":material/check:")
+
+
+def choose_people() -> None:
+    """Let the visitor choose how captions speak of people."""
+    st.session_state[session.PEOPLE_CHOICE] = st.segmented_control(
+        t("models.people"),
+        PEOPLE,
+        default=pipelines.settings().people,
+        required=True,
+        format_func=lambda name: t(f"models.people.{name}"),
+        help=t("models.people.help"),
+        key="models-people",
+    )
 
 
 def show_machine() -> None:

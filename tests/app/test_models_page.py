@@ -126,6 +126,18 @@ def test_photos_are_looked_at_again_by_another_model(monkeypatch):
     assert photo.result is not first and photo.result.caption == first.caption
 
 
+def test_captions_of_people_as_seen_share_the_pipeline():
+    page = choose(open_page(), "models-people", "as-seen")
+    assert page.session_state["people_choice"] == "as-seen"
+    photos = open_page("pages/caption.py", state={"people_choice": "as-seen"})
+    for label in ("Flower", "Start Captioning"):
+        next(button for button in photos.button if button.label == label).click()
+        photos.run()
+    assert photos.session_state["looked_with"].people == "as-seen"
+    loaded = pipelines.pipelines(Settings.load()).result()  # the one of everybody else
+    assert loaded.settings.people == "neutral"
+
+
 def press_start(page: AppTest) -> None:
     next(button for button in page.button if button.label == "Start Captioning").click()
     page.run()

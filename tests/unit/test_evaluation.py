@@ -13,7 +13,16 @@ from img2prompt.embeddings import unit_means
 from img2prompt.errors import ConfigError, DataError
 from img2prompt.evaluation import captions, pictures
 from img2prompt.evaluation.embeddings import evaluate_embeddings
+from img2prompt.evaluation.people import (
+    evaluate_people,
+    score_people,
+    somebody_there,
+    with_more_texts,
+    word_precision,
+)
+from img2prompt.evaluation.prompts import evaluate_prompts, score_prompts
 from img2prompt.evaluation.styles import evaluate_styles
+from img2prompt.evaluation.subjects import evaluate_subjects, forms, names
 
 PHOTOS = Path(str(files("sklearn.datasets") / "images"))
 needs_java = pytest.mark.skipif(shutil.which("java") is None, reason="METEOR and the PTB tokenizer need Java")
@@ -33,6 +42,18 @@ def photos(tmp_path):
     with open(tmp_path / "captions.csv", "w", newline="", encoding="utf-8") as file:
         csv.writer(file).writerows(rows)
     return PairsFolder(tmp_path)
+
+
+@pytest.fixture
+def labelled(tmp_path):
+    """Makes a pairs folder of the same two photos from rows of a CSV with this name."""
+
+    def make(name: str, *rows: str) -> PairsFolder:
+        shutil.copytree(PHOTOS, tmp_path / "images", dirs_exist_ok=True)
+        (tmp_path / name).write_text("\n".join(rows), encoding="utf-8")
+        return PairsFolder(tmp_path)
+
+    return make
 
 
 def test_rank_counts_the_items_ahead():
@@ -138,7 +159,143 @@ def test_styles_beat_chance(pipeline, shared_data):
     scores = evaluate_styles(pipeline, PairsFolder(shared_data / "sdxl_styles"), limit=48)
     assert scores["chance"] == pytest.approx(5 / 285, abs=1e-4)
     assert scores["ratio"] > 2
+    assert scores["top_tenth"] > 0.2
     assert scores["top1"] <= scores["top5"]
+
+
+REFERENCES = ["a man on a horse", "a rider", "a cowboy", "a person on a horse", "a brown horse"]
+ROOM = ["an empty room", "a room with a bed", "a bed", "a bed by a window"]
+
+
+@pytest.mark.parametrize(
+    ("references", "there"),
+    [
+        (REFERENCES, True),
+        (REFERENCES[1:], None),  # three of four
+        (ROOM, False),
+        ([*ROOM, "a hand opens the curtain"], None),  # somebody's
+        ([*ROOM, "a statue of a man"], False),
+    ],
+)
+def test_references_say_whether_somebody_is_there(references, there):
+    assert somebody_there(references) is there
+
+
+def test_people_are_counted_by_hand():
+    there = [False, False, False, False, True, True, None]
+    said = ["a man in a kitchen", "a kitchen", "a bed", "a dog", "a woman", "a horse", "a man"]
+    scores = score_people(there, said)
+    assert (scores["false_people"], scores["n_without"]) == (0.25, 4)
+    assert (scores["found_people"], scores["n_with"]) == (0.5, 2)
+    low, high = scores["false_people_interval"]
+    assert 0 <= low < 0.25 < high <= 1
+    assert score_people([True], ["a man"])["false_people"] is None
+
+
+@pytest.mark.parametrize(
+    ("caption", "precision"),
+    [
+        ("two dogs run on the beach", 1),  # any form of a word
+        ("a dog is running", 1),
+        ("a cat sleeps on the beach", 1 / 3),
+        ("of the and", 0),
+        ("", 0),
+    ],
+)
+def test_word_precision(caption, precision):
+    assert word_precision(["A dog runs .", "a brown dog on a beach"], caption) == pytest.approx(precision)
+
+
+def test_people_by_column(pipeline, labelled):
+    folder = labelled(
+        "labels.csv", "image,label,person", "china.jpg,a temple,no", "flower.jpg,a dahlia,unknown"
+    )
+    scores = evaluate_people(pipeline, folder)
+    assert scores["n"] == scores["n_without"] == 1
+    assert scores["false_people"] in (0, 1) and scores["found_people"] is None
+    assert "word_precision" not in scores  # labels are no captions
+
+
+def test_people_by_references(pipeline, labelled, tmp_path):
+    texts = ["a temple by a lake", "a Chinese building", "a tower"]
+    folder = labelled("captions.csv", "image,caption", *(f"china.jpg,{text}" for text in texts))
+    with pytest.raises(DataError, match="column person"):
+        evaluate_people(pipeline, folder)
+    more = tmp_path / "more_captions.csv"
+    more.write_text("image,caption\nchina.jpg,a roof\nother.jpg,a man\n")
+    assert with_more_texts(folder.pairs, more)[0].texts == (*texts, "a roof")
+    scores = evaluate_people(pipeline, folder, more=more)
+    assert scores["n"] == scores["n_without"] == 1
+    assert 0 <= scores["word_precision"] <= 1
+
+
+@pytest.mark.parametrize(
+    ("label", "caption", "named"),
+    [
+        ("a soccer ball", "a dog with a ball", True),
+        ("a dalmatian dog", "two dogs on the grass", True),
+        ("the head of a flamingo", "a flamingo", True),
+        ("a flamingo", "a bird in the water", False),  # right, but wider
+        ("a hand holding a carton of milk", "a bottle of milk", True),
+        ("the sea", "waves in the ocean", True),
+        ("a rainy day", "a dog on a sunny day", False),
+        ("a rainy day", "an umbrella in the rain", True),
+        ("chicken with apples", "a plate of chicken", True),
+        ("chicken with apples", "a bowl of apples", False),
+        ("mangoes", "a mango", True),
+        ("a pair of scissors", "scissors on a table", True),
+        ("a cup", "cupcakes", False),
+    ],
+)
+def test_caption_names_the_label(label, caption, named):
+    assert names(caption, label) is named
+
+
+def test_synonyms_are_for_the_label_alone():
+    assert "bonsai" in forms("a bonsai tree") and "bonsai" not in forms("a Joshua tree")
+
+
+def test_subjects_of_two_photos(pipeline, labelled):
+    folder = labelled(
+        "labels.csv",
+        "image,label,source",
+        "china.jpg,a locomotive,one",  # which it isn't
+        "flower.jpg,a flower,two",
+    )
+    scores = evaluate_subjects(pipeline, folder)
+    assert scores["word"] == scores["nearest1"] == 0.5 and scores["nearest3"] == 1
+    assert scores["sources"]["two"]["word"] == 1
+    assert evaluate_subjects(pipeline, folder, sources=["one"])["word"] == 0
+    with pytest.raises(DataError, match="three; it has: one, two"):
+        evaluate_subjects(pipeline, folder, sources=["three"])
+
+
+def test_prompts_by_hand():
+    known = np.eye(384, dtype=np.float32)[:7]
+    right = known[[0, 1]]
+    scores = score_prompts(right, known[[0, 2]], known, np.array([0, 1]), known[0])
+    assert scores["cosine"] == scores["first"] == scores["among5"] == 1
+    assert scores["written_cosine"] == scores["constant_cosine"] == 0.5
+    wrong = score_prompts(known[[6, 6]], right, known, np.array([0, 1]), None)
+    assert wrong["cosine"] == wrong["first"] == wrong["among5"] == 0
+    assert wrong["constant_cosine"] is None
+
+
+def test_prompts_of_two_photos(pipeline, labelled):
+    folder = labelled(
+        "prompts.csv",
+        "image,split,prompt,kind,source",
+        "flower.jpg,dev,a close-up photo of a pink flower,prompt,one",
+        "china.jpg,dev,style of an artist,style,one",
+        "elsewhere.jpg,train,a car,prompt,one",
+        "elsewhere-2.jpg,train,a yellow blossom,prompt,two",
+    )
+    scores = evaluate_prompts(pipeline, folder)
+    assert scores["n"] == scores["prompts"] == 1
+    assert scores["cosine"] > scores["constant_cosine"] > 0
+    assert 0 < scores["written_cosine"] <= 1
+    left_out = evaluate_prompts(pipeline, folder, sources=["one"])  # the guess knows only of blossoms
+    assert left_out["constant_cosine"] > scores["constant_cosine"]
 
 
 @pytest.mark.slow

@@ -21,9 +21,13 @@ def stand_in(settings: Settings, members: str = "", labels: tuple[str, ...] = ()
 @pytest.mark.parametrize(
     ("pipeline", "expected"),
     [
-        (stand_in(Settings(engine="lite")), "d4345b8fd4efc8c3"),
+        (stand_in(Settings(engine="lite", people="as-seen")), "d4345b8fd4efc8c3"),
         (
-            stand_in(Settings(style="best", beams=2), members="fedcba9876543210", labels=("cat", "dog")),
+            stand_in(
+                Settings(style="best", beams=2, people="as-seen"),
+                members="fedcba9876543210",
+                labels=("cat", "dog"),
+            ),
             "edafb95e88632c6a",
         ),
     ],
@@ -31,3 +35,8 @@ def stand_in(settings: Settings, members: str = "", labels: tuple[str, ...] = ()
 def test_stays_as_it_was(pipeline, expected):
     """Another value here means that no batch which was interrupted before the update can be resumed."""
     assert fingerprint(pipeline) == expected
+
+
+def test_neutral_captions_do_not_continue_others():
+    seen, neutral = (stand_in(Settings(people=people)) for people in ("as-seen", "neutral"))
+    assert fingerprint(seen) != fingerprint(neutral) == fingerprint(stand_in(Settings()))

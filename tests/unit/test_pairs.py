@@ -177,3 +177,10 @@ def test_reads_the_gustavosta_layout(tmp_path):
     folder.check(folder.pairs)
     assert folder.pairs == [Pair("00000000.jpg", ("a castle, by greg",), "")]
     assert folder.read("00000000.jpg") == b"00000000.jpg"
+
+
+def test_further_columns_are_notes(tmp_path):
+    (tmp_path / "labels.csv").write_text("image,split,label,person,source\na.jpg,dev,a bed,no,rooms\n")
+    (pair,) = PairsFolder(tmp_path).pairs
+    assert pair == Pair("a.jpg", ("a bed",), "dev")
+    assert pair.notes == {"person": "no", "source": "rooms"}

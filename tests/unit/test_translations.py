@@ -12,6 +12,7 @@ from img2prompt.batch.formats import FORMATS
 from img2prompt.posts import tones
 from img2prompt.posts.post import EMOJI, GOALS, LENGTHS
 from img2prompt.prompts import SHOWN
+from img2prompt.settings import PEOPLE
 from img2prompt.web.caption.photos import SAMPLES
 from img2prompt.web.history.period import PERIODS
 from img2prompt.web.shared.i18n import LANGUAGES, catalogue
@@ -48,6 +49,7 @@ FAMILIES = {
     "history.period.{}": PERIODS,
     "models.{}": ("lite", "full", "caption", "clip", "regressor"),
     "models.{}.help": ("lite", "full"),
+    "models.people.{}": PEOPLE,
     "models.preset.{}": presets(),
 }
 CHOICES = ("tone", "goal", "length", "emoji")  # `choices.py` names these controls and their options by key

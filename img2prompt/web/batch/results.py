@@ -129,7 +129,7 @@ def _download(run: Run, kind: str, file: str, mime: str, type: Literal["primary"
     st.download_button(
         t(f"batch.format.{kind}"),
         # Called when the visitor clicks.
-        partial(run.export, kind, pipelines.start_loading().result),
+        partial(run.export, kind, pipelines.loader()),
         file_name=file,
         mime=mime,
         icon=":material/error:" if kind == "errors" else ":material/download:",

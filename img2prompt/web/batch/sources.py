@@ -64,7 +64,7 @@ def leave() -> None:
 
 def start(run: Run) -> None:
     """Start or continue the work on a batch."""
-    runs().start(run, pipelines.start_loading().result, _own())
+    runs().start(run, pipelines.loader(), _own())
 
 
 def ask() -> None:

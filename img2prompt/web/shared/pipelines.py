@@ -1,7 +1,8 @@
-"""The pipelines of this server: visitors with the same settings share one."""
+"""The pipelines of this server: visitors share one if they differ in no setting, or only in ``people``."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -29,7 +30,8 @@ def settings() -> Settings:
     ConfigError
         For a setting that cannot be used.
     """
-    return Settings.load(**st.session_state.get(session.MODEL_CHOICE, {}))
+    engine = st.session_state.get(session.MODEL_CHOICE, {})
+    return Settings.load(**engine, people=st.session_state.get(session.PEOPLE_CHOICE))
 
 
 def choose(**choice: str) -> None:
@@ -56,6 +58,7 @@ def start_loading() -> Future[Pipeline]:
     chosen = settings()
     if missing(chosen):
         chosen = replace(Settings.load(), engine="lite")
+    chosen = replace(chosen, people=Settings.people)  # in which `loader` lets pipelines differ
     loading = pipelines(chosen)
     if loading.done() and loading.exception():
         pipelines.drop(chosen, loading)
@@ -79,6 +82,12 @@ def _load(chosen: Settings) -> Pipeline:
 pipelines = Registry(_load_in_background, MOST_PIPELINES)
 
 
+def loader() -> Callable[[], Pipeline]:
+    """A function that waits for this visitor's pipeline and returns it, from any thread."""
+    loading, people = start_loading(), settings().people
+    return lambda: loading.result().with_people(people)
+
+
 def shared() -> Pipeline:
     """This visitor's pipeline; shows a spinner while it loads.
 
@@ -87,8 +96,8 @@ def shared() -> Pipeline:
     Img2PromptError
         When the pipeline cannot be loaded. The next call tries again.
     """
-    loading = start_loading()
-    if loading.done():
-        return loading.result()
+    load = loader()
+    if start_loading().done():
+        return load()
     with st.spinner(t("loading")):
-        return loading.result()
+        return load()

@@ -5,7 +5,8 @@ Keys of single widgets are defined at their widgets.
 
 NAVIGATION = "navigation"  # whether the pages are registered with Streamlit
 LANGUAGE = "language"
-MODEL_CHOICE = "model_choice"  # settings chosen on the Models page
+MODEL_CHOICE = "model_choice"  # settings of the engine chosen on the Models page
+PEOPLE_CHOICE = "people_choice"  # how captions speak of people, chosen there
 KEEP_HISTORY = "keep-history"
 
 # The Caption page: the photos, and what was done with them.
