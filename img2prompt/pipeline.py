@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping, Sequence
 from copy import copy
 from dataclasses import replace
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from img2prompt.ensemble.members import Ensemble, Evidence, load_ensemble
 from img2prompt.errors import ConfigError
 from img2prompt.images import Limits, open_image
 from img2prompt.labels import ranking
+from img2prompt.labels.phrases import phrase_vectors
 from img2prompt.labels.ranking import LabelTable, load_tables
 from img2prompt.labels.tables import ASPECTS, read_labels, read_own_labels
 from img2prompt.minilm import SentenceEncoder
@@ -130,15 +131,22 @@ class Pipeline:
             own = [table.name for table in self.tables if table.name not in ASPECTS]
             matches = ranking.rank_all(vectors, self.tables, prompts.labels_needed(style, own))
         clock.lap("labels")
-        texts = self._write(style, captions, matches, vectors)
-        clock.lap("prompt")
         # The embedding stands for a prompt that could have made the picture, so never for a negative one.
-        positive = self._write("seed", captions, matches, vectors) if style == "negative" else texts
-        written = self.sentences.encode(positive)
+        # The nearest prompt is made from it.
+        first = "seed" if style in ("negative", "nearest") else style
+        texts = self._write(first, captions, matches, vectors)
+        clock.lap("prompt")
+        written = self.sentences.encode(texts)
         embeddings = self._mix(Evidence(pictures, features, written), worded=any(texts))
         if self.settings.people == "neutral":  # after the embedding, in which nobody reads words
             captions, texts = _neutral(captions, texts)
         clock.lap("embedding")
+        if style == "nearest":
+            mediums, flavors = self._phrases
+            texts = prompts.nearest(captions, embeddings, mediums, flavors, self.sentences.encode)
+        elif style != first:
+            texts = self._write(style, captions, matches, vectors)
+        clock.lap("prompt")
         share = 1.0 / len(pictures)
         timings = {step: seconds * share for step, seconds in clock.laps.items()}
         return [
@@ -153,6 +161,14 @@ class Pipeline:
             )
             for i in range(len(pictures))
         ]
+
+    @cached_property
+    def _phrases(self) -> tuple[prompts.Phrases, prompts.Phrases]:
+        """The mediums and the flavors that a nearest prompt is made of, the user's labels among the latter."""
+        own = {table.name: table.labels for table in self.tables if table.name not in ASPECTS}
+        mediums = phrase_vectors(self.sentences, ["mediums"])
+        flavors = phrase_vectors(self.sentences, ["movements", "flavors"], own)
+        return prompts.Phrases(*mediums), prompts.Phrases(*flavors)
 
     def _mix(self, evidence: Evidence, worded: bool) -> np.ndarray:
         """The pictures' embeddings (N, 384); where `worded` is False there are no prompts to mix in."""
@@ -203,7 +219,7 @@ def _neutral(captions: Sequence[str], texts: Sequence[str]) -> tuple[list[str], 
 
 
 class _Clock:
-    """A stopwatch: the seconds of each named step."""
+    """A stopwatch: the seconds of each named step, added up where it comes twice."""
 
     def __init__(self) -> None:
         self.laps: dict[str, float] = {}
@@ -211,7 +227,7 @@ class _Clock:
 
     def lap(self, name: str) -> None:
         now = time.perf_counter()
-        self.laps[name] = now - self._last
+        self.laps[name] = self.laps.get(name, 0.0) + now - self._last
         self._last = now
 
 

@@ -1,29 +1,33 @@
-"""Write prompts from captions and ranked labels, in the styles of clip-interrogator."""
+"""Write prompts from captions and ranked labels, in the styles of clip-interrogator, and from embeddings."""
 
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from img2prompt import clip_tokens
 from img2prompt.errors import ConfigError
 from img2prompt.settings import STYLES
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from img2prompt.results import Match
 
     Matches = Mapping[str, Sequence[Match]]
     Similar = Callable[[Sequence[Sequence[str]]], Sequence[np.ndarray]]
+    Embed = Callable[[Sequence[str]], np.ndarray]
 
 SHOWN = {"mediums": 3, "movements": 3, "flavors": 5}  # labels shown to people, whatever the style
 SHOWN_OWN = 5  # labels shown of each table of the user's
 FLAVORS = 3  # in a seed or classic prompt
 FAST_TERMS = 32
 CHAIN_TERMS = 32
+NEAREST_TERMS = 8  # phrases after the subject of a nearest prompt, at most
+NEAREST_TRIED = 16  # phrases embedded with the prompt at each step: those that promise most
 SURE_TERMS = 8  # the first phrases of a chain, added even if they do not raise its score
 FAST_TABLES = ("artists", "flavors", "mediums", "movements", "trendings")
 CONTEXT = 77  # tokens CLIP reads, start and end included
@@ -65,7 +69,7 @@ def build(style: str, caption: str, labels: Matches) -> str:
     Raises
     ------
     ConfigError
-        For any other style; `best` and `negative` are functions of their own.
+        For any other style; `best`, `negative` and `nearest` are functions of their own.
     """
     forms = {"seed": _seed, "classic": _classic, "fast": _fast}
     if style not in forms:
@@ -172,6 +176,85 @@ def chain(
             else:
                 link.phrases = []  # this chain ends here
     return [link.best_text for link in links]
+
+
+@dataclass(frozen=True)
+class Phrases:
+    """M phrases that prompts may be made of, and their embeddings, (M, 384) unit vectors."""
+
+    texts: Sequence[str]
+    vectors: np.ndarray
+
+
+def nearest(
+    captions: Sequence[str], targets: np.ndarray, mediums: Phrases, flavors: Phrases, embed: Embed
+) -> list[str]:
+    """N prompts whose own embeddings come as near as can be to given ones: text decoded from vectors.
+
+    A prompt begins with the medium that brings the caption nearest. Then come up to 8 flavors, each
+    the one that helps most, until none does; none repeats a word of the prompt. All pictures advance
+    together, with one call of `embed` at each step.
+
+    Parameters
+    ----------
+    captions : what each picture shows; may be empty
+    targets : (N, 384) unit vectors, the embeddings to come near to
+    mediums, flavors : phrases to choose from
+    embed : M texts → (M, 384) unit vectors
+    """
+    texts, vectors = list(captions), embed(captions)
+    growing = set(range(len(texts)))
+    for step in range(1 + NEAREST_TERMS):
+        phrases = flavors if step else mediums
+        tried = {
+            i: [
+                _joined(texts[i], phrase) if step else _joined(phrase, texts[i])
+                for phrase in _promising(texts[i], vectors[i], targets[i], phrases)
+            ]
+            for i in sorted(growing)
+        }
+        found = iter(embed([text for row in tried.values() for text in row]))
+        for i, row in tried.items():
+            near = [next(found) for _ in row]
+            scores = [float(vector @ targets[i]) for vector in near]
+            best = int(np.argmax(scores)) if scores else -1
+            if scores and scores[best] > vectors[i] @ targets[i] and count_tokens(row[best]) < CONTEXT:
+                texts[i], vectors[i] = row[best], near[best]
+            elif step:
+                growing.remove(i)
+        if not growing:
+            break
+    return texts
+
+
+def _promising(text: str, vector: np.ndarray, target: np.ndarray, phrases: Phrases) -> list[str]:
+    """The phrases that may bring a prompt nearest to the target, best first, without words that it has.
+
+    MiniLM averages over words, so the prompt with the phrase lies about where the average of the two
+    lies, weighted by their lengths.
+    """
+    words = _long_words(text)
+    length = max(1, len(text.split()))
+    shares = np.array([len(phrase.split()) for phrase in phrases.texts]) / length
+    along, across = phrases.vectors @ target, phrases.vectors @ vector
+    guesses = (vector @ target + shares * along) / np.sqrt(1 + 2 * shares * across + shares**2)
+    chosen: list[str] = []
+    for j in np.argsort(-guesses, kind="stable"):
+        phrase = phrases.texts[int(j)]
+        if phrase and not words & _long_words(phrase):
+            chosen.append(phrase)
+        if len(chosen) == NEAREST_TRIED:
+            break
+    return chosen
+
+
+def _joined(first: str, second: str) -> str:
+    return ", ".join(filter(None, (first, second)))
+
+
+def _long_words(text: str) -> set[str]:
+    """The words that say something, as far as their length tells: of four letters and more."""
+    return {word for word in re.split(r"[^\w]+", text.lower()) if len(word) > 3}
 
 
 def _seed(caption: str, labels: Matches) -> str:

@@ -17,7 +17,7 @@ from img2prompt.errors import ConfigError
 
 AUTO = "auto"  # instead of an engine's name: the best one that is installed and fits the device
 ENGINES = ("lite", "full")  # each a package of img2prompt.engines
-STYLES = ("seed", "classic", "fast", "best", "negative")
+STYLES = ("seed", "classic", "fast", "best", "nearest", "negative")
 PEOPLE = ("neutral", "as-seen")
 NONE = "none"  # instead of a part's name: do without that part
 PRECISIONS = ("auto", "fp32", "fp16", "bf16")
@@ -55,7 +55,7 @@ class Settings:
     """
 
     engine: str = "auto"  # auto, lite, full
-    style: str = "seed"  # form of the prompt: seed, classic, fast, best, negative
+    style: str = "seed"  # form of the prompt: seed, classic, fast, best, nearest, negative
     people: str = (
         "neutral"  # in captions: neutral (a person, they), as-seen (a man or a woman, as the engine has it)
     )

@@ -60,6 +60,7 @@ class Line(NamedTuple):
     caption: str
     error: str
 
+
 # SQLite's words about a damaged file may quote it, and then be no text.
 FAULTS = (sqlite3.Error, UnicodeDecodeError)
 

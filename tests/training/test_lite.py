@@ -1,17 +1,20 @@
 """The training stages on small real data."""
 
+import copy
+
 import numpy as np
 import pytest
 import torch
 
-from img2prompt.engines.lite.captioner import BOS, EOS, PAD, Captioner, CaptionerConfig
-from img2prompt.engines.lite.heads import Locator
+from img2prompt.embeddings import WIDTH
+from img2prompt.engines.lite.captioner import BOS, EOS, NOBODY, PAD, SOMEBODY, Captioner, CaptionerConfig
+from img2prompt.engines.lite.heads import Evidence, Locator
 from img2prompt.engines.lite.imagenet import class_forms
-from img2prompt.engines.lite.tower import GRID, GRID_WIDTH, TRUNK_WIDTH, to_tensor
-from img2prompt.training.lite import joint, selfcritical, style, vocabulary
+from img2prompt.engines.lite.tower import GRID, GRID_WIDTH, to_tensor
+from img2prompt.minilm import SentenceEncoder
+from img2prompt.training.lite import examples, joint, pictures, regression, selfcritical, style, vocabulary
 from img2prompt.training.lite.backbone import imagenet_backbone
 from img2prompt.training.lite.cider import CiderD
-from img2prompt.training.lite.corpus import Corpus
 from img2prompt.training.schedule import Shuffle
 
 CAPTIONS = [
@@ -20,33 +23,60 @@ CAPTIONS = [
     ["A cup of coffee on a table.", "Coffee in a white cup."],
     ["A woman rides a horse.", "A lady is riding a brown horse."],
 ]
-
-
-class Noise:
-    """One cached view whose features are random but fixed."""
-
-    def get(self, names: list[str]) -> torch.Tensor:
-        rows = [np.random.default_rng(int(name)).normal(size=(TRUNK_WIDTH, 14, 14)) for name in names]
-        return torch.from_numpy(np.stack(rows)).float()
+CONFIG = joint.JointConfig(
+    steps=30, images=(4, 0, 0, 0), rate=5e-3, warmup=3, bank=8, save_every=10, average=0.5
+)
 
 
 @pytest.fixture(scope="module")
-def corpus() -> Corpus:
-    from img2prompt.datasets.pairs import Pair
-    from img2prompt.minilm import SentenceEncoder
+def learned() -> examples.Examples:
+    """Four pictures with two captions each."""
+    texts = [[vocabulary.clean(text) for text in own] for own in CAPTIONS]
+    flat = [text for own in texts for text in own]
+    tokenizer = vocabulary.build_tokenizer(flat, minimum=1)
+    mention = np.array([examples.people_in(text) for text in flat], np.int8)
+    people = np.eye(3, dtype=np.float32)[mention[::2]]
+    vectors = SentenceEncoder().encode(flat)
+    return examples.Examples(
+        source=np.zeros(4, np.int8),
+        name=np.array(["0", "1", "2", "3"]),
+        first=np.arange(0, 9, 2),
+        sided=np.array([False, True, False, False]),
+        tokens=np.array([vocabulary.encode(tokenizer, text, 10) for text in flat], np.int16),
+        mention=mention,
+        vectors=np.round(vectors / np.abs(vectors).max(1, keepdims=True) * 127).astype(np.int8),
+        people=people,
+        words=np.array([[1, 0], [0, 0], [0, 1], [-1, -1]], np.float16),
+        label=np.array([0, 1, 1, -1], np.int16),
+        open_end=np.zeros(4, bool),
+        word_names=np.array(["dog", "cup"]),
+        label_names=np.array(["a beach"]),
+    )
 
-    tokenizer = vocabulary.build_tokenizer([t for texts in CAPTIONS for t in texts], minimum=1)
-    pairs = [Pair(str(i), tuple(texts), "train") for i, texts in enumerate(CAPTIONS)]
-    tokens = [torch.tensor([vocabulary.encode(tokenizer, t, 10) for t in texts]) for texts in CAPTIONS]
-    vectors = [torch.from_numpy(SentenceEncoder().encode(texts)) for texts in CAPTIONS]
-    return Corpus(pairs, [Noise()], tokens, vectors)
+
+@pytest.fixture(scope="module")
+def data(learned) -> joint.Data:
+    """The four examples with pictures of noise, random but fixed."""
+    noise = np.random.default_rng(0).integers(0, 256, (4, 3, 224, 224), dtype=np.uint8)
+    return joint.Data(learned, torch.from_numpy(noise), torch.device("cpu"))
 
 
-def small_model(vocabulary: int) -> joint.JointModel:
+def small_model(data: joint.Data) -> joint.JointModel:
     torch.manual_seed(0)
-    config = CaptionerConfig(vocabulary, width=48, heads=4, feedforward=64, max_words=10)
-    _, tail, _ = imagenet_backbone()
-    return joint.JointModel(tail, Captioner(config), Locator(GRID_WIDTH + config.width))
+    config = CaptionerConfig(
+        1 + int(data.tokens.max()),
+        width=48,
+        heads=4,
+        feedforward=64,
+        max_words=10,
+        hint=WIDTH,
+        grid=2 * GRID_WIDTH,
+    )
+    trunk, tail, classifier = imagenet_backbone()
+    knowledge = joint.Knowledge(trunk, copy.deepcopy(tail), classifier, torch.zeros(1000, WIDTH))
+    pooled = 2 * GRID_WIDTH + config.width
+    evidence = Evidence(pooled + GRID_WIDTH, 2, 1)
+    return joint.JointModel(tail, Captioner(config), Locator(pooled), evidence, knowledge)
 
 
 def test_backbone_still_knows_imagenet(sample_photos):
@@ -105,49 +135,176 @@ def test_shuffle_sees_everything_once_a_pass():
     assert sorted(first[:10]) == sorted(first[10:20]) == list(range(10))
 
 
-@pytest.mark.slow
-def test_joint_stage_learns_and_resumes(corpus, tmp_path):
-    vocabulary = 1 + max(int(t.max()) for t in corpus.tokens)
-    config = joint.JointConfig(
-        steps=30, images=(4,), captions=(1,), rate=5e-3, warmup=3, bank=8, save_every=10
+@pytest.mark.parametrize(
+    ("prompt", "about"),
+    [
+        ("a watercolor painting of a dog riding a skateboard, pastel", "a dog riding a skateboard"),
+        ("two bears doing jiu-jitsu, artstation", "two bears doing jiu-jitsu"),
+        ("highest quality photo of a woman in a city, 8k", "a woman in a city"),
+        ("surreal", None),
+    ],
+)
+def test_what_a_prompt_is_about(prompt, about):
+    assert examples.subject(prompt) == about
+
+
+@pytest.mark.parametrize(
+    ("text", "people"),
+    [
+        ("a dog on a beach", 0),
+        ("a man with a dog", 1),
+        ("two men", 2),
+        ("a crowd", 2),
+        ("a man and a boy", 2),
+    ],
+)
+def test_people_in_a_caption(text, people):
+    assert examples.people_in(text) == people
+
+
+def test_examples_come_back_from_their_file(learned, tmp_path):
+    learned.save(tmp_path / "examples.npz")
+    again = examples.Examples.load(tmp_path / "examples.npz")
+    assert np.array_equal(again.tokens, learned.tokens)
+    assert again.label_names.tolist() == ["a beach"]
+
+
+def test_pictures_with_a_label_borrow_captions_of_the_same_thing(learned, monkeypatch):
+    from dataclasses import replace
+
+    from img2prompt.training.lite import borrow
+
+    monkeypatch.setattr(borrow, "ENOUGH", 1)
+    tokenizer = vocabulary.build_tokenizer((vocabulary.clean(t) for own in CAPTIONS for t in own), minimum=1)
+    labelled = replace(
+        learned,
+        source=np.array([0, 0, 0, 2], np.int8),
+        label=np.array([0, 0, 1, 0], np.int16),
+        people=np.array([[1, 0, 0]] * 4, np.float32),
+        open_end=np.array([False, False, False, True]),
+        label_names=np.array(["a cup"]),
     )
-    model = small_model(vocabulary)
-    features, tokens = corpus.features([0, 1, 2, 3]), torch.stack([t[0] for t in corpus.tokens])
+    seen = SentenceEncoder().encode(["a cup of coffee"] * 4)
+    borrowed = borrow.borrow(labelled, seen, tokenizer)
+    assert borrowed.first.tolist() == [0, 2, 4, 6, 8]
+    assert borrowed.tokens[6:].tolist() == learned.tokens[4:6].tolist(), "both captions with a cup"
+    assert not borrowed.open_end.any()
+    far = borrow.borrow(labelled, -seen, tokenizer)
+    assert far.tokens.tolist() == learned.tokens.tolist(), "nothing that looks alike"
+    assert far.open_end[3]
+
+
+def test_views_keep_what_must_not_be_mirrored(sample_photos):
+    with open(sample_photos[0], "rb") as file:
+        plain = torch.from_numpy(pictures.decode(file.read())).repeat(64, 1, 1, 1)
+    torch.manual_seed(0)
+    seen = pictures.view(plain, torch.ones(64, dtype=torch.bool))
+    assert seen.shape == plain.shape and seen.min() >= -1 and seen.max() <= 1
+    reference = pictures.plain(plain[:1]).flatten()
+    straight = [float(torch.corrcoef(torch.stack([reference, x.flatten()]))[0, 1]) for x in seen]
+    turned = [float(torch.corrcoef(torch.stack([reference, x.flip(2).flatten()]))[0, 1]) for x in seen]
+    assert np.mean(straight) > np.mean(turned), "none of them is a mirror image"
+
+
+@pytest.mark.slow
+def test_joint_stage_learns_and_resumes(data, tmp_path):
+    model = small_model(data)
+    tokens = data.tokens[::2]
+    start = torch.tensor([NOBODY, SOMEBODY, NOBODY, SOMEBODY])
+    told = torch.cat([start[:, None], tokens[:, 1:-1]], dim=1)
 
     def loss() -> float:
         with torch.no_grad():
-            logits = model.captioner(model.look(features)[1], tokens[:, :-1])
+            logits = model.eval().captioner(model.look(pictures.plain(data.pictures))[1], told)
         return float(
             torch.nn.functional.cross_entropy(logits.flatten(0, 1), tokens[:, 1:].flatten(), ignore_index=PAD)
         )
 
     before = loss()
-    joint.train(model, [corpus], config, tmp_path)
+    joint.train(model, data, CONFIG, tmp_path)
     assert loss() < 0.6 * before
-    again = small_model(vocabulary)
-    joint.train(again, [corpus], config, tmp_path)  # done already: only loads
+    again = small_model(data)
+    joint.train(again, data, CONFIG, tmp_path)  # done already: only loads
     for name, value in model.state_dict().items():
         assert torch.equal(value, again.state_dict()[name]), name
 
 
-@pytest.mark.slow
-def test_self_critical_stage_raises_the_reward(corpus, tmp_path):
-    vocabulary = 1 + max(int(t.max()) for t in corpus.tokens)
-    model = small_model(vocabulary).eval()
+def test_a_stage_for_the_decoder_leaves_the_rest(data, tmp_path):
+    from dataclasses import replace
+
+    model = small_model(data)
+    before = copy.deepcopy(model.state_dict())
+    joint.train(model, data, replace(CONFIG, steps=2, decoder_only=True), tmp_path)
+    after = model.state_dict()
+    for name, value in before.items():
+        if name.startswith(joint.FIXED):
+            assert torch.equal(value, after[name]), name
+    assert not torch.equal(before["captioner.words.weight"], after["captioner.words.weight"])
+
+
+def test_people_in_one_cell_are_enough():
+    evidence = Evidence(3 * GRID_WIDTH + 8, 2, 1).eval()
+    torch.manual_seed(1)
+    grids, memory = torch.randn(1, 2 * GRID_WIDTH, GRID, GRID), torch.randn(1, 50, 8)
     with torch.no_grad():
-        memory = model.look(corpus.features([0, 1, 2, 3]))[1]
-    reward = CiderD([[t[1:].tolist() for t in tokens] for tokens in corpus.tokens])
+        scores = evidence.cells(grids.flatten(2).transpose(1, 2))[0].sum(1)
+        one = grids.clone()
+        strongest = int(scores.argmax())
+        others = [i for i in range(GRID * GRID) if i != strongest]
+        flat = one.flatten(2)
+        flat[:, :, others] = flat[:, :, [int(scores.argmin())]]
+        people = evidence(grids, memory)[0].softmax(1)
+        alone = evidence(flat.view_as(grids), memory)[0].softmax(1)
+    assert people.shape == (1, 3)
+    assert alone[0, 0] < 1, "a cell with evidence is not outvoted by those without"
+
+
+@pytest.mark.slow
+def test_self_critical_stage_raises_the_reward(learned, data, tmp_path):
+    model = small_model(data).eval()
+    references = [learned.tokens[first : first + 2, 1:].tolist() for first in learned.first[:-1]]
+    reward = CiderD(references)
+    with torch.no_grad():
+        memory = model.look(pictures.plain(data.pictures))[1]
+    starts = torch.tensor([NOBODY, SOMEBODY, NOBODY, SOMEBODY])
+
+    def judge(rows: list[int], sampled: list[list[int]], samples: int) -> torch.Tensor:
+        scores = [
+            [reward(row, sampled[i * samples + j]) for j in range(samples)] for i, row in enumerate(rows)
+        ]
+        return torch.tensor(scores)
 
     def mean_reward() -> float:
         torch.manual_seed(5)
-        sampled = model.captioner.sample(memory, 50, 10).tolist()
-        return float(np.mean([reward(i // 50, tokens) for i, tokens in enumerate(sampled)]))
+        sampled = model.captioner.sample(memory, starts, 50, 10).tolist()
+        return float(judge([0, 1, 2, 3], sampled, 50).mean())
 
     before, encoder = mean_reward(), model.captioner.project.weight.clone()
-    config = selfcritical.SelfCriticalConfig(steps=40, images=(4,), samples=8, rate=5e-3, warmup=2)
-    selfcritical.train(model, [corpus], config, tmp_path)
+    config = selfcritical.SelfCriticalConfig(
+        steps=40, images=(4, 0), references=2, samples=8, rate=5e-3, warmup=2, share=1.0
+    )
+    selfcritical.train(model, learned, data, judge, config, tmp_path)
     assert mean_reward() > before
     assert torch.equal(encoder, model.captioner.project.weight), "what makes the memory stays"
+
+
+def test_judges_in_other_processes_agree(learned):
+    rows = [0, 2]
+    judge = selfcritical.Judge(learned, rows, 2)
+    said = learned.tokens[[0, 1, 4, 5], 1:].tolist()
+    reward = CiderD([learned.tokens[learned.first[r] : learned.first[r + 1], 1:].tolist() for r in rows])
+    wanted = [[reward(0, said[0]), reward(0, said[1])], [reward(1, said[2]), reward(1, said[3])]]
+    assert np.allclose(judge(rows, said, 2), wanted)
+
+
+def test_the_regressor_comes_nearer(data):
+    model = small_model(data).eval()
+    config = regression.ReadoutConfig(epochs=60, batch=4, views=1, dropout=0.0, mixup=1e-3)
+    head = regression.train(model, data, config)
+    rows = torch.arange(4)
+    with torch.no_grad():
+        found = head(joint.look_at_all(model, data, rows, augmented=False))
+    assert float((found * data.means).sum(1).mean()) > 0.8
 
 
 def test_style_split_is_a_third_and_never_changes(shared_data):

@@ -7,7 +7,16 @@ import pytest
 import torch
 
 from img2prompt.engines.lite import half_precision
-from img2prompt.engines.lite.captioner import BOS, EOS, PAD, UNK, Captioner, CaptionerConfig
+from img2prompt.engines.lite.captioner import (
+    BOS,
+    EOS,
+    NEVER_WRITTEN,
+    NOBODY,
+    PAD,
+    SOMEBODY,
+    Captioner,
+    CaptionerConfig,
+)
 from img2prompt.engines.lite.tower import GRID, GRID_WIDTH
 
 
@@ -29,7 +38,7 @@ def memory(captioner: Captioner) -> torch.Tensor:
 
 
 def test_word_by_word_equals_all_at_once(captioner, memory):
-    tokens = torch.randint(4, 60, (5, 7))
+    tokens = torch.randint(6, 60, (5, 7))
     with torch.no_grad():
         together = captioner(memory, tokens)
         pictures, past, apart = captioner.prepare(memory), None, []
@@ -53,7 +62,7 @@ def test_search_returns_clean_captions_best_first(captioner, memory, beams):
         assert scores == sorted(scores, reverse=True)
         for tokens, _ in row:
             assert len(tokens) <= captioner.config.max_words
-            assert not {PAD, BOS, EOS, UNK}.intersection(tokens)
+            assert not {*NEVER_WRITTEN, EOS}.intersection(tokens)
             pairs = list(pairwise(tokens))
             assert len(pairs) == len(set(pairs)), "no pair of words twice"
 
@@ -74,6 +83,21 @@ def test_each_picture_keeps_its_prefix(captioner, memory):
         assert [tokens for tokens, _ in alone] == [tokens for tokens, _ in row]
 
 
+def test_captions_are_as_long_as_asked_for(captioner, memory):
+    rows = captioner.search(memory, beams=3, shortest=6)
+    assert all(len(tokens) >= 6 for row in rows for tokens, _ in row)
+
+
+def test_each_picture_keeps_its_beginning(captioner, memory):
+    starts = torch.tensor([NOBODY, SOMEBODY, BOS, NOBODY, SOMEBODY])
+    together = captioner.search(memory, beams=3, starts=starts)
+    for i, row in enumerate(together):
+        alone = captioner.search(memory[i : i + 1], beams=3, starts=starts[i : i + 1])[0]
+        assert [tokens for tokens, _ in alone] == [tokens for tokens, _ in row]
+    plain = captioner.search(memory, beams=3)
+    assert [row[0][0] for row in plain] != [row[0][0] for row in together], "it makes a difference"
+
+
 @pytest.mark.skipif(not half_precision.supported(), reason="this torch has no FBGEMM")
 def test_half_precision_weights_find_the_same_captions(captioner, memory):
     stored = copy.deepcopy(captioner).half().float()  # as if read from a file in half precision
@@ -87,7 +111,7 @@ def test_half_precision_weights_find_the_same_captions(captioner, memory):
 
 def test_samples_differ_and_stop_at_the_end(captioner, memory):
     torch.manual_seed(2)
-    sampled = captioner.sample(memory, count=4, length=9)
+    sampled = captioner.sample(memory, torch.full((len(memory),), BOS), count=4, length=9)
     assert len(sampled) == 20 and sampled.shape[1] <= 9
     assert len({tuple(row.tolist()) for row in sampled}) > 10
     for row in sampled.tolist():

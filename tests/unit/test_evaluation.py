@@ -259,11 +259,11 @@ def test_subjects_of_two_photos(pipeline, labelled):
     folder = labelled(
         "labels.csv",
         "image,label,source",
-        "china.jpg,a locomotive,one",  # which it isn't
-        "flower.jpg,a flower,two",
+        "flower.jpg,a locomotive,one",  # which it isn't
+        "china.jpg,a building,two",
     )
     scores = evaluate_subjects(pipeline, folder)
-    assert scores["word"] == scores["nearest1"] == 0.5 and scores["nearest3"] == 1
+    assert scores["word"] == 0.5 and scores["nearest1"] >= 0.5 and scores["nearest3"] == 1
     assert scores["sources"]["two"]["word"] == 1
     assert evaluate_subjects(pipeline, folder, sources=["one"])["word"] == 0
     with pytest.raises(DataError, match="three; it has: one, two"):

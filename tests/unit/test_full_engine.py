@@ -626,3 +626,12 @@ def test_skip_init_draws_nothing_but_builds_the_same():
 def test_the_guard_of_the_network_works():
     with pytest.raises(AssertionError, match="huggingface"):
         socket.create_connection(("huggingface.co", 443), timeout=1)
+
+
+def test_the_nearest_prompt_needs_no_clip(root, pictures):
+    """Its phrases lie in MiniLM's space, in which this engine ranks nothing."""
+    settings = Settings(engine="full", device="cpu", **(PARTS | {"clip_model": "none"}))
+    result = load_pipeline(settings)(pictures[:1], style="nearest")[0]
+    assert not result.labels and result.caption in result.prompt
+    near = SentenceEncoder().encode([result.prompt, result.caption]) @ result.embedding
+    assert near[0] > near[1]

@@ -59,7 +59,7 @@ def test_every_style_asks_for_what_it_uses_and_what_people_see(style):
 def test_unknown_style():
     with pytest.raises(ConfigError, match="seed, classic, fast"):
         prompts.build("best", "a dog", LABELS)  # takes an engine
-    with pytest.raises(ConfigError, match="best, negative"):
+    with pytest.raises(ConfigError, match="best, nearest, negative"):
         prompts.labels_needed("worst")
 
 
@@ -107,6 +107,51 @@ def test_a_chain_ends_where_clip_reads_no_more():
 def test_a_chain_without_phrases_is_its_start():
     assert prompts.chain(["a dog"], [0.5], [[]], by_length) == ["a dog"]
     assert prompts.negative([["ugly"]], by_length) == ["ugly"]
+
+
+WORDS = "dog cat snow oil painting watercolor sunset beach gold".split()
+
+
+def bag(texts):
+    """Each text's words as a unit vector, one dimension a word of `WORDS`; others share a last one."""
+    rows = np.zeros((len(texts), len(WORDS) + 1), np.float32)
+    for row, text in zip(rows, texts, strict=True):
+        for word in text.replace(",", "").split():
+            row[WORDS.index(word) if word in WORDS else -1] += 1
+    return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-6)
+
+
+def phrases(*texts):
+    return prompts.Phrases(texts, bag(texts))
+
+
+@pytest.mark.parametrize(
+    ("target", "expected"),
+    [
+        ("dog", "dog"),  # nothing brings it nearer
+        ("watercolor dog", "watercolor, dog"),
+        ("dog snow beach snow", "dog, snow, beach"),
+        ("dog oil painting gold gold", "oil painting, dog, gold"),  # not "gold painting" or "gold" again
+    ],
+)
+def test_a_nearest_prompt_says_what_the_vector_says(target, expected):
+    mediums = phrases("watercolor", "oil painting")
+    flavors = phrases("beach", "cat", "gold painting", "gold", "snow")
+    found = prompts.nearest(["dog", "cat"], bag([target, "cat sunset"]), mediums, flavors, bag)
+    assert found == [expected, "cat"], "the second is as near as it can be"
+
+
+def test_a_nearest_prompt_needs_no_caption_and_no_phrases():
+    none = prompts.Phrases([], np.zeros((0, len(WORDS) + 1), np.float32))
+    assert prompts.nearest([""], bag(["snow"]), none, phrases("snow", "gold"), bag) == ["snow"]
+    assert prompts.nearest(["dog"], bag(["snow"]), none, none, bag) == ["dog"]
+    assert prompts.nearest([], np.zeros((0, len(WORDS) + 1)), none, none, bag) == []
+
+
+def test_a_nearest_prompt_is_no_longer_than_clip_reads():
+    caption = "dog " * 72
+    found = prompts.nearest([caption.strip()], bag(["snow"]), phrases("oil"), phrases("snow", "beach"), bag)
+    assert prompts.count_tokens(found[0]) < prompts.CONTEXT and found[0].endswith("snow")
 
 
 class Ranking:

@@ -18,8 +18,18 @@ from torch import Tensor, nn
 from img2prompt.engines.lite.half_precision import HalfLinear, halve
 from img2prompt.engines.lite.tower import GRID, GRID_WIDTH
 
-PAD, BOS, EOS, UNK = range(4)
-SPECIALS = ("<pad>", "<bos>", "<eos>", "<unk>")
+# A caption begins with BOS, or with a word on whether it mentions people.
+PAD, BOS, EOS, UNK, NOBODY, SOMEBODY = range(6)
+SPECIALS = ("<pad>", "<bos>", "<eos>", "<unk>", "<nobody>", "<somebody>")
+MEMORY_PARTS = (
+    "project",
+    "cells",
+    "summary",
+    "hint",
+    "encoder",
+    "memory_norm",
+)  # of a captioner: all that look
+NEVER_WRITTEN = (PAD, BOS, UNK, NOBODY, SOMEBODY)
 
 
 @dataclass(frozen=True)
@@ -35,6 +45,7 @@ class CaptionerConfig:
     max_words: int = 22
     dropout: float = 0.1
     hint: int = 0  # width of the vector that may come with a grid; 0 for none
+    grid: int = GRID_WIDTH  # channels of the grid
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -111,12 +122,12 @@ class DecoderLayer(nn.Module):
 
 
 class Captioner(nn.Module):
-    """Grid (N, 1280, 7, 7) → captions as token ids."""
+    """Grid (N, config.grid, 7, 7) → captions as token ids."""
 
     def __init__(self, config: CaptionerConfig):
         super().__init__()
         self.config = config
-        self.project = nn.Linear(GRID_WIDTH, config.width)
+        self.project = nn.Linear(config.grid, config.width)
         self.cells = nn.Parameter(torch.zeros(1, GRID * GRID, config.width))
         self.summary = nn.Parameter(torch.zeros(1, 1, config.width))
         if config.hint:
@@ -139,7 +150,7 @@ class Captioner(nn.Module):
         self.readout = HalfLinear(self.words.weight)
 
     def memory(self, grid: Tensor, hint: Tensor | None = None) -> Tensor:
-        """Grid (N, 1280, 7, 7) → memory (N, 50, width); cell 0 sums up the picture.
+        """Grid (N, config.grid, 7, 7) → memory (N, 50, width); cell 0 sums up the picture.
 
         The hint (N, config.hint), vectors of length 1 at most, is added to cell 0.
         """
@@ -178,10 +189,15 @@ class Captioner(nn.Module):
         return self.decode(tokens, self.prepare(memory))[0]
 
     @torch.no_grad()
-    def sample(self, memory: Tensor, count: int, length: int) -> Tensor:
-        """`count` random captions a picture: tokens (N · count, at most `length`), without BOS."""
+    def sample(self, memory: Tensor, starts: Tensor, count: int, length: int) -> Tensor:
+        """`count` random captions a picture: tokens (N · count, at most `length`), without their start.
+
+        Parameters
+        ----------
+        starts : (N,) BOS, NOBODY or SOMEBODY
+        """
         pictures = repeat(self.prepare(memory), count)
-        tokens = torch.full((len(memory) * count, 1), BOS, device=memory.device)
+        tokens = starts.repeat_interleave(count)[:, None]
         finished = torch.zeros(len(tokens), dtype=torch.bool, device=memory.device)
         written, past = [], None
         for _ in range(length):
@@ -199,7 +215,7 @@ class Captioner(nn.Module):
     @staticmethod
     def allowed(logits: Tensor) -> Tensor:
         """Forbid padding, a second beginning and the unknown word: their logits become -inf, in place."""
-        logits[:, [PAD, BOS, UNK]] = -torch.inf
+        logits[:, list(NEVER_WRITTEN)] = -torch.inf
         return logits
 
     @torch.no_grad()
@@ -207,7 +223,9 @@ class Captioner(nn.Module):
         self,
         memory: Tensor,
         beams: int = 3,
+        starts: Tensor | None = None,
         prefix: list[list[int]] | None = None,
+        shortest: int = 1,
         length_penalty: float = 1.0,
     ) -> list[list[tuple[list[int], float]]]:
         """Beam search: for each picture its candidates (tokens, score), best first.
@@ -219,11 +237,15 @@ class Captioner(nn.Module):
         ----------
         memory : (N, 50, width), see `memory`
         beams : width of the search, and number of candidates
+        starts : (N,) BOS, NOBODY or SOMEBODY; BOS by default
+        shortest : words that a caption has at least
         prefix : for each picture, the ids of the words that its captions begin with, at no cost
         """
         count, words, device = len(memory), self.config.max_words, memory.device
         pictures = repeat(self.prepare(memory), beams)
         tokens = torch.full((count * beams, 1), BOS, device=device)
+        if starts is not None:
+            tokens = starts.to(device).repeat_interleave(beams)[:, None]
         scores = torch.full((count, beams), -torch.inf, device=device)
         scores[:, 0] = 0.0  # the beams start equal: let one of them branch
         done: list[list[tuple[list[int], float]]] = [[] for _ in range(count)]
@@ -232,6 +254,8 @@ class Captioner(nn.Module):
         for length in range(1, words + 1):
             logits, past = self.decode(step, pictures, past)
             logp = self.allowed(logits[:, -1].float()).log_softmax(-1)
+            if length <= shortest:
+                logp[:, EOS] = -torch.inf
             if length == words:  # no room left: only an end will do
                 logp[:, torch.arange(logp.shape[1], device=device) != EOS] = -torch.inf
             _block_repeats(logp, tokens)

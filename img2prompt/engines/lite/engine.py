@@ -9,7 +9,6 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -25,33 +24,41 @@ from torch import Tensor, nn
 
 from img2prompt.embeddings import WIDTH, unit
 from img2prompt.engines.base import Aspect
-from img2prompt.engines.lite import half_precision, imagenet
-from img2prompt.engines.lite.captioner import UNK, Captioner, CaptionerConfig
-from img2prompt.engines.lite.heads import Locator, Regressor, pool
+from img2prompt.engines.lite import choice, half_precision, imagenet, packed
+from img2prompt.engines.lite.captioner import NOBODY, SOMEBODY, UNK, Captioner, CaptionerConfig
+from img2prompt.engines.lite.choice import Candidate, Weights
+from img2prompt.engines.lite.generated import Generated
+from img2prompt.engines.lite.heads import Evidence, Locator, Regressor, pool
 from img2prompt.engines.lite.tower import GRID_WIDTH, STYLE_WIDTH, build_backbone, to_tensor, trunk_statistics
 from img2prompt.errors import WeightsError
 from img2prompt.minilm import SentenceEncoder
 from img2prompt.vector_cache import label_vectors
 
 FILES = ("config.json", "model.safetensors", "tokenizer.json", "labels.safetensors")
-# What everyday pictures show, as captions begin; people aside, whom the captioner knows best.
-SUBJECTS = Path(__file__).with_name("subjects.txt").read_text(encoding="utf-8").splitlines()
 BEAMS = 4
-NEAR_SUBJECTS = 3  # subjects tried for a picture that no candidate caption fits
-BEST_BEGUN = 2  # captions beginning with each subject that are compared with the picture
+BEGUN = 3  # captions beginning with a thing that are compared with the others
+SHORTEST = 5  # words of a caption that the captioner writes; a bare name may be shorter
 
 
 class LiteNet(nn.Module):
-    """All weights of the engine: trunk, two tails, classifier, captioner and three heads."""
+    """All weights of the engine: trunk, two tails, classifier, captioner and heads.
 
-    def __init__(self, config: CaptionerConfig):
+    Parameters
+    ----------
+    words, labels : how many the evidence is asked for
+    """
+
+    def __init__(self, config: CaptionerConfig, words: int, labels: int):
         super().__init__()
         self.trunk, self.tail, self.classifier = build_backbone()
         self.imagenet_tail = copy.deepcopy(self.tail)
         self.captioner = Captioner(config)
-        self.locator = Locator(GRID_WIDTH + config.width)
-        self.regressor = Regressor(GRID_WIDTH + config.width)
+        pooled = 2 * GRID_WIDTH + config.width
+        self.locator = Locator(pooled)
+        self.regressor = Regressor(pooled)
+        self.evidence = Evidence(pooled + GRID_WIDTH, words, labels)
         self.style = nn.Linear(STYLE_WIDTH, WIDTH)
+        self.generated = Generated()
         self.register_buffer("mean_embedding", torch.zeros(WIDTH))
         self.register_buffer("subject_mean", torch.zeros(WIDTH))
 
@@ -66,6 +73,11 @@ class Features:
     classes: np.ndarray  # (N, 1000) ImageNet probabilities
     named: np.ndarray  # (N, 384) the class names' vectors, weighted by `classes`; length 1 at most
     style: np.ndarray  # (N, 384) unit vectors: how the picture looks
+    somebody: np.ndarray  # (N,) probability that captions mention people
+    words: np.ndarray  # (N, W) probability that captions have each word
+    labels: np.ndarray  # (N, L + 1) probability of each label, and of none of them
+    prompts: np.ndarray  # (N, 384) unit vectors: the predicted embeddings of prompts, had machines made them
+    made: np.ndarray  # (N,) probability that the picture was generated or drawn
 
 
 class LiteEngine:
@@ -96,11 +108,14 @@ class LiteEngine:
             self.weights_id = _digest(folder)
             self.config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
             names = self.config["class_names"]
+            self.labels: list[str] = self.config["labels"]
+            self.words = {word: number for number, word in enumerate(self.config["words"])}
+            self.weights = Weights(**self.config["choice"])
             self.tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
             weights = load_file(folder / "model.safetensors")
             with torch.device("meta"):
-                net = LiteNet(CaptionerConfig(**self.config["captioner"]))
-            net.load_state_dict({name: value.float() for name, value in weights.items()}, assign=True)
+                net = LiteNet(CaptionerConfig(**self.config["captioner"]), len(self.words), len(self.labels))
+            net.load_state_dict(packed.unpack(weights), assign=True)
         except WeightsError:
             raise
         except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
@@ -115,7 +130,6 @@ class LiteEngine:
         if self.device.type == "cpu" and half_precision.supported():
             self.net.captioner.halve()
         self.class_vectors = label_vectors(self, "imagenet", names).float().numpy()
-        self.subject_vectors = label_vectors(self, "subjects", SUBJECTS).float().numpy()
         self.naming = imagenet.Naming(names, self._similar)
 
     @property
@@ -133,25 +147,36 @@ class LiteEngine:
         """Look at N RGB pictures of any size."""
         pixels = torch.stack([to_tensor(image) for image in images]).to(self.device)
         x, statistics = trunk_statistics(self.net.trunk, pixels)
-        imagenet_features = self.net.imagenet_tail(x).mean((2, 3))
+        untouched = self.net.imagenet_tail(x)
+        imagenet_features = untouched.mean((2, 3))
         classes = self.net.classifier(imagenet_features).softmax(1).cpu().numpy()
         named = imagenet.blend_names(classes, self.class_vectors)
-        grid = self.net.tail(x)
-        hint = torch.from_numpy(named).to(self.device) if self.net.captioner.config.hint else None
-        memory = self.net.captioner.memory(grid, hint)
-        pooled = pool(grid, memory)
-        style = self.net.style(torch.cat([statistics, imagenet_features], dim=1))
+        grids = torch.cat([untouched, self.net.tail(x)], dim=1)
+        memory = self.net.captioner.memory(grids, torch.from_numpy(named).to(self.device))
+        pooled = pool(grids, memory)
+        people, words, labels = self.net.evidence(grids, memory)
+        located, regressed = self.net.locator(pooled), self.net.regressor(pooled)
+        looks = torch.cat([statistics, imagenet_features], dim=1)
+        style = self.net.style(looks)
+        prompts, made = self.net.generated(looks, located + regressed)
         return Features(
             memory=memory,
-            located=self.net.locator(pooled).cpu().numpy(),
-            regressed=self.net.regressor(pooled).cpu().numpy(),
+            located=located.cpu().numpy(),
+            regressed=regressed.cpu().numpy(),
             classes=classes,
             named=named,
             style=nn.functional.normalize(style, dim=1).cpu().numpy(),
+            somebody=1 - people.softmax(1)[:, 0].cpu().numpy(),
+            words=words.sigmoid().cpu().numpy(),
+            labels=labels.softmax(1).cpu().numpy(),
+            prompts=prompts.cpu().numpy(),
+            made=made.cpu().numpy(),
         )
 
     def regress(self, features: Features) -> np.ndarray:
-        return features.regressed
+        """The embedding of the caption of a photo, and of the prompt of a picture that a machine made."""
+        generated = features.made > self.config["gate"]
+        return np.where(generated[:, None], features.prompts, features.regressed)
 
     def embed_texts(self, texts: Sequence[str]) -> np.ndarray:
         return self.sentences.encode(texts)
@@ -169,101 +194,94 @@ class LiteEngine:
         return unit(blended)
 
     def describe(self, features: Features, beams: int = 0) -> list[str]:
-        """N captions: of beam search's candidates, the one that best fits the picture.
+        """N captions: of all candidates, those that the most evidence speaks for, see `choice`.
 
-        A candidate is judged by its score and by the cosine of its embedding with the picture's
-        content vector; then it should name the class that the classifier is sure of. For a picture
-        unlike those in training the captioner guesses. If none of its candidates comes near such a
-        picture, captions that begin with the nearest everyday subjects join them.
+        Candidates are what beam search finds, with and without people where it is open whether somebody
+        is there; and the things that the classifier or the evidence is sure of, by themselves and as
+        the beginning of a caption.
         """
         beams = beams or BEAMS
-        with torch.inference_mode():
-            candidates = self.net.captioner.search(features.memory, beams=beams)
+        count = len(features.somebody)
+        written: list[list[tuple[str, float]]] = [
+            [] for _ in range(count)
+        ]  # text and score of each picture's
+        tried: list[tuple[int, int]] = []  # picture and beginning
+        for row, somebody in enumerate(features.somebody):
+            if somebody < self.config["surely"]:
+                tried.append((row, NOBODY))
+            if somebody > self.config["hardly"]:
+                tried.append((row, SOMEBODY))
+        for (row, _), found in zip(tried, self._search(features, tried, beams), strict=True):
+            written[row] += [(self._text(tokens), score) for tokens, score in found]
+        known = [self.naming.find(classes, self.config["sure"]) for classes in features.classes]
+        self._begin(written, features, known, beams)
+
+        texts = [text for row in written for text, _ in row]
+        vectors = iter(self.sentences.encode(texts))
         content = self.embed_images(features)
-        near = content @ self.subject_vectors.T
-        texts = [[self._text(tokens) for tokens, _ in row] for row in candidates]
-        vectors = iter(self.sentences.encode([text for row in texts for text in row]))
-        fits = [np.array([next(vectors) @ content[i] for _ in row]) for i, row in enumerate(candidates)]
-        lost = [
-            (i, int(subject))
-            for i, fit in enumerate(fits)
-            if fit.max() < self.config["lost"] and near[i].max() > fit.max()
-            for subject in np.argsort(-near[i])[:NEAR_SUBJECTS]
-        ]
-        begun = self._about(lost, features, content, beams)
         captions = []
-        for i, row in enumerate(candidates):
-            scored = list(zip(fits[i], (score for _, score in row), texts[i], strict=True))
-            scored += begun[i]
-            share = self.config["fit_share"]
-            ranked = sorted(scored, key=lambda item: item[1] + share * item[0], reverse=True)
-            captions.append(self._name_it([text for _, _, text in ranked], features, i, beams))
+        for row in range(count):
+            candidates = [
+                self._candidate(text, score, float(next(vectors) @ content[row]), features, row, known[row])
+                for text, score in written[row]
+            ]
+            captions.append(choice.choose(choice.without_padding(candidates), self.weights).text)
         return captions
 
-    def _about(
-        self, lost: Sequence[tuple[int, int]], features: Features, content: np.ndarray, beams: int
-    ) -> dict[int, list[tuple[float, float, str]]]:
-        """Captions that begin with given subjects: picture → (fit, score, text) of each.
+    def _candidate(
+        self, text: str, score: float, fit: float, features: Features, row: int, thing: imagenet.Thing | None
+    ) -> Candidate:
+        """A caption of picture `row` with the evidence for it."""
+        return Candidate(
+            text,
+            score,
+            fit,
+            said=choice.said(text, features.words[row], self.words),
+            people=choice.people(text, float(features.somebody[row]), self.config["lean"]),
+            sure=thing.probability if thing and self.naming.mentioned(text, thing) else 0.0,
+        )
 
-        If a caption fits the picture less well than its subject alone, only the subject is kept.
+    def _begin(
+        self,
+        written: list[list[tuple[str, float]]],
+        features: Features,
+        known: Sequence[imagenet.Thing | None],
+        beams: int,
+    ) -> None:
+        """Add, to each picture's (text, score), the names of what it surely shows and captions that begin so."""
+        begun: list[tuple[int, str, str, list[int]]] = []  # picture, name, how the captioner writes it
+        for row, thing in enumerate(known):
+            names = []
+            if thing and thing.probability >= self.config["named"]:
+                names.append((thing.shown, thing.written or thing.shown.lower()))
+            label = int(features.labels[row].argmax())
+            if label < len(self.labels) and features.labels[row, label] >= self.config["named"]:
+                names.append((self.labels[label], self.labels[label].lower()))
+            for shown, beginning in names:
+                written[row].append((shown, 0.0))
+                tokens = self.tokenizer.encode(beginning).ids
+                if UNK not in tokens:
+                    begun.append((row, shown, beginning, tokens))
+        tried = [(row, SOMEBODY if features.somebody[row] > 0.5 else NOBODY) for row, *_ in begun]
+        searched = self._search(features, tried, beams, [tokens for *_, tokens in begun])
+        for (row, shown, beginning, _), found in zip(begun, searched, strict=True):
+            for tokens, score in found[:BEGUN]:
+                written[row].append((shown + self._text(tokens).removeprefix(beginning), score))
 
-        Parameters
-        ----------
-        lost : (picture, subject) pairs to try
-        content : (N, 384) unit vectors of the pictures
-        """
-        begun: dict[int, list[tuple[float, float, str]]] = defaultdict(list)
-        if not lost:
-            return begun
-        with torch.inference_mode():
-            rows = self.net.captioner.search(
-                features.memory[[picture for picture, _ in lost]],
-                beams=beams,
-                prefix=[self.tokenizer.encode(SUBJECTS[subject]).ids for _, subject in lost],
-            )
-        rows = [row[:BEST_BEGUN] for row in rows]
-        vectors = iter(self.sentences.encode([self._text(tokens) for row in rows for tokens, _ in row]))
-        for (picture, subject), row in zip(lost, rows, strict=True):
-            alone = float(self.subject_vectors[subject] @ content[picture])
-            for tokens, score in row:
-                fit = float(next(vectors) @ content[picture])
-                text = SUBJECTS[subject] if alone > fit else self._text(tokens)
-                begun[picture].append((max(alone, fit), score, text))
-        return begun
-
-    def _begun(self, beginning: str, features: Features, row: int, beams: int) -> list[tuple[str, float]]:
-        """(caption, score) of captions that begin with these words, best first; none if a word is unknown."""
-        prefix = self.tokenizer.encode(beginning).ids
-        if UNK in prefix:
+    def _search(
+        self,
+        features: Features,
+        tried: Sequence[tuple[int, int]],
+        beams: int,
+        prefix: list[list[int]] | None = None,
+    ) -> list[list[tuple[list[int], float]]]:
+        """Beam search for these (picture, beginning) pairs."""
+        if not tried:
             return []
         with torch.inference_mode():
-            memory = features.memory[row : row + 1]
-            completions = self.net.captioner.search(memory, beams=beams, prefix=[prefix])[0]
-        return [(self._text(tokens), score) for tokens, score in completions]
-
-    def _name_it(self, ranked: list[str], features: Features, row: int, beams: int) -> str:
-        """The best caption that names what the classifier is sure of; one is made where none does.
-
-        Parameters
-        ----------
-        ranked : the captions of picture `row`, best first
-        """
-        thing = self.naming.find(features.classes[row], self.config["sure"])
-        if thing is None:
-            return ranked[0]
-        for caption in ranked:
-            if self.naming.mentioned(caption, thing):
-                return caption
-        people = imagenet.PEOPLE.intersection(ranked[0].split())
-        if thing.probability < self.config["sure_with_people" if people else "sure_alone"]:
-            return ranked[0]
-        if thing.written is None:
-            return thing.shown
-        # "an animal" stands in for one that the training captions never name
-        for written in (thing.written, "an animal"):
-            for caption, _ in self._begun(written, features, row, beams):
-                return thing.shown + caption.removeprefix(written)
-        return thing.shown
+            memory = features.memory[[row for row, _ in tried]]
+            starts = torch.tensor([start for _, start in tried])
+            return self.net.captioner.search(memory, beams, starts, prefix, SHORTEST)
 
     def _text(self, tokens: list[int]) -> str:
         return " ".join(str(self.tokenizer.id_to_token(token)) for token in tokens)

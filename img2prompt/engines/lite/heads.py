@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from img2prompt.embeddings import WIDTH
+from img2prompt.engines.lite.tower import GRID, GRID_WIDTH
 
 
 class Locator(nn.Module):
@@ -59,6 +62,42 @@ class Regressor(nn.Module):
         return F.normalize(self.layers(standard).float(), dim=-1)
 
 
-def pool(grid: Tensor, memory: Tensor) -> Tensor:
-    """Grid (N, 1280, 7, 7), averaged, and cell 0 of memory (N, 50, width) → (N, 1280 + width) float32."""
-    return torch.cat([grid.mean((2, 3)), memory[:, 0]], dim=1).float()
+class Evidence(nn.Module):
+    """The picture → what a caption of it would mention: people, words, one of the labels.
+
+    People are looked for in each cell by itself, and the strongest cells decide (multiple instance
+    learning, Dietterich et al., 1997): a kitchen must not speak against the person in it.
+    """
+
+    def __init__(self, features: int, words: int, labels: int, hidden: int = 512, dropout: float = 0.3):
+        super().__init__()
+        self.cells = nn.Sequential(
+            nn.LayerNorm(2 * GRID_WIDTH),
+            nn.Dropout(dropout),
+            nn.Linear(2 * GRID_WIDTH, 128),
+            nn.GELU(),
+            nn.Linear(128, 2),
+        )
+        self.sizes = (words, labels + 1)
+        self.layers = nn.Sequential(
+            nn.LayerNorm(features),
+            nn.Dropout(dropout),
+            nn.Linear(features, hidden),
+            nn.GELU(),
+            nn.Dropout(dropout),
+            nn.Linear(hidden, sum(self.sizes)),
+        )
+
+    def forward(self, grids: Tensor, memory: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Both grids (N, 2560, 7, 7) and memory → logits of nobody, one person and several (N, 3;
+        softmax), of each word (N, W; sigmoid), and of each label and of none of them (N, L + 1; softmax)."""
+        cells = self.cells(grids.flatten(2).transpose(1, 2).float()).logsumexp(1) - math.log(GRID * GRID)
+        people = torch.cat([torch.zeros_like(cells[:, :1]), cells], dim=1)
+        pooled = torch.cat([pool(grids, memory), grids[:, :GRID_WIDTH].amax((2, 3)).float()], dim=1)
+        words, labels = self.layers(pooled).split(self.sizes, dim=1)
+        return people, words, labels
+
+
+def pool(grids: Tensor, memory: Tensor) -> Tensor:
+    """Both grids (N, 2560, 7, 7), averaged, and cell 0 of memory (N, 50, width) → (N, 2560 + width) float32."""
+    return torch.cat([grids.mean((2, 3)), memory[:, 0]], dim=1).float()

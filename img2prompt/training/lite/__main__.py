@@ -1,73 +1,113 @@
 """Train the bundled engine end to end: ``python -m img2prompt.training.lite ../shared/data``.
 
-Its stages are features → vocabulary → joint (twice) → self-critical → readout → style →
-export. Each is cached or checkpointed under ``runs/lite``, so a stopped run goes on where it was.
+Its stages are examples → pictures → joint (three times) → self-critical → readout → style → export.
+Each is cached or checkpointed under ``runs/lite``, so a stopped run goes on where it was.
 """
 
 from __future__ import annotations
 
 import argparse
 import copy
+import os
+from collections.abc import Sequence
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 
+import numpy as np
 import torch
+from PIL import Image
 from tokenizers import Tokenizer
 
 from img2prompt.datasets.pairs import PairsFolder
 from img2prompt.embeddings import WIDTH
 from img2prompt.engines.lite.captioner import Captioner, CaptionerConfig
-from img2prompt.engines.lite.heads import Locator
-from img2prompt.engines.lite.tower import GRID_WIDTH, Trunk
+from img2prompt.engines.lite.heads import Evidence, Locator, Regressor, pool
+from img2prompt.engines.lite.tower import GRID_WIDTH, to_tensor, trunk_statistics
 from img2prompt.files import replacing_path
 from img2prompt.minilm import SentenceEncoder
-from img2prompt.training.lite import export, features, joint, regression, selfcritical, style
+from img2prompt.training.lite import (
+    examples,
+    export,
+    generated,
+    joint,
+    pictures,
+    regression,
+    selfcritical,
+    style,
+)
 from img2prompt.training.lite.backbone import imagenet_backbone
-from img2prompt.training.lite.corpus import Corpus, build_corpus, caption_vectors, mean_embedding
-from img2prompt.training.lite.vocabulary import build_tokenizer
+from img2prompt.training.lite.borrow import borrow
 
-# For each source: its folder, the splits to learn from, the number of views of its pictures to cache.
-SOURCES = (("flickr8k", ("train", "extra"), 3), ("coco40k", ("train",), 2))
-CAPTION_WORDS = 17  # longer captions, 3 in 100, are cut
 PHOTOS_FOR_STYLE = 400
 
-# The joint stage is run twice. The second run restarts the learning rate and hides more from the
-# captioner, which has begun to overfit.
+# The joint stage is run three times. At first a label may be a whole caption. Then the decoder learns
+# that it is one only where a caption begins with BOS, and the evidence starts again; at last labelled
+# and generated pictures have captions of people, so that what is written of them is as full.
 FIRST = joint.JointConfig()
-AGAIN = joint.JointConfig(
-    steps=1350,
-    images=(24, 72),
-    rate=4e-4,
-    tail_rate=1.2e-4,
+APART = joint.JointConfig(
+    steps=2500,
+    images=(56, 168, 52, 12),
+    rate=5e-4,
     warmup=100,
-    dropout=0.2,
-    hide=0.15,
-    forget=0.1,
-    share=0.5,
-    seed=11,
+    people=1.0,
+    unsaid=0.0,
+    open_end=1.0,
+    labels_apart=0.5,
+    crowd=0.3,
+    average=0.998,
+    decoder_only=True,
+    seed=5,
+)
+FULL = joint.JointConfig(
+    steps=700,
+    images=(14, 42, 22, 6),
+    rate=2.5e-4,
+    warmup=60,
+    people=0.0,
+    words=0.0,
+    labels=0.0,
+    unsaid=0.0,
+    open_end=1.0,
+    average=0.995,
+    decoder_only=True,
+    seed=6,
 )
 
 
-def corpora(
-    data: Path, run: Path, trunk: Trunk, sentences: SentenceEncoder
-) -> tuple[list[Corpus], Tokenizer]:
-    """Cached features, tokens and caption vectors of every source, and the tokenizer."""
-    folders = {name: PairsFolder(data / name) for name, _, _ in SOURCES}
-    learned = {
-        name: [pair for pair in folders[name].pairs if pair.split in splits] for name, splits, _ in SOURCES
-    }
-    tokenizer = build_tokenizer(text for pairs in learned.values() for pair in pairs for text in pair.texts)
-    with replacing_path(run / "tokenizer.json", durable=False) as part:
-        tokenizer.save(str(part))
-    built = []
-    for name, _, views in SOURCES:
-        caches = [
-            features.build(folders[name], run / "cache" / f"{name}-{view}", trunk, view)
-            for view in range(views)
-        ]
-        vectors = caption_vectors(folders[name], run / "cache" / f"{name}-captions.npy", sentences)
-        built.append(build_corpus(learned[name], caches, vectors, tokenizer, CAPTION_WORDS))
-    return built, tokenizer
+def prepare(data: Path, run: Path, sentences: SentenceEncoder) -> tuple[examples.Examples, Tokenizer]:
+    """The examples of every source and the tokenizer of their words, read once."""
+    if not (run / "examples.npz").exists():
+        built, tokenizer = examples.build(data, sentences)
+        with replacing_path(run / "tokenizer.json") as part:
+            tokenizer.save(str(part))
+        built.save(run / "examples.npz")
+    return examples.Examples.load(run / "examples.npz"), Tokenizer.from_file(str(run / "tokenizer.json"))
+
+
+def decoded(data: Path, run: Path, learned: examples.Examples) -> torch.Tensor:
+    """Every picture's pixels (N, 3, 224, 224) uint8, decoded once and memory-mapped."""
+    file = run / "pixels.npy"
+    if not file.exists():
+        folders = [PairsFolder(data / source) for source in examples.SOURCES]
+        encoded = [folders[s].read(str(name)) for s, name in zip(learned.source, learned.name, strict=True)]
+        with replacing_path(file, durable=False) as part, open(part, "wb") as handle:
+            np.save(handle, pictures.decode_all(encoded, os.cpu_count() or 1))
+    return torch.from_numpy(np.load(file, mmap_mode="r"))
+
+
+@torch.inference_mode()
+def see(model: joint.JointModel, regressor: Regressor, images: Sequence[Image.Image]) -> generated.Seen:
+    """What the finished tower and its heads see of RGB pictures."""
+    looks, captioned = [], []
+    for start in range(0, len(images), 32):
+        pixels = torch.stack([to_tensor(image) for image in images[start : start + 32]])
+        _, statistics = trunk_statistics(model.knowledge.trunk, pixels)
+        grids, memory = model.look(pixels)
+        pooled = pool(grids, memory)
+        looks.append(torch.cat([statistics, grids[:, :GRID_WIDTH].mean((2, 3))], dim=1))
+        captioned.append(model.locator(pooled) + regressor(pooled))
+    return generated.Seen(torch.cat(looks).numpy(), torch.cat(captioned).numpy())
 
 
 def main() -> None:
@@ -75,9 +115,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         prog="python -m img2prompt.training.lite", description="Train the bundled engine end to end."
     )
-    parser.add_argument("data", type=Path, help="folder with flickr8k, coco40k and sdxl_styles")
+    parser.add_argument(
+        "data", type=Path, help="folder with flickr8k, coco40k, gaps, ai_pairs and sdxl_styles"
+    )
     parser.add_argument("--run", type=Path, default=Path("runs/lite"), help="where caches and checkpoints go")
     parser.add_argument("--out", type=Path, default=Path("models/lite"), help="where the engine goes")
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--steps", type=int, help="steps of each joint stage, for a quick look")
     parser.add_argument("--critical-steps", type=int, default=selfcritical.SelfCriticalConfig.steps)
     args = parser.parse_args()
@@ -85,50 +128,67 @@ def main() -> None:
     torch.set_flush_denormal(True)
     torch.manual_seed(1)
 
-    trunk, tail, classifier = imagenet_backbone()
-    imagenet_tail = copy.deepcopy(tail)
     sentences = SentenceEncoder()
-    sources, tokenizer = corpora(args.data, args.run, trunk, sentences)
+    learned, tokenizer = prepare(args.data, args.run, sentences)
+    critical = selfcritical.SelfCriticalConfig(steps=args.critical_steps)
+    judge = selfcritical.Judge(learned, selfcritical.learnable(learned, critical), os.cpu_count() or 1)
 
-    class_names = export.name_classes(
-        text for corpus in sources for pair in corpus.pairs for text in pair.texts
-    )
-    knowledge = joint.Knowledge(imagenet_tail, classifier, sentences.encode(class_names))
-    config = CaptionerConfig(tokenizer.get_vocab_size(), hint=WIDTH)
-    model = joint.JointModel(tail, Captioner(config), Locator(GRID_WIDTH + config.width), knowledge)
-    first = replace(FIRST, steps=args.steps or FIRST.steps)
-    again = replace(AGAIN, steps=args.steps or AGAIN.steps)
-    joint.train(model, sources, first, args.run / "joint")
-    joint.train(model, sources, again, args.run / "joint-again")
+    device = torch.device(args.device)
+    data = joint.Data(learned, decoded(args.data, args.run, learned), device)
+    trunk, tail, classifier = imagenet_backbone()
+    class_names = export.name_classes(examples.captions_of_people(args.data))
+    named = torch.from_numpy(sentences.encode(class_names)).to(device)
+    untouched = copy.deepcopy(tail)
+    for part in (trunk, untouched, classifier):
+        part.to(device).eval().requires_grad_(False)
+    knowledge = joint.Knowledge(trunk, untouched, classifier, named)
+    config = CaptionerConfig(tokenizer.get_vocab_size(), hint=WIDTH, grid=2 * GRID_WIDTH)
+    pooled = 2 * GRID_WIDTH + config.width
+    evidence = Evidence(pooled + GRID_WIDTH, len(learned.word_names), len(learned.label_names))
+    model = joint.JointModel(tail, Captioner(config), Locator(pooled), evidence, knowledge).to(device)
 
-    critical_config = selfcritical.SelfCriticalConfig(steps=args.critical_steps)
-    selfcritical.train(model, sources[:1], critical_config, args.run / "self-critical")
+    stages = [replace(stage, steps=args.steps or stage.steps) for stage in (FIRST, APART, FULL)]
+    for stage, name in zip(stages, ("joint", "apart", "full"), strict=True):
+        if name == "apart":
+            model.evidence = Evidence(
+                pooled + GRID_WIDTH, len(learned.word_names), len(learned.label_names)
+            ).to(device)
+        if name == "full":
+            everything = torch.arange(len(learned), device=device)
+            with torch.inference_mode():
+                seen = model.locator(joint.look_at_all(model, data, everything, augmented=False))
+            learned = borrow(learned, seen.cpu().numpy(), tokenizer)
+            data = joint.Data(learned, data.pictures, device)
+        joint.train(model, data, stage, args.run / name)
+    selfcritical.train(model, learned, data, judge, critical, args.run / "self-critical")
+    readout = regression.ReadoutConfig()
+    regressor = regression.train(model, data, readout).cpu()
+    mean_embedding = torch.nn.functional.normalize(data.means[data.rows[0]].mean(0), dim=0).cpu()
 
-    readout_config = regression.ReadoutConfig()
-    regressor = regression.train(model, sources, readout_config, args.run / "readout")
-
+    model.to("cpu")
+    knowledge.to("cpu")
     photos = PairsFolder(args.data / "coco40k")
     names = [pair.name for pair in photos.select("train", PHOTOS_FOR_STYLE)]
-    head, folds = style.train(PairsFolder(args.data / "sdxl_styles"), photos, names, trunk, model, sentences)
+    head, folds = style.train(PairsFolder(args.data / "sdxl_styles"), photos, names, model, sentences)
+    made, told = generated.train(args.data, partial(see, model, regressor), sentences)
 
     export.export(
         args.out,
         model,
         regressor,
-        trunk,
-        imagenet_tail,
-        classifier,
         head,
+        made,
+        learned,
         args.run / "tokenizer.json",
         class_names,
-        mean_embedding(sources[0]),
+        mean_embedding,
         sentences,
         {
-            "joint": asdict(first),
-            "joint_again": asdict(again),
-            "self_critical": asdict(critical_config),
-            "readout": asdict(readout_config),
+            "joint": [asdict(stage) for stage in stages],
+            "self_critical": asdict(critical),
+            "readout": asdict(readout),
             "style_folds": folds,
+            "generated": told,
         },
     )
     print(f"Wrote {args.out}. Next: img2prompt evaluate captions {args.data / 'flickr8k'} --split dev")

@@ -1,9 +1,11 @@
-"""Stage 1: tail, captioner and locator learn together from cached trunk features.
+"""Stage 1: tail, captioner, locator and evidence learn together from the pictures.
 
-The captioner's loss is cross-entropy with label smoothing. The locator's is the cosine with the
-mean of the picture's caption vectors (MiniLM) and a symmetric contrastive loss (Radford et al.,
-*CLIP*, 2021, with a frozen text tower). The tail's depthwise filters and folded batch norms stay
-fixed: they are few, and their gradients take most of the time on a CPU.
+The captioner's loss is cross-entropy with label smoothing. A caption begins with a word that says
+whether it mentions people (Keskar et al., *CTRL*, 2019), so that the engine can ask for one that
+does not. The locator's loss is the cosine with the mean of the picture's caption vectors (MiniLM)
+and a symmetric contrastive loss (Radford et al., *CLIP*, 2021, with a frozen text tower). The
+evidence's is cross-entropy with what captions mention. The trunk and the ImageNet tail stay as they
+are, as do the tail's depthwise filters, which are few and slow to train.
 """
 
 from __future__ import annotations
@@ -12,85 +14,118 @@ import math
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm import tqdm
 
-from img2prompt.engines.lite.captioner import BOS, PAD, UNK, Captioner, repeat
-from img2prompt.engines.lite.heads import Locator, pool
-from img2prompt.engines.lite.imagenet import blend_names
-from img2prompt.engines.lite.tower import Tail
+from img2prompt.engines.lite.captioner import (
+    BOS,
+    EOS,
+    MEMORY_PARTS,
+    NOBODY,
+    PAD,
+    SOMEBODY,
+    UNK,
+    Captioner,
+    repeat,
+)
+from img2prompt.engines.lite.heads import Evidence, Locator, pool
+from img2prompt.engines.lite.tower import Tail, Trunk
 from img2prompt.training import checkpoint
-from img2prompt.training.lite.corpus import Corpus
+from img2prompt.training.lite.examples import SOURCES, UNKNOWN, Examples
+from img2prompt.training.lite.pictures import plain, view
 from img2prompt.training.schedule import Batches, warm_cosine
+
+# What the locator uses, which a stage that trains the decoder alone leaves as it is.
+FIXED = ("tail.", "scale", "locator.", *(f"captioner.{part}" for part in MEMORY_PARTS))
+PEOPLE_SOURCES = 2  # of SOURCES: those whose captions were written by people who saw the picture
+UNSAID = 0.05  # weight of a word that a label does not mention
+STARTS = (NOBODY, SOMEBODY, SOMEBODY, BOS)  # by mention: nobody, one, several, unknown
 
 
 @dataclass(frozen=True)
 class JointConfig:
     """Hyper-parameters of stage 1."""
 
-    steps: int = 1650
-    images: tuple[int, ...] = (32, 64)  # pictures of each corpus in a batch
-    captions: tuple[int, ...] = (2, 1)  # captions of each of those pictures
-    rate: float = 6e-4
-    tail_rate: float = 2e-4
-    warmup: int = 150
+    steps: int = 5000
+    images: tuple[int, ...] = (48, 144, 44, 20)  # pictures of each source in a batch
+    captions: int = 2  # captions of each picture that has several
+    rate: float = 8e-4
+    tail_rate: float = 3e-4
+    warmup: int = 200
     weight_decay: float = 0.05
     smoothing: float = 0.1
     contrast: float = 0.5
     cosine: float = 1.0
+    people: float = 0.3
+    words: float = 0.03
+    labels: float = 0.2
     bank: int = 4096  # further captions that each picture is contrasted with
-    dropout: float = 0.1  # of the captioner
-    hide: float = 0.0  # share of grid cells hidden from the captioner
-    forget: float = 0.0  # share of earlier words hidden from the captioner
-    share: float = 1.0  # share of the trained weights in the final ones; the rest is from before
+    dropout: float = 0.15  # of the captioner
+    hide: float = 0.1  # share of grid cells hidden from the captioner
+    forget: float = 0.05  # share of earlier words hidden from the captioner
+    unsaid: float = 0.15  # share of captions that begin without a word on people
+    open_end: float = 0.75  # share of labels whose end is not learned
+    labels_apart: float = 0.0  # share of labels that begin with BOS, and end
+    crowd: float = 1.0  # weight of the people in labelled photos, which are a different kind of picture
+    decoder_only: bool = False  # what the locator uses stays as it is
+    average: float = 0.999  # decay of the weights' running mean, which is what the stage gives
     seed: int = 1
-    save_every: int = 200
+    save_every: int = 500
 
 
 class Knowledge:
-    """The untouched ImageNet classifier's view of a picture, a hint for the captioner.
+    """What is not trained: the trunk, and the untouched ImageNet classifier's view of a picture.
 
-    It is no `torch.nn.Module`, because it is never trained and belongs to no checkpoint.
+    It is no `torch.nn.Module`, because it belongs to no checkpoint.
     """
 
-    def __init__(self, tail: Tail, classifier: nn.Linear, vectors: np.ndarray):
-        self.tail, self.classifier, self.vectors = tail, classifier, vectors
+    def __init__(self, trunk: Trunk, tail: Tail, classifier: nn.Linear, vectors: Tensor):
+        self.trunk, self.tail, self.classifier, self.vectors = trunk, tail, classifier, vectors
+
+    def to(self, device: str) -> None:
+        """Move it, in place."""
+        for part in (self.trunk, self.tail, self.classifier):
+            part.to(device)
+        self.vectors = self.vectors.to(device)
 
     @torch.no_grad()
-    def __call__(self, features: Tensor) -> Tensor:
-        """Trunk features → mean of the class names' vectors, weighted by probability: (N, 384)."""
-        logits = self.classifier(self.tail(features).mean((2, 3)))
-        return torch.from_numpy(blend_names(logits.float().softmax(1).numpy(), self.vectors))
+    def __call__(self, pixels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Pixels → trunk features, the ImageNet grid, and the class names' vectors weighted by probability."""
+        features = self.trunk(pixels.contiguous(memory_format=torch.channels_last))
+        grid = self.tail(features)
+        probabilities, classes = self.classifier(grid.mean((2, 3)).float()).softmax(1).topk(10)
+        return features, grid, (probabilities[..., None] * self.vectors[classes]).sum(1)
 
 
 class JointModel(nn.Module):
-    """What is trained together: tail → captioner → locator."""
+    """What is trained together: tail → captioner → locator and evidence."""
 
     def __init__(
-        self, tail: Tail, captioner: Captioner, locator: Locator, knowledge: Knowledge | None = None
+        self, tail: Tail, captioner: Captioner, locator: Locator, evidence: Evidence, knowledge: Knowledge
     ):
         super().__init__()
-        self.tail, self.captioner, self.locator = tail, captioner, locator
+        self.tail, self.captioner, self.locator, self.evidence = tail, captioner, locator, evidence
         self.knowledge = knowledge
         self.scale = nn.Parameter(torch.tensor(math.log(20.0)))
         for module in tail.modules():
             if isinstance(module, nn.Conv2d) and module.groups > 1:
                 module.requires_grad_(False)
 
-    def look(self, features: Tensor, hide: float = 0.0) -> tuple[Tensor, Tensor]:
-        """Trunk features (N, 120, 14, 14) → grid (N, 1280, 7, 7) and memory (N, 50, width).
+    def look(self, pixels: Tensor, hide: float = 0.0) -> tuple[Tensor, Tensor]:
+        """Pixels (N, 3, 224, 224) → both grids (N, 2560, 7, 7) and memory (N, 50, width).
 
         Parameters
         ----------
         hide : share of grid cells hidden from the captioner
         """
-        grid = self.tail(features)
-        seen = grid * (torch.rand(len(grid), 1, *grid.shape[2:]) >= hide) if hide else grid
-        hint = None if self.knowledge is None else self.knowledge(features)
-        return grid, self.captioner.memory(seen, hint)
+        features, untouched, hint = self.knowledge(pixels)
+        grids = torch.cat([untouched, self.tail(features)], dim=1)
+        shape = (len(grids), 1, *grids.shape[2:])
+        seen = grids * (torch.rand(shape, device=grids.device) >= hide) if hide else grids
+        return grids, self.captioner.memory(seen, hint)
 
 
 def contrastive(images: Tensor, texts: Tensor, bank: Tensor, scale: Tensor) -> Tensor:
@@ -106,97 +141,173 @@ def contrastive(images: Tensor, texts: Tensor, bank: Tensor, scale: Tensor) -> T
     """
     scale = scale.exp().clamp(max=100.0)
     alike = (texts @ texts.T).fill_diagonal_(0.0) > 0.85
-    target = torch.arange(len(images))
+    target = torch.arange(len(images), device=images.device)
     logits = (scale * images @ texts.T).masked_fill(alike, -torch.inf)
     others = (scale * images @ bank.T).masked_fill(texts @ bank.T > 0.85, -torch.inf)
     to_text = F.cross_entropy(torch.cat([logits, others], dim=1), target)
     return (to_text + F.cross_entropy(logits.T, target)) / 2
 
 
-def draw(corpus: Corpus, indices: list[int], count: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Draw `count` random captions of each of n pictures.
+def mentions(
+    logits: tuple[Tensor, Tensor, Tensor], people: Tensor, words: Tensor, labels: Tensor, weight: Tensor
+) -> list[Tensor]:
+    """The evidence's losses: people, words, labels; what is unknown does not count.
 
-    Returns
-    -------
-    The captions' tokens (n · count, T), the vector of one of them for each picture (n, 384), and the
-    mean vector of all captions of each picture (n, 384)
+    Parameters
+    ----------
+    logits : what `Evidence` returns
+    weight : (N,) of each picture's people
+    people, words, labels : rows of the same names in `Examples`
     """
-    tokens, single, mean = [], [], []
-    for index in indices:
-        available = len(corpus.tokens[index])
-        chosen = torch.randperm(available)[:count]
-        if len(chosen) < count:
-            chosen = chosen.repeat(count)[:count]
-        tokens.append(corpus.tokens[index][chosen])
-        single.append(corpus.vectors[index][chosen[0]])
-        mean.append(F.normalize(corpus.vectors[index].mean(0), dim=0))
-    return torch.cat(tokens), torch.stack(single), torch.stack(mean)
+    known = people.isfinite().all(1)
+    weight = weight * known
+    of_people = F.cross_entropy(logits[0], people.nan_to_num(1 / 3), reduction="none")
+    of_people = (of_people * weight).sum() / weight.sum()
+    looked_for = torch.where(words >= 0, 1.0, UNSAID)
+    of_words = F.binary_cross_entropy_with_logits(
+        logits[1], words.clamp(min=0.0), looked_for, reduction="sum"
+    )
+    of_labels = F.cross_entropy(logits[2], labels, ignore_index=UNKNOWN, label_smoothing=0.05)
+    return [of_people, of_words / len(words), of_labels]
 
 
-def train(model: JointModel, corpora: list[Corpus], config: JointConfig, folder: Path) -> None:
+class Data:
+    """Examples and their pictures on one device."""
+
+    def __init__(self, examples: Examples, pictures: Tensor, device: torch.device):
+        self.pictures = pictures.to(device)
+        self.sided = torch.from_numpy(examples.sided).to(device)
+        self.first = torch.from_numpy(examples.first).to(device)
+        self.tokens = torch.from_numpy(examples.tokens).long().to(device)
+        self.mention = torch.from_numpy(examples.mention).long().to(device)
+        self.vectors = F.normalize(torch.from_numpy(examples.vectors).float(), dim=1).to(device)
+        self.people = torch.from_numpy(examples.people).to(device)
+        self.words = torch.from_numpy(examples.words).to(device)
+        self.open_end = torch.from_numpy(examples.open_end).to(device)
+        self.label = torch.from_numpy(examples.label).long().to(device)
+        self.source = torch.from_numpy(examples.source).to(device)
+        owner = torch.arange(len(examples), device=device).repeat_interleave(self.first.diff())
+        sums = torch.zeros(len(examples), self.vectors.shape[1], device=device).index_add_(
+            0, owner, self.vectors
+        )
+        self.means = F.normalize(sums, dim=1)  # (N, 384) of each picture's captions
+        self.rows = [torch.nonzero(self.source == i)[:, 0] for i in range(len(SOURCES))]
+
+    def draw(self, rows: Tensor, count: int) -> Tensor:
+        """(n, count) numbers of random captions of each picture; some twice where there are few."""
+        size = self.first[rows + 1] - self.first[rows]
+        order = torch.rand(len(rows), count, device=rows.device)
+        start = (order[:, :1] * size[:, None]).long()
+        return self.first[rows][:, None] + (start + torch.arange(count, device=rows.device)) % size[:, None]
+
+
+def train(model: JointModel, data: Data, config: JointConfig, folder: Path) -> None:
     """Train in place; goes on from the last checkpoint in `folder`."""
+    device = data.pictures.device
     torch.manual_seed(config.seed)
-    tail = [p for p in model.tail.parameters() if p.requires_grad]
-    rest = [p for n, p in model.named_parameters() if not n.startswith("tail.")]
+    fixed = FIXED if config.decoder_only else ()
+    for name, parameter in model.named_parameters():
+        if name.startswith(fixed):
+            parameter.requires_grad_(False)
+    learning = {name: p for name, p in model.named_parameters() if p.requires_grad}
+    tail = [p for name, p in learning.items() if name.startswith("tail.")]
+    rest = [p for name, p in learning.items() if not name.startswith("tail.")]
     optimizer = torch.optim.AdamW(
         [{"params": tail, "peak": config.tail_rate}, {"params": rest, "peak": config.rate}],
         weight_decay=config.weight_decay,
         betas=(0.9, 0.98),
     )
-    bank = torch.cat([vector for corpus in corpora for vector in corpus.vectors])
-    before = {name: value.clone() for name, value in model.state_dict().items()}
-    start = checkpoint.load(folder, model, optimizer)
-    batches = Batches([len(corpus) for corpus in corpora], config.images, config.seed, start)
+    average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(config.average))
+    both = nn.ModuleDict({"model": model, "average": average})
+    start = checkpoint.load(folder, both, optimizer)
+    batches = Batches([len(rows) for rows in data.rows], config.images, config.seed, start)
     torch.manual_seed(config.seed + start)
     model.train()
     model.tail.eval()
     for module in model.captioner.modules():
         if isinstance(module, nn.Dropout):
             module.p = config.dropout
-    average: dict[str, float] = {}
-    with tqdm(total=config.steps, initial=start, desc="joint") as bar:
+    if config.decoder_only:
+        model.captioner.encoder.eval()
+    starts = torch.tensor(STARTS, device=device)
+    with tqdm(total=config.steps, initial=start, desc="joint", mininterval=5) as bar:
         for step in range(start, config.steps):
             for group in optimizer.param_groups:
                 group["lr"] = group["peak"] * warm_cosine(step, config.steps, config.warmup)
-            features, tokens, single, mean = [], [], [], []
-            for corpus, indices, count in zip(corpora, batches(), config.captions, strict=True):
-                features.append(corpus.features(indices))
-                drawn = draw(corpus, indices, count)
-                tokens.append(drawn[0])
-                single.append(drawn[1])
-                mean.append(drawn[2])
-            words = torch.cat(tokens)
-            words = words[:, : int((words != PAD).sum(1).max())]
-            earlier = words[:, :-1]
-            if config.forget:
-                forgotten = (torch.rand(earlier.shape) < config.forget) & (earlier != BOS)
-                earlier = earlier.masked_fill(forgotten, UNK)
-            with torch.autocast("cpu", dtype=torch.bfloat16):
-                grid, memory = model.look(torch.cat(features), config.hide)
-                counts = torch.tensor(config.captions).repeat_interleave(torch.tensor(config.images))
-                pictures = repeat(model.captioner.prepare(memory), counts)
+            drawn = [torch.tensor(b, dtype=torch.long, device=device) for b in batches()]
+            rows = torch.cat([of[b] for of, b in zip(data.rows, drawn, strict=True)])
+            chosen = data.draw(rows, config.captions)
+            # the second caption of a picture with one counts for nothing, nor does a label's second form
+            several = (data.first[rows + 1] - data.first[rows] > 1) & (data.source[rows] < PEOPLE_SOURCES)
+            weight = torch.ones(len(rows), config.captions, device=device)
+            weight[~several, 1:] = 0.0
+            label = data.open_end[rows]
+            plainly = torch.rand(len(rows), device=device) < 0.8
+            chosen[label, 0] = data.first[rows][label] + (~plainly[label]).long()
+            tokens = data.tokens[chosen]
+            begin = starts[data.mention[chosen]]
+            begin = begin.masked_fill(torch.rand(begin.shape, device=device) < config.unsaid, BOS)
+            target = tokens[..., 1:].clone()
+            apart = label & (torch.rand(len(rows), device=device) < config.labels_apart)
+            begin[apart] = BOS
+            open_end = label & ~apart & (torch.rand(len(rows), device=device) < config.open_end)
+            target[open_end] = target[open_end].masked_fill(target[open_end] == EOS, PAD)
+            target = target.masked_fill(weight[..., None] == 0, PAD)
+            keep = (weight > 0).flatten()
+            earlier = torch.cat([begin[..., None], tokens[..., 1:-1]], dim=2)
+            forgotten = (torch.rand(earlier.shape, device=device) < config.forget) & (earlier > SOMEBODY)
+            earlier = earlier.masked_fill(forgotten, UNK).flatten(0, 1)[keep]
+            target = target.flatten(0, 1)[keep]
+            with torch.autocast(device.type, dtype=torch.bfloat16):
+                pixels = view(data.pictures[rows], data.sided[rows])
+                with torch.set_grad_enabled(not config.decoder_only):
+                    grids, memory = model.look(pixels, config.hide)
+                pictures = repeat(model.captioner.prepare(memory), weight.sum(1).long())
                 logits, _ = model.captioner.decode(earlier, pictures)
                 writing = F.cross_entropy(
                     logits.flatten(0, 1).float(),
-                    words[:, 1:].flatten(),
+                    target.flatten(),
                     ignore_index=PAD,
                     label_smoothing=config.smoothing,
                 )
-            vectors = model.locator(pool(grid, memory))
-            others = bank[torch.randint(len(bank), (config.bank,))]
-            contrast = contrastive(vectors, torch.cat(single), others, model.scale)
-            cosine = 1 - (vectors * torch.cat(mean)).sum(1).mean()
-            loss = writing + config.contrast * contrast + config.cosine * cosine
+            people, words, labels = mentions(
+                model.evidence(grids, memory),
+                data.people[rows],
+                data.words[rows].float(),
+                data.label[rows],
+                torch.where(data.source[rows] < PEOPLE_SOURCES, 1.0, config.crowd),
+            )
+            loss = writing + config.people * people + config.words * words + config.labels * labels
+            if not config.decoder_only:
+                vectors = model.locator(pool(grids, memory))
+                others = data.vectors[torch.randint(len(data.vectors), (config.bank,), device=device)]
+                contrast = contrastive(vectors, data.vectors[chosen[:, 0]], others, model.scale)
+                cosine = 1 - (vectors * data.means[rows]).sum(1).mean()
+                loss = loss + config.contrast * contrast + config.cosine * cosine
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
             nn.utils.clip_grad_norm_(model.parameters(), 1.0)
             optimizer.step()
-            for name, value in (("words", writing), ("contrast", contrast), ("cosine", cosine)):
-                now = float(value.detach())
-                average[name] = 0.98 * average.get(name, now) + 0.02 * now
-            bar.set_postfix({name: f"{value:.3f}" for name, value in average.items()})
+            average.update_parameters(model)
+            if (step + 1) % 100 == 0:
+                names = ("writing", "people", "words", "labels")
+                values = (writing, people, words, labels)
+                shown = {n: float(v.detach()) for n, v in zip(names, values, strict=True)}
+                bar.set_postfix({name: f"{value:.3f}" for name, value in shown.items()})
             bar.update()
             if (step + 1) % config.save_every == 0 or step + 1 == config.steps:
-                checkpoint.save(folder, model, optimizer, step + 1)
-    model.eval()
-    checkpoint.blend(model, before, config.share)
+                checkpoint.save(folder, both, optimizer, step + 1)
+    model.load_state_dict(average.module.state_dict())
+    model.eval().requires_grad_(True)
+
+
+@torch.inference_mode()
+def look_at_all(model: JointModel, data: Data, rows: Tensor, augmented: bool) -> Tensor:
+    """Pooled features, see `pool`, of these pictures: (len(rows), 2560 + width) float32."""
+    pooled = []
+    for part in rows.split(256):
+        pixels = data.pictures[part]
+        pixels = view(pixels, data.sided[part]) if augmented else plain(pixels)
+        with torch.autocast(rows.device.type, dtype=torch.bfloat16):
+            pooled.append(pool(*model.look(pixels)))
+    return torch.cat(pooled)

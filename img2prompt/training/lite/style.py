@@ -21,12 +21,12 @@ from tqdm import tqdm
 
 from img2prompt.datasets.pairs import PairsFolder
 from img2prompt.engines.lite.heads import pool
-from img2prompt.engines.lite.tower import Tail, Trunk, to_tensor, trunk_statistics
+from img2prompt.engines.lite.tower import to_tensor, trunk_statistics
 from img2prompt.evaluation.styles import held_out
 from img2prompt.labels.tables import read_labels
 from img2prompt.minilm import SentenceEncoder
 from img2prompt.training.augment import augment
-from img2prompt.training.lite.joint import JointModel
+from img2prompt.training.lite.joint import JointModel, Knowledge
 
 PHOTO = "a photo, photorealism, photography"
 GREY_PHOTO = "a black and white photo, monochrome photography"
@@ -53,25 +53,24 @@ class StyleHead:
 
 
 @torch.inference_mode()
-def style_features(images: list[Image.Image], trunk: Trunk, tail: Tail) -> np.ndarray:
+def style_features(images: list[Image.Image], knowledge: Knowledge) -> np.ndarray:
     """(N, F) float32 style features of RGB pictures."""
     rows = []
     for start in range(0, len(images), 32):
-        x, statistics = trunk_statistics(
-            trunk, torch.stack([to_tensor(i) for i in images[start : start + 32]])
-        )
-        rows.append(torch.cat([statistics, tail(x).mean((2, 3))], dim=1).numpy())
+        pixels = torch.stack([to_tensor(i) for i in images[start : start + 32]])
+        x, statistics = trunk_statistics(knowledge.trunk, pixels)
+        rows.append(torch.cat([statistics, knowledge.tail(x).mean((2, 3))], dim=1).numpy())
     return np.concatenate(rows)
 
 
 @torch.inference_mode()
-def subjects(images: list[Image.Image], trunk: Trunk, model: JointModel) -> np.ndarray:
+def subjects(images: list[Image.Image], model: JointModel) -> np.ndarray:
     """(N, 384) what RGB pictures show: the sum of located vector and class names' vector."""
-    assert model.knowledge is not None
     rows = []
     for start in range(0, len(images), 32):
-        x = trunk(torch.stack([to_tensor(i) for i in images[start : start + 32]]))
-        rows.append((model.locator(pool(*model.look(x))) + model.knowledge(x)).numpy())
+        pixels = torch.stack([to_tensor(i) for i in images[start : start + 32]])
+        named = model.knowledge(pixels)[2]
+        rows.append((model.locator(pool(*model.look(pixels))) + named).numpy())
     return np.concatenate(rows)
 
 
@@ -130,7 +129,6 @@ def train(
     styles: PairsFolder,
     photos: PairsFolder,
     photo_names: list[str],
-    trunk: Trunk,
     model: JointModel,
     sentences: SentenceEncoder,
 ) -> tuple[StyleHead, dict[str, float]]:
@@ -166,13 +164,12 @@ def train(
         targets += [photo, grey]
         weights += [PHOTO_WEIGHT / len(photo_names), GREY_WEIGHT / len(photo_names)]
         groups += [-1, -1]
-    assert model.knowledge is not None
-    x, y = style_features(images, trunk, model.knowledge.tail), np.stack(targets)
+    x, y = style_features(images, model.knowledge), np.stack(targets)
     w, g = np.array(weights), np.array(groups)
     folds = np.array([hashlib.sha256(str(i).encode()).digest()[0] % 5 for i in g])
     right = np.array([number[pair.name] for pair in learned])
     plain_rows = np.arange(0, len(learned) * (1 + COPIES), 1 + COPIES)
-    subject = subjects([images[row] for row in plain_rows], trunk, model)
+    subject = subjects([images[row] for row in plain_rows], model)
     subject_mean = subject.mean(0)
     words = [label for table in ("mediums", "movements") for label in read_labels(table)]
     directions = main_directions(np.concatenate([texts[right], sentences.encode(words)]), DIRECTIONS)

@@ -1,0 +1,132 @@
+"""Which of several captions a picture gets: the one that the most evidence speaks for.
+
+Each candidate is judged by one weighted sum, whose weights were fitted on the dev sets (see
+MODEL_CARD.md): how likely the captioner holds it, how near its embedding is to the picture, whether
+its words and its people are expected, whether it names what the classifier is sure of, and whether
+it is more than a name.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from img2prompt.posts import grammar
+from img2prompt.posts.people import mentions_people
+
+FULL = 6  # words from which a caption is not too short
+RARE = 0.03  # probability of a word that was seldom in captions
+LEAST = 1e-3  # no evidence counts for less
+SPARE = (
+    grammar.FUNCTION_WORDS
+    | grammar.PRONOUNS
+    | frozenset(
+        "be been being do does did doing get gets getting go goes going make use top side next front back middle".split()
+    )
+)
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A caption, and the evidence for it. Larger numbers speak for it."""
+
+    text: str
+    score: float  # mean log probability of its words to the captioner; 0 for the bare name of a thing
+    fit: float  # cosine of its embedding with the picture's
+    said: float  # mean log probability that captions of the picture have its words
+    people: float  # log probability that captions of the picture mention people, or don't, as it does
+    sure: float  # probability of the class that it names; 0 where it names none
+
+
+@dataclass(frozen=True)
+class Weights:
+    """What each kind of evidence counts for; one unit is one unit of `Candidate.score`."""
+
+    fit: float
+    said: float
+    people: float
+    sure: float
+    short: float  # for each word that is missing to `FULL`
+
+
+def choose(candidates: Sequence[Candidate], weights: Weights) -> Candidate:
+    """The best candidate, the first of equals.
+
+    Raises
+    ------
+    ValueError
+        When there is none.
+    """
+    return max(candidates, key=lambda candidate: total(candidate, weights))
+
+
+def without_padding(candidates: Sequence[Candidate]) -> list[Candidate]:
+    """The candidates without those that begin with another one and fit the picture less well than it does.
+
+    Where the captioner knows nothing to say of a thing, its name is enough.
+    """
+    return [
+        candidate
+        for candidate in candidates
+        if not any(
+            candidate.text.startswith(f"{other.text} ") and candidate.fit < other.fit for other in candidates
+        )
+    ]
+
+
+def total(candidate: Candidate, weights: Weights) -> float:
+    """What speaks for a candidate, summed up."""
+    missing = max(0, FULL - len(candidate.text.split()))
+    return (
+        candidate.score
+        + weights.fit * candidate.fit
+        + weights.said * candidate.said
+        + weights.people * candidate.people
+        + weights.sure * candidate.sure
+        - weights.short * missing
+    )
+
+
+@functools.lru_cache(maxsize=20_000)
+def base(word: str) -> str:
+    """A word as it is looked for: nouns in the singular, verbs without ending."""
+    if grammar.is_noun(word):
+        return grammar.singular(word)
+    verbs = grammar.lemmas(word).get("VERB")
+    return verbs[0] if verbs else word
+
+
+def content_words(text: str) -> set[str]:
+    """The words of a caption that say what is there, in their base form."""
+    return {base(word) for word in text.split() if len(word) > 2 and word not in SPARE}
+
+
+def said(text: str, probabilities: np.ndarray, numbers: Mapping[str, int]) -> float:
+    """Mean log probability that captions of the picture have the words of this one.
+
+    Parameters
+    ----------
+    probabilities : (W,) of each word that is looked for
+    numbers : word → its place in `probabilities`
+    """
+    words = content_words(text)
+    if not words:
+        return math.log(RARE)
+    found = [float(probabilities[numbers[word]]) if word in numbers else RARE for word in words]
+    return sum(math.log(max(probability, LEAST)) for probability in found) / len(found)
+
+
+def people(text: str, somebody: float, lean: float) -> float:
+    """Log probability that a caption is right to mention people, or not to.
+
+    Parameters
+    ----------
+    somebody : probability that captions of the picture mention people
+    lean : added to its log odds
+    """
+    odds = math.log(max(somebody, LEAST) / max(1 - somebody, LEAST)) + lean
+    return -math.log1p(math.exp(-odds if mentions_people(text) else odds))
