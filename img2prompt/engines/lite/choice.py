@@ -21,6 +21,7 @@ from img2prompt.posts.people import mentions_people
 FULL = 6  # words from which a caption is not too short
 RARE = 0.03  # probability of a word that was seldom in captions
 LEAST = 1e-3  # no evidence counts for less
+PADDING = 0.05  # cosine that a caption may lose with what follows a name
 SPARE = (
     grammar.FUNCTION_WORDS
     | grammar.PRONOUNS
@@ -65,7 +66,7 @@ def choose(candidates: Sequence[Candidate], weights: Weights) -> Candidate:
 
 
 def without_padding(candidates: Sequence[Candidate]) -> list[Candidate]:
-    """The candidates without those that begin with another one and fit the picture less well than it does.
+    """The candidates without those that begin with another one and fit the picture clearly less well.
 
     Where the captioner knows nothing to say of a thing, its name is enough.
     """
@@ -73,7 +74,8 @@ def without_padding(candidates: Sequence[Candidate]) -> list[Candidate]:
         candidate
         for candidate in candidates
         if not any(
-            candidate.text.startswith(f"{other.text} ") and candidate.fit < other.fit for other in candidates
+            candidate.text.startswith(f"{other.text} ") and candidate.fit < other.fit - PADDING
+            for other in candidates
         )
     ]
 

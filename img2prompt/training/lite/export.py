@@ -29,7 +29,7 @@ from img2prompt.training.lite.vocabulary import clean
 from img2prompt.vector_cache import digest, pack
 
 # Weights and thresholds of the engine, chosen on the dev sets; see MODEL_CARD.md.
-CHOICE = Weights(fit=2.75, said=0.45, people=0.25, sure=0.3, short=0.35)
+CHOICE = Weights(fit=2.75, said=0.45, people=0.25, sure=0.8, short=0.5)
 CHOICES = {
     "subject_share": SUBJECT_SHARE,  # weight, in the style vector, of what the picture shows
     "regressed_share": 0.5,  # weight of the regressed vector in the content vector; the located one has 1
