@@ -17,9 +17,9 @@ from websockets.sync.client import connect
 from img2prompt.batch.runs import Runs
 from img2prompt.history import History, open_database
 from tests.helpers.batches import crop
-from tests.helpers.browser import Server, serve
 from tests.helpers.history_database import make_post
 from tests.helpers.protocol import visit
+from tests.helpers.server import Server, serve
 
 pytestmark = pytest.mark.slow
 COOKIE = "_streamlit_user"

@@ -45,6 +45,8 @@ def test_a_name_is_enough_where_more_words_fit_less():
     name, padded = caption("a honeycomb", fit=0.6), caption("a honeycomb with a pizza on it", fit=0.5)
     better = caption("a honeycomb full of bees", fit=0.7)
     assert choice.without_padding([name, padded, better]) == [name, better]
+    unlikely = caption("a honeycomb with a chocolate", fit=0.6, said=-3.0)
+    assert choice.without_padding([unlikely, name]) == [name]
 
 
 def test_there_must_be_a_candidate():

@@ -40,6 +40,7 @@ FAMILIES = {
     "batch.show.{}": ("all", "described", "failed"),
     "batch.format.{}": (*FORMATS, "errors"),
     "batch.format.{}.help": (*FORMATS, "errors"),
+    "explore.{}": ("first", "other"),
     "nav.{}": PAGES,
     "dashboard.{}": (
         *("posts", "copied", "starred", "failures"),

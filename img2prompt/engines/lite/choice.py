@@ -21,7 +21,8 @@ from img2prompt.posts.people import mentions_people
 FULL = 6  # words from which a caption is not too short
 RARE = 0.03  # probability of a word that was seldom in captions
 LEAST = 1e-3  # no evidence counts for less
-PADDING = 0.05  # cosine that a caption may lose with what follows a name
+PADDING = 0.05  # difference of two cosines with the picture that means something
+UNEXPECTED = 1.0  # difference of two mean log probabilities that does
 SPARE = (
     grammar.FUNCTION_WORDS
     | grammar.PRONOUNS
@@ -66,7 +67,7 @@ def choose(candidates: Sequence[Candidate], weights: Weights) -> Candidate:
 
 
 def without_padding(candidates: Sequence[Candidate]) -> list[Candidate]:
-    """The candidates without those that begin with another one and fit the picture clearly less well.
+    """The candidates without those that begin with another one and are padded.
 
     Where the captioner knows nothing to say of a thing, its name is enough.
     """
@@ -74,10 +75,15 @@ def without_padding(candidates: Sequence[Candidate]) -> list[Candidate]:
         candidate
         for candidate in candidates
         if not any(
-            candidate.text.startswith(f"{other.text} ") and candidate.fit < other.fit - PADDING
-            for other in candidates
+            candidate.text.startswith(f"{other.text} ") and _padded(candidate, other) for other in candidates
         )
     ]
+
+
+def _padded(longer: Candidate, shorter: Candidate) -> bool:
+    """Whether what a caption adds to its beginning fits the picture less, or is not expected in it at all."""
+    fits_better = longer.fit - shorter.fit
+    return fits_better < -PADDING or (fits_better < PADDING and longer.said < shorter.said - UNEXPECTED)
 
 
 def total(candidate: Candidate, weights: Weights) -> float:
