@@ -5,6 +5,7 @@ import pytest
 import torch
 from PIL import Image
 
+from img2prompt.datasets.pairs import PairsFolder
 from img2prompt.embeddings import WIDTH, unit
 from img2prompt.engines.lite.generated import Generated
 from img2prompt.engines.lite.tower import STYLE_WIDTH
@@ -90,7 +91,8 @@ def test_coarser_views_are_of_the_same_picture(sample_photos):
 
 
 def test_the_rows_and_pictures_at_hand(shared_data):
-    rows = generated.read_rows(shared_data / "ai_pairs")
+    folder = PairsFolder(shared_data / "ai_pairs")
+    rows = generated.read_rows(folder)
     assert len({row.source for row in rows}) > 8 and not all(row.is_prompt for row in rows)
     first = [row.image for row in rows[:3]]
-    assert all(picture.mode == "RGB" for picture in generated.read_pictures(shared_data / "ai_pairs", first))
+    assert all(picture.mode == "RGB" for picture in generated.read_pictures(folder, first))

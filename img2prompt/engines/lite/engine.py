@@ -202,9 +202,8 @@ class LiteEngine:
         """
         beams = beams or BEAMS
         count = len(features.somebody)
-        written: list[list[tuple[str, float]]] = [
-            [] for _ in range(count)
-        ]  # text and score of each picture's
+        # Of each picture its candidates: text and score.
+        written: list[list[tuple[str, float]]] = [[] for _ in range(count)]
         tried: list[tuple[int, int]] = []  # picture and beginning
         for row, somebody in enumerate(features.somebody):
             if somebody < self.config["surely"]:

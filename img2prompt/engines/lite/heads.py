@@ -12,6 +12,17 @@ from img2prompt.embeddings import WIDTH
 from img2prompt.engines.lite.tower import GRID, GRID_WIDTH
 
 
+def _two_layers(features: int, hidden: int, answers: int, dropout: float) -> nn.Sequential:
+    return nn.Sequential(
+        nn.LayerNorm(features),
+        nn.Dropout(dropout),
+        nn.Linear(features, hidden),
+        nn.GELU(),
+        nn.Dropout(dropout),
+        nn.Linear(hidden, answers),
+    )
+
+
 class Locator(nn.Module):
     """Pooled features → the vector in MiniLM space by which captions find the picture.
 
@@ -20,14 +31,7 @@ class Locator(nn.Module):
 
     def __init__(self, features: int, hidden: int = 512, dropout: float = 0.2):
         super().__init__()
-        self.layers = nn.Sequential(
-            nn.LayerNorm(features),
-            nn.Dropout(dropout),
-            nn.Linear(features, hidden),
-            nn.GELU(),
-            nn.Dropout(dropout),
-            nn.Linear(hidden, WIDTH),
-        )
+        self.layers = _two_layers(features, hidden, WIDTH, dropout)
 
     def forward(self, pooled: Tensor) -> Tensor:
         """Pooled features (N, F) → (N, 384) unit vectors."""
@@ -79,14 +83,7 @@ class Evidence(nn.Module):
             nn.Linear(128, 2),
         )
         self.sizes = (words, labels + 1)
-        self.layers = nn.Sequential(
-            nn.LayerNorm(features),
-            nn.Dropout(dropout),
-            nn.Linear(features, hidden),
-            nn.GELU(),
-            nn.Dropout(dropout),
-            nn.Linear(hidden, sum(self.sizes)),
-        )
+        self.layers = _two_layers(features, hidden, sum(self.sizes), dropout)
 
     def forward(self, grids: Tensor, memory: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Both grids (N, 2560, 7, 7) and memory → logits of nobody, one person and several (N, 3;

@@ -73,12 +73,6 @@ EVERYDAY: tuple[tuple[int, int, str], ...] = (
 # Clothes, materials, screens and papers: often in a picture, seldom what it shows.
 INCIDENTAL = frozenset(Path(__file__).with_name("incidental.txt").read_text(encoding="utf-8").splitlines())
 
-PEOPLE = frozenset(
-    """person people man men woman women boy boys girl girls child children kid kids baby toddler lady guy guys
-    crowd player players skier surfer skateboarder snowboarder rider couple family group team friends someone
-    man's woman's climber biker cyclist swimmer hiker worker biker performer officer infant adults adult""".split()
-)
-
 
 def class_forms() -> list[list[str]]:
     """The forms of each class's name, friendliest first ("tabby cat" before "tabby")."""

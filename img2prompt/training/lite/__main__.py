@@ -144,15 +144,13 @@ def main() -> None:
     knowledge = joint.Knowledge(trunk, untouched, classifier, named)
     config = CaptionerConfig(tokenizer.get_vocab_size(), hint=WIDTH, grid=2 * GRID_WIDTH)
     pooled = 2 * GRID_WIDTH + config.width
-    evidence = Evidence(pooled + GRID_WIDTH, len(learned.word_names), len(learned.label_names))
-    model = joint.JointModel(tail, Captioner(config), Locator(pooled), evidence, knowledge).to(device)
+    new_evidence = partial(Evidence, pooled + GRID_WIDTH, len(learned.word_names), len(learned.label_names))
+    model = joint.JointModel(tail, Captioner(config), Locator(pooled), new_evidence(), knowledge).to(device)
 
     stages = [replace(stage, steps=args.steps or stage.steps) for stage in (FIRST, APART, FULL)]
     for stage, name in zip(stages, ("joint", "apart", "full"), strict=True):
         if name == "apart":
-            model.evidence = Evidence(
-                pooled + GRID_WIDTH, len(learned.word_names), len(learned.label_names)
-            ).to(device)
+            model.evidence = new_evidence().to(device)
         if name == "full":
             everything = torch.arange(len(learned), device=device)
             with torch.inference_mode():

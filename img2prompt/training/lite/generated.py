@@ -10,8 +10,6 @@ taken out of its features (nuisance attribute projection, Solomonoff et al., 200
 
 from __future__ import annotations
 
-import csv
-import tarfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from io import BytesIO
@@ -23,6 +21,7 @@ import torch
 from PIL import Image
 from sklearn.linear_model import LogisticRegression
 
+from img2prompt.datasets.pairs import PairsFolder
 from img2prompt.embeddings import cosines, unit
 from img2prompt.engines.lite.generated import Generated
 from img2prompt.minilm import SentenceEncoder
@@ -32,11 +31,7 @@ SHARE = 0.35  # weight of what the heads for captions say
 SAME_PROMPT = 2  # pictures of one prompt that are learned from
 MOST_ROWS = 350  # of one source
 LEAST_ROWS = 40  # of a source that the strength is chosen on
-PHOTOS = (
-    ("flickr8k", "captions.csv"),
-    ("coco40k", "captions.csv"),
-    ("gaps", "labels.csv"),
-)  # their dev parts
+PHOTOS = ("flickr8k", "coco40k", "gaps")  # their dev parts
 MOST_PHOTOS = 1000  # of each folder
 GREY_PHOTOS = 300  # that are also learned from without colour
 VARIED = 300  # pictures that are also looked at smaller
@@ -67,12 +62,17 @@ class Seen:
 Look = Callable[[Sequence[Image.Image]], Seen]
 
 
-def read_rows(folder: Path) -> list[Row]:
+def read_rows(folder: PairsFolder) -> list[Row]:
     """The rows of ``prompts.csv``."""
     return [
-        Row(row["image"], row["prompt"], row["source"], row["kind"] == "prompt")
-        for row in _table(folder / "prompts.csv")
+        Row(pair.name, pair.texts[0], pair.notes["source"], pair.notes["kind"] == "prompt")
+        for pair in folder.pairs
     ]
+
+
+def read_pictures(folder: PairsFolder, names: Sequence[str]) -> list[Image.Image]:
+    """These RGB pictures of the folder."""
+    return [_open(folder.read(name)) for name in names]
 
 
 def train(data: Path, look: Look, sentences: SentenceEncoder) -> tuple[Generated, dict[str, Any]]:
@@ -84,11 +84,12 @@ def train(data: Path, look: Look, sentences: SentenceEncoder) -> tuple[Generated
     look : the finished tower and its heads
     sentences : embeds the prompts
     """
-    rows = read_rows(data / "ai_pairs")
-    pictures, places = read_pictures(data / "ai_pairs", [row.image for row in rows]), []
-    for name, table in PHOTOS:
-        names = dict.fromkeys(row["image"] for row in _table(data / name / table) if row["split"] == "dev")
-        photos = read_pictures(data / name, list(names)[:MOST_PHOTOS])
+    made = PairsFolder(data / "ai_pairs")
+    rows = read_rows(made)
+    pictures, places = read_pictures(made, [row.image for row in rows]), []
+    for name in PHOTOS:
+        folder = PairsFolder(data / name)
+        photos = read_pictures(folder, [pair.name for pair in folder.select("dev", MOST_PHOTOS)])
         pictures += photos
         places += [name] * len(photos)
     greys = np.random.default_rng(2).permutation(len(places))[:GREY_PHOTOS] + len(rows)
@@ -99,18 +100,6 @@ def train(data: Path, look: Look, sentences: SentenceEncoder) -> tuple[Generated
     views = zip(*(coarser(pictures[i]) for i in varied), strict=True)
     changes = np.concatenate([look(view).looks - seen.looks[varied] for view in views])
     return fit(rows, places, seen, sentences.encode([row.text for row in rows], progress=True), changes)
-
-
-def read_pictures(folder: Path, names: Sequence[str]) -> list[Image.Image]:
-    """These RGB pictures of the folder's tars."""
-    wanted, found = set(names), {}
-    for file in sorted(folder.glob("*.tar")):
-        with tarfile.open(file) as tar:
-            for member in tar:
-                stream = tar.extractfile(member) if Path(member.name).name in wanted else None
-                if stream is not None:
-                    found[Path(member.name).name] = _open(stream.read())
-    return [found[name] for name in names]
 
 
 def fit(
@@ -270,11 +259,6 @@ def _shrunk(image: Image.Image, side: int) -> Image.Image:
     if share >= 1:
         return image
     return image.resize((round(image.width * share), round(image.height * share)), Image.Resampling.LANCZOS)
-
-
-def _table(file: Path) -> list[dict[str, str]]:
-    with open(file, newline="", encoding="utf-8") as stream:
-        return list(csv.DictReader(stream))
 
 
 def _open(encoded: bytes) -> Image.Image:
