@@ -8,7 +8,7 @@ WORKERS ?= logical
 PARALLEL := --numprocesses $(WORKERS) --maxprocesses 4 --dist worksteal
 
 .DELETE_ON_ERROR:
-.PHONY: install setup run check lint test test-latest lock wheel train-lite bench
+.PHONY: install setup run check lint test test-latest lock wheel train-lite bench how-good
 
 # What the app and the command line need, in .venv.
 install: .venv/run
@@ -65,3 +65,11 @@ train-lite: setup
 # How fast the bundled model is.
 bench: setup
 	$(BIN)/python -m benchmarks.lite $(wildcard $(DATA)/flickr8k)
+
+# What the bundled model says of pictures that it has not learned from, in docs/how-good.md.
+how-good: setup build/pictures/skimage
+	$(BIN)/python -m benchmarks.how_good --skimage build/pictures/skimage
+
+# scikit-image, for its pictures only.
+build/pictures/skimage: | .venv/dev
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --target $(@D) --group pictures
