@@ -166,7 +166,9 @@ def photo(number: int) -> bytes:
 @asynccontextmanager
 async def visit(address: str) -> AsyncIterator[Visitor]:
     """Somebody who has opened the page, and closes it in the end."""
-    async with httpx.AsyncClient(base_url=address, timeout=PATIENCE) as http:
+    # No connection is used twice: the server closes those that have nothing to say for five seconds.
+    limits = httpx.Limits(max_keepalive_connections=0)
+    async with httpx.AsyncClient(base_url=address, timeout=PATIENCE, limits=limits) as http:
         (await http.get("/_stcore/health")).raise_for_status()  # brings the cookie
         async with connect(
             f"{address.replace('http', 'ws', 1)}/_stcore/stream",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import replace
 from functools import cached_property, partial
@@ -15,9 +15,9 @@ import numpy as np
 from PIL import Image
 
 from img2prompt import prompts
+from img2prompt.embeddings import unit
 from img2prompt.engines.base import Engine
 from img2prompt.engines.registry import load_engine
-from img2prompt.ensemble.blend import combine
 from img2prompt.ensemble.members import Ensemble, Evidence, load_ensemble
 from img2prompt.errors import ConfigError
 from img2prompt.images import Limits, open_image
@@ -28,9 +28,14 @@ from img2prompt.labels.tables import ASPECTS, read_labels, read_own_labels
 from img2prompt.minilm import SentenceEncoder
 from img2prompt.posts.gender import neutral_people
 from img2prompt.results import Match, Result
-from img2prompt.settings import Settings
+from img2prompt.settings import AUTO, Settings
 
 Source = str | Path | bytes | Image.Image
+
+GENERATED = (
+    0.85  # probability that a machine made a picture, from which its prompt is by itself a nearest one
+)
+LEAST_WORDS = 0.01  # of their share in the embedding, which the words of such a picture's prompt keep
 
 
 class Pipeline:
@@ -131,19 +136,21 @@ class Pipeline:
             own = [table.name for table in self.tables if table.name not in ASPECTS]
             matches = ranking.rank_all(vectors, self.tables, prompts.labels_needed(style, own))
         clock.lap("labels")
+        made = self.engine.generated(features)
+        made = np.zeros(len(pictures)) if made is None else made
         # The embedding stands for a prompt that could have made the picture, so never for a negative one.
         # The nearest prompt is made from it.
-        first = "seed" if style in ("negative", "nearest") else style
+        first = "seed" if style in (AUTO, "negative", "nearest") else style
         texts = self._write(first, captions, matches, vectors)
         clock.lap("prompt")
         written = self.sentences.encode(texts)
-        embeddings = self._mix(Evidence(pictures, features, written), worded=any(texts))
+        embeddings = self._mix(Evidence(pictures, features, written), made, worded=any(texts))
         if self.settings.people == "neutral":  # after the embedding, in which nobody reads words
             captions, texts = _neutral(captions, texts)
         clock.lap("embedding")
-        if style == "nearest":
-            mediums, flavors = self._phrases
-            texts = prompts.nearest(captions, embeddings, mediums, flavors, self.sentences.encode)
+        if style in (AUTO, "nearest"):
+            for i, text in self._nearest(captions, embeddings, (made > GENERATED) | (style == "nearest")):
+                texts[i] = text
         elif style != first:
             texts = self._write(style, captions, matches, vectors)
         clock.lap("prompt")
@@ -170,15 +177,34 @@ class Pipeline:
         flavors = phrase_vectors(self.sentences, ["movements", "flavors"], own)
         return prompts.Phrases(*mediums), prompts.Phrases(*flavors)
 
-    def _mix(self, evidence: Evidence, worded: bool) -> np.ndarray:
-        """The pictures' embeddings (N, 384); where `worded` is False there are no prompts to mix in."""
+    def _nearest(
+        self, captions: Sequence[str], embeddings: np.ndarray, wanted: np.ndarray
+    ) -> Iterator[tuple[int, str]]:
+        """The nearest prompts of those of N pictures that they are wanted for, each with its picture's place."""
+        if wanted.any():
+            mediums, flavors = self._phrases
+            places = np.flatnonzero(wanted).tolist()
+            subjects = [captions[i] for i in places]
+            texts = prompts.nearest(subjects, embeddings[places], mediums, flavors, self.sentences.encode)
+            yield from zip(places, texts, strict=True)
+
+    def _mix(self, evidence: Evidence, made: np.ndarray, worded: bool) -> np.ndarray:
+        """The pictures' embeddings (N, 384).
+
+        Parameters
+        ----------
+        made : (N,) probability that a machine made the picture; the likelier, the less its prompt counts,
+            since captions of such pictures are poor
+        worded : where False, there are no prompts to mix in
+        """
         if self.members:
             return self.members(evidence)
         regressed = self.engine.regress(evidence.features)
         if regressed is None:
             return evidence.written
         ratio = self.settings.ratio if worded else 0.0
-        return combine([evidence.written, regressed], [ratio, 1.0 - ratio])
+        words = ratio * np.maximum(1 - made, LEAST_WORDS)[:, None]
+        return unit(words * evidence.written + (1 - ratio) * regressed)
 
     def _write(
         self,

@@ -15,9 +15,9 @@ from typing import Any
 
 from img2prompt.errors import ConfigError
 
-AUTO = "auto"  # instead of an engine's name: the best one that is installed and fits the device
+AUTO = "auto"  # as engine: the best that is installed and fits the device; as style: by the kind of picture
 ENGINES = ("lite", "full")  # each a package of img2prompt.engines
-STYLES = ("seed", "classic", "fast", "best", "nearest", "negative")
+STYLES = (AUTO, "seed", "classic", "fast", "best", "nearest", "negative")
 PEOPLE = ("neutral", "as-seen")
 NONE = "none"  # instead of a part's name: do without that part
 PRECISIONS = ("auto", "fp32", "fp16", "bf16")
@@ -55,7 +55,7 @@ class Settings:
     """
 
     engine: str = "auto"  # auto, lite, full
-    style: str = "seed"  # form of the prompt: seed, classic, fast, best, nearest, negative
+    style: str = "auto"  # form of the prompt: auto (nearest if machine-made, else seed), classic, fast, best…
     people: str = (
         "neutral"  # in captions: neutral (a person, they), as-seen (a man or a woman, as the engine has it)
     )

@@ -58,5 +58,8 @@ class Engine(Protocol):
     def embed_texts(self, texts: Sequence[str]) -> np.ndarray:
         """(M, D) float32 unit vectors of the texts in the joint space."""
 
+    def generated(self, features: Any) -> np.ndarray | None:
+        """(N,) probability that a machine made or drew the picture; None if the engine cannot tell."""
+
     def regress(self, features: Any) -> np.ndarray | None:
         """(N, 384) predicted prompt embeddings, float32 unit vectors; None without a trained regressor."""

@@ -41,6 +41,14 @@ def colours(picture: Image.Image) -> tuple[str, ...]:
     return tuple(NAMES[i] for i in order if counts[i] >= SHARE * SIDE * SIDE)
 
 
+def vividness(picture: Image.Image) -> float:
+    """How far the strongest and the weakest of red, green and blue are apart on average, 0–1; 0 without colour."""
+    import numpy as np
+
+    small = np.asarray(picture.convert("RGB").resize((SIDE, SIDE)), float)
+    return float((small.max(2) - small.min(2)).mean() / 255)
+
+
 def _named(hsv: np.ndarray) -> np.ndarray:
     """Name colours: (N, 3) hue, saturation and value, 0–255 → (N,) positions in `NAMES`."""
     import numpy as np

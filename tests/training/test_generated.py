@@ -53,7 +53,7 @@ def test_what_is_fitted_tells_prompts_and_photos(world, monkeypatch):
         found, probability = net(torch.from_numpy(seen.looks), torch.from_numpy(seen.captioned))
     made = np.arange(len(seen.looks)) < len(rows)
     assert (found.numpy()[made] * vectors).sum(1).mean() > 0.8
-    assert (probability.numpy()[~made] > 0.5).mean() <= 0.05
+    assert (probability.numpy()[~made] > 0.5).mean() <= 0.08
     assert (probability.numpy()[made] > 0.5).mean() > 0.5
     assert set(told["cosines"]) == set(SOURCES) and min(told["cosines"].values()) > 0.5
     assert set(told["gate"]) == {*SOURCES, "street", "garden"}
@@ -83,7 +83,7 @@ def test_rows_are_thinned_by_prompt_and_source():
 def test_coarser_views_are_of_the_same_picture(sample_photos):
     photo = Image.open(sample_photos[0]).convert("RGB")
     views = generated.coarser(photo)
-    assert [min(view.size) for view in views] == [160, 192, 120]
+    assert [min(view.size) for view in views] == [192, 150, 192]
     small = [np.asarray(view.resize((16, 16)), float) for view in (photo, *views)]
     assert max(np.abs(view - small[0]).mean() for view in small[1:]) < 8
     tiny = Image.new("RGB", (30, 20))

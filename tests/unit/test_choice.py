@@ -69,3 +69,29 @@ def test_people_count_as_the_picture_shows_them():
     assert choice.people("a clean kitchen", 0.1, 0.0) == pytest.approx(math.log(0.9))
     assert choice.people("a man in a kitchen", 0.1, 1.0) > choice.people("a man in a kitchen", 0.1, 0.0)
     assert math.isfinite(choice.people("a man", 0.0, 0.0))
+
+
+@pytest.mark.parametrize(
+    ("vividness", "text", "kept"),
+    [
+        (0.2, "a black and white photo of people on a street", "people on a street"),
+        (0.2, "a cat on a bed in a black and white photo", "a cat on a bed"),
+        (0.2, "a black and white photo of a cat", "a plane in the sky"),  # "a cat" would be hardly a caption
+        (0.2, "a black and white cat on a chair", "a black and white cat on a chair"),
+        (0.05, "a black and white photo of a cat", "a black and white photo of a cat"),  # brown with age
+        (0.0, "a black and white photo of a cat", "a black and white photo of a cat"),
+        (0.0, "a blue and white plane", "a plane in the sky"),
+        (0.05, "a blue and white plane", "a blue and white plane"),
+    ],
+)
+def test_captions_say_the_colours_that_are_there(vividness, text, kept):
+    first, *_ = choice.true_colours([(text, -0.5), ("a plane in the sky", -0.7)], vividness)
+    assert first[0] == kept
+
+
+def test_a_short_caption_is_better_than_none():
+    assert choice.true_colours([("a black and white photo of a cat", -0.5)], 0.2) == [("a cat", -0.5)]
+
+
+def test_a_caption_with_a_colour_is_better_than_none():
+    assert choice.true_colours([("a red bus", -0.5)], 0.0) == [("a red bus", -0.5)]

@@ -108,6 +108,28 @@ def test_the_nearest_prompt_is_decoded_from_the_embedding(pipeline, sample_photo
     assert alone.prompt == found[1].prompt
 
 
+def test_only_a_picture_of_a_machine_gets_the_nearest_prompt_by_default(pipeline, sample_photos, shared_data):
+    generated = str(shared_data / "kaggle_sample" / "images" / "c98f79f71.png")
+    photo, picture = pipeline([sample_photos[0], generated])
+    seeds, nearest = (pipeline([sample_photos[0], generated], style=style) for style in ("seed", "nearest"))
+    assert photo.prompt == seeds[0].prompt != nearest[0].prompt
+    assert picture.prompt == nearest[1].prompt != seeds[1].prompt
+    assert picture.embedding @ nearest[1].embedding > 0.999
+
+
+def test_words_count_less_for_a_picture_of_a_machine(pipeline, sample_photos, shared_data):
+    sources = [sample_photos[1], str(shared_data / "kaggle_sample" / "images" / "c98f79f71.png")]
+    features = pipeline.engine.encode([pipeline.open(source) for source in sources])
+    regressed, results = pipeline.engine.regress(features), pipeline(sources)
+    photo, picture = (result.embedding @ vector for result, vector in zip(results, regressed, strict=True))
+    assert photo < 0.98
+    assert picture > 0.999
+    only_words = load_pipeline(engine="lite", device="cpu", ratio=1.0)(sources)
+    vectors = pipeline.sentences.encode([result.prompt for result in pipeline(sources, style="seed")])
+    for result, vector in zip(only_words, vectors, strict=True):
+        assert result.embedding @ vector > 0.99
+
+
 @pytest.mark.slow
 def test_a_negative_prompt_leaves_the_rest_alone(pipeline, sample_photos):
     seed, negative = pipeline(sample_photos[0])[0], pipeline(sample_photos[0], style="negative")[0]

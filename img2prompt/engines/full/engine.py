@@ -119,6 +119,9 @@ class FullEngine:
             raise _no_clip()
         return self._clip.embed_texts(texts)
 
+    def generated(self, features: Features) -> None:
+        """Unknown: nothing in this engine has learned it."""
+
     def regress(self, features: Features) -> np.ndarray | None:
         return features.regressed
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import functools
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -23,6 +24,9 @@ RARE = 0.03  # probability of a word that was seldom in captions
 LEAST = 1e-3  # no evidence counts for less
 PADDING = 0.05  # difference of two cosines with the picture that means something
 UNEXPECTED = 1.0  # difference of two mean log probabilities that does
+COLOURED = 0.08  # vividness from which no picture is black and white
+SHORTENED = 4  # words that a shortened caption must have
+GREY = 0.01  # vividness below which no colour can be seen
 SPARE = (
     grammar.FUNCTION_WORDS
     | grammar.PRONOUNS
@@ -30,6 +34,10 @@ SPARE = (
         "be been being do does did doing get gets getting go goes going make use top side next front back middle".split()
     )
 )
+
+_BLACK_AND_WHITE = r"(?:an? )?(?:old )?black and white (?:photo|photograph|picture|image)"
+_IS_GREY = re.compile(rf"^{_BLACK_AND_WHITE} (?:of|with) (?=\w)|,? in {_BLACK_AND_WHITE}$")
+_IS_COLOURED = re.compile(r"\b(?:red|orange|yellow|green|blue|purple|pink|brown|golden|colorful)\b")
 
 
 @dataclass(frozen=True)
@@ -78,6 +86,28 @@ def without_padding(candidates: Sequence[Candidate]) -> list[Candidate]:
             candidate.text.startswith(f"{other.text} ") and _padded(candidate, other) for other in candidates
         )
     ]
+
+
+def true_colours(written: Sequence[tuple[str, float]], vividness: float) -> list[tuple[str, float]]:
+    """Captions, with their scores, without what the picture's pixels contradict.
+
+    "A black and white photo of a cat on a bed" in colour is a cat on a bed. Captions of which hardly
+    anything remains, and those that see colours in a grey picture, are left out, if there are others.
+
+    Parameters
+    ----------
+    vividness : see `img2prompt.posts.facts.vividness`
+    """
+    if vividness > COLOURED:
+        cut = [(_IS_GREY.sub("", text), score) for text, score in written]
+        return [
+            (text, score)
+            for (text, score), (before, _) in zip(cut, written, strict=True)
+            if text == before or len(text.split()) >= SHORTENED
+        ] or cut
+    if vividness < GREY:
+        return [pair for pair in written if not _IS_COLOURED.search(pair[0])] or list(written)
+    return list(written)
 
 
 def _padded(longer: Candidate, shorter: Candidate) -> bool:

@@ -32,6 +32,7 @@ from img2prompt.engines.lite.heads import Evidence, Locator, Regressor, pool
 from img2prompt.engines.lite.tower import GRID_WIDTH, STYLE_WIDTH, build_backbone, to_tensor, trunk_statistics
 from img2prompt.errors import WeightsError
 from img2prompt.minilm import SentenceEncoder
+from img2prompt.posts.facts import vividness
 from img2prompt.vector_cache import label_vectors
 
 FILES = ("config.json", "model.safetensors", "tokenizer.json", "labels.safetensors")
@@ -78,6 +79,7 @@ class Features:
     labels: np.ndarray  # (N, L + 1) probability of each label, and of none of them
     prompts: np.ndarray  # (N, 384) unit vectors: the predicted embeddings of prompts, had machines made them
     made: np.ndarray  # (N,) probability that the picture was generated or drawn
+    vividness: Sequence[float]  # of the N pictures, see `img2prompt.posts.facts.vividness`
 
 
 class LiteEngine:
@@ -171,12 +173,16 @@ class LiteEngine:
             labels=labels.softmax(1).cpu().numpy(),
             prompts=prompts.cpu().numpy(),
             made=made.cpu().numpy(),
+            vividness=[vividness(image) for image in images],
         )
 
     def regress(self, features: Features) -> np.ndarray:
-        """The embedding of the caption of a photo, and of the prompt of a picture that a machine made."""
-        generated = features.made > self.config["gate"]
-        return np.where(generated[:, None], features.prompts, features.regressed)
+        """The embedding of the caption of a photo, of the prompt of a picture that a machine made; else between."""
+        made = features.made[:, None]
+        return unit(made * features.prompts + (1 - made) * features.regressed)
+
+    def generated(self, features: Features) -> np.ndarray:
+        return features.made
 
     def embed_texts(self, texts: Sequence[str]) -> np.ndarray:
         return self.sentences.encode(texts)
@@ -214,6 +220,7 @@ class LiteEngine:
             written[row] += [(self._text(tokens), score) for tokens, score in found]
         known = [self.naming.find(classes, self.config["sure"]) for classes in features.classes]
         self._begin(written, features, known, beams)
+        written = list(map(choice.true_colours, written, features.vividness))
 
         texts = [text for row in written for text, _ in row]
         vectors = iter(self.sentences.encode(texts))

@@ -48,7 +48,7 @@ class Generated(nn.Module):
         Returns
         -------
         (N, 384) unit vectors, the predicted embeddings of the prompts; and (N,) the probability that
-        the picture was generated or drawn, set so that hardly any photo has more than 0.5
+        the picture was generated or drawn, set so that few photos have more than 0.5
         """
         standard = self.standardise(looks)
         prompts = self.up(self.down(standard)) + self.share * captioned

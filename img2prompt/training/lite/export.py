@@ -39,7 +39,6 @@ CHOICES = {
     "lean": 0.8,  # added to its log odds
     "sure": 0.3,  # probability above which a class speaks for the captions that name it
     "named": 0.5,  # the same, above which captions are made that begin with it
-    "gate": 0.5,  # probability above which a picture was generated or drawn, and no photo
     "choice": asdict(CHOICE),
 }
 

@@ -211,9 +211,15 @@ def train(model: JointModel, data: Data, config: JointConfig, folder: Path) -> N
             parameter.requires_grad_(False)
     learning = {name: p for name, p in model.named_parameters() if p.requires_grad}
     tail = [p for name, p in learning.items() if name.startswith("tail.")]
-    rest = [p for name, p in learning.items() if not name.startswith("tail.")]
+    # Many of its words are rare: what it has learned of them would fade before they come again.
+    evidence = [p for name, p in learning.items() if name.startswith("evidence.")]
+    rest = [p for name, p in learning.items() if not name.startswith(("tail.", "evidence."))]
     optimizer = torch.optim.AdamW(
-        [{"params": tail, "peak": config.tail_rate}, {"params": rest, "peak": config.rate}],
+        [
+            {"params": tail, "peak": config.tail_rate},
+            {"params": evidence, "peak": config.rate, "weight_decay": 0.0},
+            {"params": rest, "peak": config.rate},
+        ],
         weight_decay=config.weight_decay,
         betas=(0.9, 0.98),
     )
