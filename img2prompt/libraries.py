@@ -29,4 +29,5 @@ def install(*names: str) -> str:
         known.setdefault(canonicalize_name(requirement.name), str(requirement))
     words = [sys.executable, "-m", "pip", "install"]
     words += [known.get(canonicalize_name(name), name) for name in names]
-    return "Run: " + " ".join(f'"{word}"' if set(word) & set(" <>[]") else word for word in words)
+    command = " ".join(f'"{word}"' if set(word) & set(" <>[]") else word for word in words)
+    return f"Run: {command}"

@@ -71,6 +71,7 @@ def figures(survey: Survey) -> dict[str, Figure]:
                     drift.words, "times as frequent as in the first group"
                 )
     for plot in plots.values():
+        plot.update_traces(marker_color=None)  # the template's, also where Plotly Express has put its own
         plot.update_layout(template="plotly_white", margin={"l": 60, "r": 20, "t": 20, "b": 50})
     return plots
 

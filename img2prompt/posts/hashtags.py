@@ -9,6 +9,7 @@ import regex
 
 from img2prompt.posts import data
 from img2prompt.posts.grammar import caption_verb, is_noun, is_person, lemmas, singular, verb_form
+from img2prompt.posts.korean import without_particle
 from img2prompt.posts.limits import cut, size, tidy
 from img2prompt.posts.post import MAX_NOTE, Choices, Seen
 from img2prompt.posts.style import styles
@@ -67,11 +68,16 @@ def names(note: str) -> Iterator[str]:
     for phrase in regex.split(r"[,;.!?…:/|()]+", regex.sub(r"\S+://\S+|www\.\S+", " ", note)):
         words = [word for word in WORDS.findall(phrase) if not word.startswith("@")]
         for capital, group in itertools.groupby(words, key=lambda word: word[:1].isupper()):
-            chosen = [regex.sub(r"['’]s$", "", word) for word in group if word.lower() not in SMALL_WORDS]
+            chosen = [_bare(word) for word in group if word.lower() not in SMALL_WORDS]
             if capital and len(chosen) <= NAME:
                 yield "".join(chosen)
             else:
                 yield from (word for word in chosen if capital or _says_something(word))
+
+
+def _bare(word: str) -> str:
+    """A word without what grammar writes onto it: Mina's → Mina, 미나와 → 미나. A tag stays as it was written."""
+    return word if word.startswith("#") else without_particle(regex.sub(r"['’]s$", "", word))
 
 
 def _says_something(word: str) -> bool:

@@ -14,6 +14,7 @@ from img2prompt.minilm import SentenceEncoder
 from img2prompt.web.shared import session
 from img2prompt.web.shared.frame import as_it_is, show_error
 from img2prompt.web.shared.i18n import t
+from img2prompt.web.shared.sentences import say
 
 if TYPE_CHECKING:
     from streamlit.runtime.uploaded_file_manager import UploadedFile
@@ -66,7 +67,7 @@ def show(groups: list[exploring.PromptSet], choice: tuple[str, ...]) -> None:
         bar = st.progress(0.0)
 
         def progress(what: str, done: int, total: int) -> None:
-            bar.progress(done / max(1, total), what)
+            bar.progress(done / max(1, total), say(what))
 
         survey = exploring.survey(groups, _ENCODER, progress)
         st.session_state[session.EXPLORED] = (choice, survey)
@@ -77,5 +78,8 @@ def show(groups: list[exploring.PromptSet], choice: tuple[str, ...]) -> None:
     page = report.report(survey, groups[0].name)
     st.download_button(t("explore.download"), page, "report.html", "text/html", on_click="ignore")
     for name, plot in report.figures(survey).items():
-        st.subheader(as_it_is(name), anchor=False)
+        st.subheader(as_it_is(say(name)), anchor=False)
+        for axis in (plot.layout.xaxis, plot.layout.yaxis):
+            axis.title.text = say(axis.title.text or "")
+        plot.update_layout(template="streamlit")  # with the colours of the theme, as on the Dashboard
         st.plotly_chart(plot, key=f"explore-{name}")

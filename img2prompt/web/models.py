@@ -15,6 +15,7 @@ from img2prompt.settings import ENGINES, NONE, PEOPLE, Settings
 from img2prompt.web.shared import pipelines, session
 from img2prompt.web.shared.frame import as_it_is, show_error
 from img2prompt.web.shared.i18n import language, t
+from img2prompt.web.shared.sentences import say
 
 COMMAND = "img2prompt models pull"
 
@@ -139,7 +140,7 @@ def _show_missing(chosen: Settings, error: Exception) -> None:
     parts = (weights.parts().get(name) for name in (chosen.caption_model, chosen.clip_model))
     names = [part.name for part in parts if part and not weights.locate(part)]
     if not names:  # a folder that the server's settings name
-        show_error(f"{error} {t('models.instead')}")
+        show_error(f"{say(error)} {t('models.instead')}")
         return
     st.warning(t("models.missing", parts=", ".join(names)), icon=":material/download:")
     st.code(f"{COMMAND} {' '.join(names)}", language="bash", wrap_lines=True)

@@ -118,7 +118,7 @@ def test_sample_photo_gets_words():
     assert caption[0].isupper() and caption.endswith(".")
     assert prompt.lower().startswith(caption[:-1].lower())
     assert labels(page) == ["Mediums", "Movements", "Flavors"]
-    assert any("lite engine" in caption.value for caption in page.caption)
+    assert any("Lite engine" in caption.value for caption in page.caption)
 
 
 def test_uploaded_photo_gets_words_and_keeps_them():

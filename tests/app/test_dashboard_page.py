@@ -1,7 +1,10 @@
 """The Dashboard page on a real history."""
 
+import json
+import re
 from datetime import datetime, timedelta, timezone
 
+import pyarrow as pa
 import pytest
 from streamlit.testing.v1 import AppTest
 
@@ -19,8 +22,10 @@ def mine(tmp_path, monkeypatch) -> History:
     return History(open_database(url), "local")
 
 
-def open_page() -> AppTest:
-    page = AppTest.from_file(str(ROOT / "app.py"), default_timeout=300).run()
+def open_page(language: str = "en") -> AppTest:
+    page = AppTest.from_file(str(ROOT / "app.py"), default_timeout=300)
+    page.session_state["language"] = language
+    page.run()
     page.switch_page("pages/dashboard.py").run()
     assert not page.exception
     return page
@@ -49,10 +54,65 @@ def test_numbers_follow_the_period(mine):
     page = open_page()
     assert metrics(page) == {"Posts": "6", "Copied": "1", "Starred": "0", "Failures": "1"}
     assert len(page.get("vega_lite_chart") or page.get("arrow_vega_lite_chart")) == 7
-    assert page.dataframe[0].value["Step"].tolist() == ["caption", "look"]
+    assert page.dataframe[0].value["Step"].tolist() == ["Writing the caption", "Looking at it"]
     assert page.dataframe[1].value["Message"].tolist() == ["not a picture"]
     page.segmented_control(key="dashboard-period").set_value("week").run()
     assert metrics(page)["Posts"] == "1" and not page.exception
+
+
+def charts(page: AppTest) -> list[tuple[dict, list[dict]]]:
+    """Each chart of bars, and the rows that it draws."""
+    found = [chart.proto for chart in page.get("vega_lite_chart") or page.get("arrow_vega_lite_chart")]
+    return [
+        (json.loads(chart.spec), pa.ipc.open_stream(chart.data.data).read_all().to_pylist())
+        for chart in found
+        if chart.data.data
+    ]
+
+
+@pytest.mark.parametrize(
+    ("ages", "labels"),
+    [
+        ((0, 1), ["2026-03-19", "2026-03-20"]),
+        ((0, 3), ["2026-03-17", "2026-03-18", "2026-03-19", "2026-03-20"]),  # nothing on two days
+        (
+            (0, 63),
+            [
+                f"2026-{week}"
+                for week in "01-12 01-19 01-26 02-02 02-09 02-16 02-23 03-02 03-09 03-16".split()
+            ],
+        ),
+        ((0, 400), [f"{2025 + (month > 11)}-{month % 12 + 1:02}-01" for month in range(1, 15)]),
+    ],
+)
+def test_every_bar_over_time_has_its_own_label(mine, ages, labels):
+    for age in ages:
+        mine.save(make_post(age, created_at=datetime(2026, 3, 20, tzinfo=timezone.utc) - timedelta(days=age)))
+    (over_time, rows), (tones, _), *_ = charts(open_page())
+    # An axis of time would label hours, and seconds, as days.
+    assert over_time["encoding"]["x"]["type"] == "ordinal"
+    assert [row["day"] for row in rows] == labels
+    assert sum(row["posts"] for row in rows) == len(ages)
+    assert tones["height"]["step"] > 20  # room for a label, however few there are
+
+
+def test_korean_says_all_in_korean(mine):
+    mine.save(make_post(1))
+    mine.failed("open", "", "The picture is empty. Copy or download it again.")
+    mine.failed("caption", "full", "The memory of cuda is too small for these models. Set low_vram, choose smaller "
+                'models (caption_model="blip-base", clip_model="ViT-L-14/openai"), or run on the CPU.')  # fmt: skip
+    page = open_page("ko")
+    cells = [
+        str(cell)
+        for table in page.dataframe
+        for column in table.value.items()
+        for cell in (column[0], *column[1])
+    ]
+    said = [element.value for element in [*page.header, *page.caption]]
+    said += [element.label for element in [*page.metric, *page.expander, *page.text_area, *page.button]]
+    for text in [*cells, *said]:
+        assert re.search("[가-힣]", text) or not re.search("[a-z]", text), text
+    assert "사진 열기" in cells and "이 사진 파일이 비어 있어요. 다시 복사하거나 내려받아 주세요." in cells
 
 
 @pytest.mark.slow

@@ -1,5 +1,8 @@
 """The Explore page."""
 
+import json
+import re
+
 import pytest
 from streamlit.testing.v1 import AppTest
 
@@ -68,3 +71,23 @@ def test_the_plots_are_those_of_the_report():
         )
     )
     assert titles == list(expected) and "Leaks" in titles
+
+
+@pytest.mark.slow
+def test_korean_plots_with_the_colours_of_the_app():
+    page = AppTest.from_file(str(ROOT / "app.py"), default_timeout=300)
+    page.session_state["language"] = "ko"
+    page.run().switch_page("pages/explore.py").run()
+    for uploader, texts in zip(page.file_uploader, (TRAIN, VALID), strict=True):
+        uploader.set_value([("prompts.txt", "\n".join(texts).encode(), "text/plain")])
+    page.run()
+    next(button for button in page.button if button.label == "살펴보기").click().run()
+    assert not page.exception and not page.error
+    plots = [json.loads(plot.proto.spec)["layout"] for plot in page.get("plotly_chart")]
+    titles = [one.value for one in page.subheader]
+    titles += [plot[axis]["title"]["text"] for plot in plots for axis in ("xaxis", "yaxis")]
+    assert len(plots) >= 5
+    for title in filter(None, titles):
+        assert re.search("[가-힣]", title), title
+    # Streamlit puts the theme's colors, of which Altair's charts are too, in the place of these.
+    assert all(plot["template"]["layout"]["colorway"][0] == "#000001" for plot in plots)

@@ -108,7 +108,7 @@ def test_page_of_photos_goes_on_with_lite_and_says_why(monkeypatch):
     [error] = page.error
     assert "img2prompt models pull blip-large" in error.value
     assert error.value.endswith(catalogue("en")["models.instead"])
-    assert any("Read by the lite engine" in caption.value for caption in page.caption)
+    assert any("Read by the Lite engine" in caption.value for caption in page.caption)
 
 
 @pytest.mark.slow

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import expect
 
-from tests.helpers.browser import assert_accessible, open_page, small_photos
+from tests.helpers.browser import RED, assert_accessible, open_page, small_photos
 
 
 @pytest.fixture
@@ -96,7 +96,9 @@ def test_a_batch_on_a_phone(home, browser):
         assert_accessible(page, "phone-batch-done")
         page.get_by_role("radio", name="실패").click()
         expect(page.locator(".st-key-results textarea")).to_have_count(0)
+        page.get_by_text("PNG나 JPEG로 저장해 주세요.").wait_for()
         page.get_by_role("button", name="삭제").click()
+        expect(page.get_by_role("button", name="이 작업 삭제하기")).to_have_css("background-color", RED)
         page.get_by_role("button", name="이 작업 삭제하기").click()
         page.get_by_role("button", name="파일 고르기").wait_for()
         assert "run=" not in page.url

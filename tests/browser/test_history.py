@@ -4,7 +4,7 @@ import pytest
 from playwright.sync_api import expect
 
 from img2prompt.history import History, open_database
-from tests.helpers.browser import SIZES, assert_accessible, clipboard, open_page, settle, sidebar
+from tests.helpers.browser import RED, SIZES, assert_accessible, clipboard, open_page, settle, sidebar
 
 
 @pytest.fixture(params=SIZES)
@@ -97,6 +97,8 @@ def test_found_reopened_and_deleted(server, browser, size):
         page.get_by_role("button", name="게시글 1 별표 해제").wait_for()
         settle(page)  # until then, what the page showed before is still there
         page.get_by_role("button", name="삭제").click()
+        expect(page.get_by_role("button", name="이 기록 삭제하기")).to_have_css("background-color", RED)
+        assert_accessible(page, f"{size}-history-delete")
         page.get_by_role("button", name="이 기록 삭제하기").click()
         page.get_by_text("1개 중 1–1번째").wait_for()
         expect(page.get_by_role("button", name=flower)).to_have_count(0)

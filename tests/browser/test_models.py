@@ -28,6 +28,6 @@ def test_engine_is_switched(home, browser, size):
         expect(page.get_by_text("Not installed:")).to_have_count(0)
         with sidebar(page) as choices:
             choices.get_by_role("radio", name="한국어").click()
-        page.get_by_text("이제부터 풀 엔진이 사진을 읽습니다.").wait_for()
+        page.get_by_text("이제부터 고성능 엔진이 사진을 읽어요.").wait_for()
         expect(page.get_by_role("combobox", name="회귀 모델")).to_have_value("사용 안 함")
         assert_accessible(page, f"{size}-models-korean")

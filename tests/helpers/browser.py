@@ -17,6 +17,7 @@ from tests.helpers.pictures import CHINA, FLOWER
 
 MEGABYTE = 2**20
 SIZES = {"desktop": {"width": 1280, "height": 960}, "phone": {"width": 390, "height": 844}}
+RED = "rgb(179, 38, 30)"  # of buttons that delete for good
 PATIENCE = 120_000  # milliseconds; a busy machine draws slowly
 expect.set_options(timeout=PATIENCE)
 

@@ -28,6 +28,7 @@ from img2prompt.posts import (
     templates,
     tones,
 )
+from img2prompt.posts.korean import without_particle
 from img2prompt.posts.limits import cut, size, tidy
 from img2prompt.posts.neutral import plain_words
 from img2prompt.posts.post import ALT_LIMIT, HOOK_LIMIT, LENGTHS, MAX_VARIANTS, POST_LIMIT
@@ -337,6 +338,8 @@ def test_hashtags_go_from_broad_to_specific():
     [
         ("Busan, with Mina", {"#Busan", "#Mina"}),
         ("부산, 미나", {"#부산", "#미나"}),
+        ("제주에서 미나와", {"#제주", "#미나"}),
+        ("#미나와 @mina NYC에서", {"#미나와", "#NYC"}),  # a tag is as it was typed
         ("New York City with my sister", {"#NewYorkCity", "#sister"}),
         ("São Paulo – café!", {"#SãoPaulo", "#café"}),
         ("Mina's birthday 🎉", {"#Mina", "#birthday"}),
@@ -350,6 +353,57 @@ def test_hashtags_from_the_persons_own_words(note, expected):
     ours = {"#photography", "#photooftheday", "#picoftheday", "#instadaily", "#everydaymoments"}
     assert found - ours - {"#pets", "#sea", "#dog", "#beach"} == expected and "#dog" in found
     assert len({tag.casefold() for tag in found}) == len(found)
+
+
+@pytest.mark.parametrize(
+    ("written", "noun"),
+    [
+        *(
+            ("미나와", "미나"),
+            ("지훈과", "지훈"),
+            ("미나랑", "미나"),
+            ("고양이랑", "고양이"),
+            ("엄마하고", "엄마"),
+        ),
+        *(
+            ("부산에서", "부산"),
+            ("집에서", "집"),
+            ("미나에게", "미나"),
+            ("서울까지", "서울"),
+            ("경주부터", "경주"),
+        ),
+        *(
+            ("산으로", "산"),
+            ("노을을", "노을"),
+            ("성산일출봉을", "성산일출봉"),
+            ("카페에", "카페"),
+            ("오후에", "오후"),
+        ),
+        *(("미나를", "미나"), ("Mina에게", "Mina"), ("2024에서", "2024")),
+        # Off a noun that is known, any.
+        *(
+            ("친구가", "친구"),
+            ("바다는", "바다"),
+            ("하늘이", "하늘"),
+            ("우리의", "우리"),
+            ("동생이랑", "동생"),
+        ),
+        *(("제주로", "제주"), ("생일은", "생일"), ("커피도", "커피"), ("주말만", "주말")),
+    ],
+)
+def test_a_particle_is_no_part_of_a_korean_tag(written, noun):
+    assert without_particle(written) == noun
+
+
+@pytest.mark.parametrize(
+    "word",
+    """고양이 호랑이 떡볶이 하와이 휴가 작가 화가 전문가 요가 가을 마을 노을 한가을 사과 치과 결과 효과 한과 심리학과 산부인과 기와
+    청기와 오키나와 가나자와 시나가와 돌아와 들어와 다녀와 놀러와 나와 사랑 첫사랑 짝사랑 신랑 아리랑 연노랑 누에 알로에 모네 경로 도로
+    강남대로 피로 회의 주의 최정은 김지은 하은 이가은 김도 제주도 경기도 파도 포도 지도 좋은 맑은 괜찮은 빛나는 좋아하는 오메가 바닷가
+    만화가 사진가 산책로 수영만 재미있을 떠오를 하고 에서 와 과 Mina와 café 東京 を""".split(),
+)
+def test_what_only_looks_like_a_particle_stays(word):
+    assert without_particle(word) == word
 
 
 def test_restricted_hashtags_are_left_out():

@@ -7,6 +7,7 @@ from string import Formatter
 
 import pytest
 
+import img2prompt.pipeline
 import img2prompt.web
 from img2prompt.batch.formats import FORMATS
 from img2prompt.posts import tones
@@ -20,6 +21,8 @@ from img2prompt.web.shared.navigation import PAGES
 from img2prompt.weights import presets
 
 WEB = Path(img2prompt.web.__file__).parent
+# What a pipeline measures, and what can fail beside it.
+STEPS = {"open", *re.findall(r'clock\.lap\("(\w+)"\)', Path(img2prompt.pipeline.__file__).read_text("utf-8"))}
 EXPLAINED = ("posts", "prompt", "labels")
 BATCH_EXPLAINED = ("work", "edit", "download")
 # Keys that are put together while the page runs, with what stands at {}.
@@ -46,6 +49,7 @@ FAMILIES = {
         *("posts", "copied", "starred", "failures"),
         *("tones", "goals", "objects", "styles", "hashtags"),
     ),
+    "dashboard.step.{}": STEPS,
     "history.{}": ("starred", "copied", "edited"),
     "history.period.{}": PERIODS,
     "models.{}": ("lite", "full", "caption", "clip", "regressor"),

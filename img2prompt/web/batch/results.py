@@ -17,9 +17,10 @@ from img2prompt.settings import Settings
 from img2prompt.web import components
 from img2prompt.web.batch import sources
 from img2prompt.web.shared import pipelines, session
-from img2prompt.web.shared.frame import as_it_is, show_error
+from img2prompt.web.shared.frame import as_it_is, delete_button, show_error
 from img2prompt.web.shared.i18n import t
 from img2prompt.web.shared.photo import as_jpeg
+from img2prompt.web.shared.sentences import say
 
 PAGE = 20  # pictures shown at a time
 SHOWN = ("all", "described", "failed")
@@ -74,7 +75,7 @@ def _work(run: Run, drawn: tuple[bool, bool, bool]) -> None:
                 st.rerun()
             with st.popover(t("batch.delete"), icon=":material/delete:"):
                 st.markdown(t("batch.delete.sure"))
-                if st.button(t("batch.delete.yes"), type="primary"):
+                if delete_button(t("batch.delete.yes"), "batch"):
                     sources.leave()
                     sources.runs().remove(run.id)
                     st.rerun()
@@ -134,7 +135,7 @@ def _download(run: Run, kind: str, file: str, mime: str, type: Literal["primary"
         mime=mime,
         icon=":material/error:" if kind == "errors" else ":material/download:",
         type=type,
-        help=as_it_is(problem) or t(f"batch.format.{kind}.help"),
+        help=as_it_is(say(problem)) or t(f"batch.format.{kind}.help"),
         disabled=bool(problem),
         on_click="ignore",
         key=f"download-{kind}",

@@ -19,6 +19,7 @@ from img2prompt.web.shared import account, keeping, session
 from img2prompt.web.shared.frame import as_it_is, show_error
 from img2prompt.web.shared.i18n import t
 from img2prompt.web.shared.photo import Photo
+from img2prompt.web.shared.sentences import say
 
 _CARD = components.register("card")
 
@@ -109,7 +110,7 @@ def show(photos: list[Photo], choices: Choices) -> None:
     st.caption(t("alt.help"))
     desk.keep(choices, variants)  # last, when everything is on the page
     if desk.problem:
-        problem.warning(t("history.not_saved", reason=as_it_is(desk.problem)))
+        problem.warning(t("history.not_saved", reason=as_it_is(say(desk.problem))))
 
 
 def as_text(posts: list[str], alts: list[str]) -> str:

@@ -22,6 +22,7 @@ from img2prompt.web.shared import keeping, session
 from img2prompt.web.shared.frame import show_error
 from img2prompt.web.shared.i18n import t
 from img2prompt.web.shared.photo import Photo, as_data_url, as_jpeg, sample_path, uploader_style
+from img2prompt.web.shared.sentences import say
 
 SAMPLES = {"temple": "china.jpg", "flower": "flower.jpg"}  # shipped with scikit-learn
 MOST_PHOTOS = 10  # in one post; Instagram takes 20, which is too much for the memory of a small server
@@ -80,7 +81,7 @@ def chosen(settings: Settings) -> list[Photo]:
     for key, name, read in files:
         opened[key] = known.get(key) or _open(key, read(), settings)
         if isinstance(opened[key], ImageError):
-            show_error(t("photo.unusable", name=name, reason=opened[key]))
+            show_error(t("photo.unusable", name=name, reason=say(str(opened[key]))))
     st.session_state[session.OPENED] = opened
     return [photo for photo in opened.values() if isinstance(photo, Photo)]
 

@@ -14,6 +14,7 @@ from img2prompt.web.shared import pipelines, session
 from img2prompt.web.shared.frame import show_error
 from img2prompt.web.shared.i18n import t
 from img2prompt.web.shared.photo import Photo
+from img2prompt.web.shared.sentences import say
 
 if TYPE_CHECKING:
     from img2prompt import Result
@@ -53,7 +54,7 @@ def _show_one(result: Result, number: int) -> None:
             for table, count in SHOWN.items()
         ],
     )
-    st.caption(t("read_by", engine=result.engine, seconds=f"{result.seconds:.2f}"))
+    st.caption(t("read_by", engine=t(f"models.{result.engine}"), seconds=f"{result.seconds:.2f}"))
 
 
 def copyable(title: str, text: str, key: str, large: bool = False) -> None:
@@ -111,7 +112,7 @@ def _answered(photos: list[Photo]) -> None:
 
 def _read(photos: list[Photo]) -> None:
     if error := pipelines.missing(pipelines.settings()):
-        show_error(f"{error} {t('models.instead')}")
+        show_error(f"{say(error)} {t('models.instead')}")
     pipeline = pipelines.shared()
     is_other_model = st.session_state.get(session.READ_WITH) != pipeline.settings
     unseen = [photo for photo in photos if is_other_model or photo.result is None]

@@ -18,9 +18,10 @@ from img2prompt.spreadsheet import write_table
 from img2prompt.web.history import period
 from img2prompt.web.shared import session
 from img2prompt.web.shared.i18n import t
+from img2prompt.web.shared.sentences import say
 
-COLOUR = "#138076"
-ROW_PIXELS = 24  # of a bar chart
+ROW_PIXELS = 26  # of a bar chart
+BAR_PIXELS = 40  # of the widest bar of a chart with few
 EXAMPLE = """SELECT tone, count(*) AS posts, round(avg(length(text))) AS characters
 FROM posts JOIN variants ON variants.post_id = posts.id
 GROUP BY tone ORDER BY posts DESC"""
@@ -64,8 +65,8 @@ def _charts(board: Dashboard) -> None:
         st.header(t("dashboard.seconds"), anchor=False)
         st.dataframe(
             {
-                t("dashboard.engine"): [duration.engine for duration in durations],
-                t("dashboard.step"): [duration.step for duration in durations],
+                t("dashboard.engine"): [t(f"models.{duration.engine}") for duration in durations],
+                t("dashboard.step"): [t(f"dashboard.step.{duration.step}") for duration in durations],
                 t("dashboard.median"): [round(duration.median, 3) for duration in durations],
                 t("dashboard.p95"): [round(duration.p95, 3) for duration in durations],
                 t("dashboard.photos"): [duration.posts for duration in durations],
@@ -76,23 +77,28 @@ def _charts(board: Dashboard) -> None:
 
 def _over_time(days: Sequence[tuple[date, int]]) -> alt.Chart:
     """A chart with a bar for each day, or for each week or month of a long period."""
-    span = (days[-1][0] - days[0][0]).days
-    counts: Counter[date] = Counter()
-    for day, count in days:
+    first, last = days[0][0], days[-1][0]
+    span = (last - first).days
+
+    def start(day: date) -> date:
         if span > 366:
-            day = day.replace(day=1)
-        elif span > 62:
-            day -= timedelta(days=day.weekday())
-        counts[day] += count
+            return day.replace(day=1)
+        return day - timedelta(days=day.weekday()) if span > 62 else day
+
+    # What has no posts has its place too.
+    counts = {start(first + timedelta(days=number)): 0 for number in range(span + 1)}
+    for day, count in days:
+        counts[start(day)] += count
     rows = [{"day": day.isoformat(), "posts": count} for day, count in counts.items()]
     return (
         alt.Chart(alt.Data(values=rows), height=200)
-        .mark_bar(color=COLOUR, width={"band": 0.8} if len(rows) > 1 else 40)
+        .mark_bar(width=alt.expr(f"min({BAR_PIXELS}, 0.8 * bandwidth('x'))"))
         .encode(
-            x=alt.X("day:T", title=None, axis=alt.Axis(format="%Y-%m-%d", labelOverlap=True)),
+            # Not as points in time: between two days, an axis of time has hours, all with the same label.
+            x=alt.X("day:O", title=None, axis=alt.Axis(labelAngle=0, labelOverlap=True, labelSeparation=8)),
             y=alt.Y("posts:Q", title=None, axis=alt.Axis(tickMinStep=1, format="d")),
             tooltip=[
-                alt.Tooltip("day:T", title=t("history.period"), format="%Y-%m-%d"),
+                alt.Tooltip("day:O", title=t("history.period")),
                 alt.Tooltip("posts:Q", title=t("dashboard.posts")),
             ],
         )
@@ -104,9 +110,9 @@ def _ranking(name: str, counts: Sequence[Count], label: Callable[[str], str] = s
         return
     rows = [{"name": label(count.name), "posts": count.posts} for count in counts]
     st.header(t(f"dashboard.{name}"), anchor=False)
-    chart = alt.Chart(alt.Data(values=rows), height=ROW_PIXELS * len(rows) + 30)
+    chart = alt.Chart(alt.Data(values=rows), height=alt.Step(ROW_PIXELS))
     _draw(
-        chart.mark_bar(color=COLOUR).encode(
+        chart.mark_bar().encode(
             x=alt.X("posts:Q", title=None, axis=alt.Axis(tickMinStep=1, format="d")),
             y=alt.Y("name:N", title=None, sort=None, axis=alt.Axis(labelLimit=140, labelOverlap=False)),
             tooltip=[
@@ -120,23 +126,26 @@ def _ranking(name: str, counts: Sequence[Count], label: Callable[[str], str] = s
 def _lengths(lengths: Sequence[int]) -> None:
     step = 25 if max(lengths) <= 500 else 100
     counts = Counter(length // step * step for length in lengths)
-    rows = [{"from": low, "to": low + step, "posts": count} for low, count in sorted(counts.items())]
+    colour = alt.Color("kind:N", scale=alt.Scale(domain=["posts", "limit"]), legend=None)
+    rows = [
+        {"from": low, "to": low + step, "posts": count, "kind": "posts"}
+        for low, count in sorted(counts.items())
+    ]
     bars = (
         alt.Chart(alt.Data(values=rows))
-        .mark_bar(color=COLOUR)
+        .mark_bar()
         .encode(
             x=alt.X("from:Q", title=None, bin="binned"),
             x2="to:Q",
             y=alt.Y("posts:Q", title=None, axis=alt.Axis(tickMinStep=1, format="d")),
+            color=colour,
             tooltip=[alt.Tooltip("from:Q"), alt.Tooltip("posts:Q", title=t("dashboard.posts"))],
         )
     )
     marks = [limit for limit in (HOOK_LIMIT, POST_LIMIT) if limit <= max(lengths) + step]
-    lines = alt.Chart(alt.Data(values=[{"at": mark} for mark in marks])).mark_rule(
-        color="#c2410c", strokeWidth=2
-    )
+    lines = alt.Chart(alt.Data(values=[{"at": mark, "kind": "limit"} for mark in marks]))
     st.header(t("dashboard.lengths"), anchor=False)
-    _draw(alt.layer(bars, lines.encode(x="at:Q"), height=180))
+    _draw(alt.layer(bars, lines.mark_rule(strokeWidth=2).encode(x="at:Q", color=colour), height=180))
     st.caption(
         t(
             "dashboard.lengths.help",
@@ -154,9 +163,9 @@ def _failures(board: Dashboard) -> None:
     st.header(t("dashboard.what_failed"), anchor=False)
     st.dataframe(
         {
-            t("dashboard.step"): [failure.step for failure in failures],
-            t("dashboard.engine"): [failure.engine for failure in failures],
-            t("dashboard.message"): [failure.message for failure in failures],
+            t("dashboard.step"): [t(f"dashboard.step.{failure.step}") for failure in failures],
+            t("dashboard.engine"): [t(f"models.{failure.engine}") for failure in failures],
+            t("dashboard.message"): [say(failure.message) for failure in failures],
             t("dashboard.times"): [failure.times for failure in failures],
             t("dashboard.latest"): [failure.latest for failure in failures],
         },

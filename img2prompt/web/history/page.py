@@ -20,7 +20,7 @@ from img2prompt.results import Result
 from img2prompt.web.caption import cards, photos, reading
 from img2prompt.web.history import period
 from img2prompt.web.shared import account, identity, session
-from img2prompt.web.shared.frame import as_it_is
+from img2prompt.web.shared.frame import as_it_is, delete_button
 from img2prompt.web.shared.i18n import language, t
 from img2prompt.web.shared.photo import Photo
 
@@ -71,7 +71,7 @@ def _show_all(history: History) -> None:
         _grid(posts, "grid")
     if damaged:
         st.warning(t("history.damaged", count=len(damaged)), icon=":material/heart_broken:")
-        if st.button(t("history.damaged.delete"), icon=":material/delete:"):
+        if delete_button(t("history.damaged.delete"), "damaged"):
             history.delete(damaged)
             st.rerun()
     with st.container(horizontal=True, horizontal_alignment="center"):
@@ -160,7 +160,7 @@ def _manage(history: History) -> None:
             )
         with st.popover(t("history.delete_all"), icon=":material/delete_forever:"):
             st.markdown(t("history.delete_all.sure"))
-            if st.button(t("history.delete_all.yes"), type="primary"):
+            if delete_button(t("history.delete_all.yes"), "history"):
                 history.delete_all()
                 st.rerun()
 
@@ -183,7 +183,7 @@ def _show_one(history: History, post: Post) -> None:
                 _reopen(post, photo)
             with st.popover(t("history.delete"), icon=":material/delete:"):
                 st.markdown(t("history.delete.sure"))
-                if st.button(t("history.delete.yes"), type="primary"):
+                if delete_button(t("history.delete.yes"), "post"):
                     history.delete([post.id])
                     st.query_params.clear()
                     st.rerun()

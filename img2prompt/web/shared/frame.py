@@ -12,6 +12,7 @@ from img2prompt.files import resource
 from img2prompt.settings import HISTORY, switch
 from img2prompt.web import components
 from img2prompt.web.shared import i18n, identity, navigation
+from img2prompt.web.shared.sentences import say
 
 ASSETS = resource("assets")
 
@@ -52,6 +53,12 @@ def as_it_is(text: str) -> str:
     return _NUMBER.sub(r"\1\\", _MARKUP.sub(r"\\\g<0>", line))
 
 
+def delete_button(label: str, key: str) -> bool:
+    """A button that deletes for good, and looks it; says whether it was pressed."""
+    # The style sheet knows it by its key: Streamlit has no type of button for this.
+    return st.button(label, type="primary", icon=":material/delete_forever:", key=f"delete-for-good-{key}")
+
+
 def show_error(error: Exception | str) -> None:
-    """Show an error message, without reading it as Markdown."""
-    st.error(as_it_is(str(error)))
+    """Show an error message in the visitor's language, without reading it as Markdown."""
+    st.error(as_it_is(say(error)))

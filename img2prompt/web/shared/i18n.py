@@ -44,7 +44,7 @@ def t(key: str, **values: object) -> str:
 
 
 @functools.cache
-def catalogue(language: str) -> dict[str, str]:
-    """Key → text, for one of `LANGUAGES`."""
-    path = Path(__file__).parents[1] / "locales" / f"{language}.json"
+def catalogue(name: str) -> dict[str, str]:
+    """Key → text, for one of `LANGUAGES`; English → Korean sentence, for ``ko.sentences``."""
+    path = Path(__file__).parents[1] / "locales" / f"{name}.json"
     return json.loads(path.read_text("utf-8"))
