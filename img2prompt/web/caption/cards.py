@@ -30,6 +30,7 @@ class Desk:
     photos: list[Photo]
     edits: dict[str, str] = field(default_factory=dict)  # first text → current text
     starred: list[str] = field(default_factory=list)
+    reopened: list[str] = field(default_factory=list)  # posts that the visitor worked on earlier
     shown: str | None = None  # the post in the preview
     seed: int = 0  # of the variants
     saved: tuple | None = None  # what the history was last asked to save
@@ -75,8 +76,8 @@ def show(photos: list[Photo], choices: Choices) -> None:
         show_error(error)
         return
     written = [variant.text for variant in variants]
-    # Starred posts stay, whatever the visitor changes or shuffles.
-    posts = [text for text in desk.starred if text not in written] + written
+    # Starred posts stay, whatever the visitor changes or shuffles, and so do those from the history.
+    posts = list(dict.fromkeys([*desk.starred, *desk.reopened, *written]))
     alts = [alt_text(picture) for picture in seen]
 
     st.header(t("posts"), anchor=False)

@@ -12,7 +12,7 @@ import altair as alt
 import streamlit as st
 
 from img2prompt.history import History, sandbox, sql
-from img2prompt.history.statistics import Count, Dashboard
+from img2prompt.history.statistics import Count, Dashboard, Length
 from img2prompt.posts.post import HOOK_LIMIT, POST_LIMIT
 from img2prompt.spreadsheet import write_table
 from img2prompt.web.history import period
@@ -21,7 +21,7 @@ from img2prompt.web.shared.i18n import t
 
 COLOUR = "#138076"
 ROW_PIXELS = 24  # of a bar chart
-EXAMPLE = """SELECT tone, count(*) AS posts, round(avg(length(text))) AS characters
+EXAMPLE = """SELECT tone, count(DISTINCT post_id) AS posts, round(avg(length(text))) AS characters
 FROM posts JOIN variants ON variants.post_id = posts.id
 GROUP BY tone ORDER BY posts DESC"""
 
@@ -68,7 +68,7 @@ def _charts(board: Dashboard) -> None:
                 t("dashboard.step"): [duration.step for duration in durations],
                 t("dashboard.median"): [round(duration.median, 3) for duration in durations],
                 t("dashboard.p95"): [round(duration.p95, 3) for duration in durations],
-                t("dashboard.photos"): [duration.posts for duration in durations],
+                t("dashboard.photos"): [duration.pictures for duration in durations],
             },
             hide_index=True,
         )
@@ -117,9 +117,10 @@ def _ranking(name: str, counts: Sequence[Count], label: Callable[[str], str] = s
     )
 
 
-def _lengths(lengths: Sequence[int]) -> None:
-    step = 25 if max(lengths) <= 500 else 100
-    counts = Counter(length // step * step for length in lengths)
+def _lengths(lengths: Sequence[Length]) -> None:
+    longest = max(length.all for length in lengths)
+    step = 25 if longest <= 500 else 100
+    counts = Counter(length.all // step * step for length in lengths)
     rows = [{"from": low, "to": low + step, "posts": count} for low, count in sorted(counts.items())]
     bars = (
         alt.Chart(alt.Data(values=rows))
@@ -131,10 +132,8 @@ def _lengths(lengths: Sequence[int]) -> None:
             tooltip=[alt.Tooltip("from:Q"), alt.Tooltip("posts:Q", title=t("dashboard.posts"))],
         )
     )
-    marks = [limit for limit in (HOOK_LIMIT, POST_LIMIT) if limit <= max(lengths) + step]
-    lines = alt.Chart(alt.Data(values=[{"at": mark} for mark in marks])).mark_rule(
-        color="#c2410c", strokeWidth=2
-    )
+    marks = [{"at": POST_LIMIT}] if POST_LIMIT <= longest + step else []
+    lines = alt.Chart(alt.Data(values=marks)).mark_rule(color="#c2410c", strokeWidth=2)
     st.header(t("dashboard.lengths"), anchor=False)
     _draw(alt.layer(bars, lines.encode(x="at:Q"), height=180))
     st.caption(
@@ -143,8 +142,8 @@ def _lengths(lengths: Sequence[int]) -> None:
             first=HOOK_LIMIT,
             all=POST_LIMIT,
             count=len(lengths),
-            over=sum(length > HOOK_LIMIT for length in lengths),
-            too_long=sum(length > POST_LIMIT for length in lengths),
+            over=sum(length.first > HOOK_LIMIT for length in lengths),
+            too_long=sum(length.all > POST_LIMIT for length in lengths),
         )
     )
 
