@@ -1,10 +1,12 @@
 """The history in the app: whose it is, what is kept of a caption, and the History page, with the real pipeline."""
 
+import json
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from PIL import Image
 from streamlit import config
@@ -13,11 +15,13 @@ from streamlit.testing.v1 import AppTest
 from img2prompt.errors import HistoryError
 from img2prompt.history.database import open_database
 from img2prompt.history.store import History
+from img2prompt.posts import Seen
 from img2prompt.web.shared import keeping
 from img2prompt.web.shared.i18n import catalogue
 from img2prompt.web.shared.photo import Photo
 from tests.helpers import ROOT
-from tests.helpers.history_database import make_post
+from tests.helpers.browser import small_photos
+from tests.helpers.history_database import make_picture, make_post
 
 TEXT = catalogue("en")
 SIGN_IN = {
@@ -135,6 +139,74 @@ def test_a_post_is_reopened_starred_and_deleted(url):
 
     press(press(go(page), post.cover.seen.caption.capitalize() + "."), TEXT["history.delete.yes"])
     assert not saved(url) and TEXT["history.empty"] in said(page)
+
+
+def cards(page: AppTest) -> list[str]:
+    """The texts of the posts on the Caption page."""
+    shown = [json.loads(element.proto.json) for element in page.get("bidi_component")]
+    return [data["text"] for data in shown if "limits" in data]
+
+
+def test_a_carousel_is_one_post_and_comes_back_whole(url):
+    page = open_page()
+    page.file_uploader[0].set_value([(p["name"], p["buffer"], p["mimeType"]) for p in small_photos()])
+    press(run(page), "Start Captioning")
+    (post,) = saved(url)
+    captions = [photo.result.caption for photo in page.session_state["opened"].values()]
+    assert len(captions) == 3 and [picture.seen.caption for picture in post.pictures] == captions
+    press(page, "Shuffle")
+    press(page, "Shuffle")
+    (latest,) = saved(url)
+    assert latest.id == post.id and latest.choices.seed == 2
+
+    history = History(open_database(url), "local")
+    star, copy, edit = (variant.text for variant in latest.variants[1:4])
+    press(page, "Shuffle")  # none of these three is written any more
+    history.mark(post.id, star, starred=True)
+    history.mark(post.id, copy, copied=True)
+    history.mark(post.id, edit, edited="Written by hand")
+
+    later = go(open_page())
+    assert any(caption.value.endswith("Plain · 3 photos") for caption in later.caption)
+    press(later, captions[0].capitalize() + ".")
+    assert [tab.label for tab in later.tabs] == ["Photo 1", "Photo 2", "Photo 3"]
+    press(later, TEXT["history.reopen"])
+    assert [photo.result.caption for photo in later.session_state["opened"].values()] == captions
+    assert cards(later)[:3] == [star, copy, "Written by hand"] and len(cards(later)) == 8
+    assert [again.id for again in saved(url)] == [post.id]
+
+
+def test_who_comes_back_can_go_on(url):
+    page = open_page()
+    assert TEXT["history.go_on"] not in buttons(page)  # there is nothing yet
+    caption(page)
+    (post,) = saved(url)
+    page.session_state["opened"].clear()
+    assert TEXT["history.go_on"] not in buttons(run(page))  # this visitor put the photo away
+
+    page = open_page()
+    assert not cards(page)  # an old post is not in the way
+    press(page, TEXT["history.go_on"])
+    assert cards(page) == [variant.text for variant in post.variants]
+    assert TEXT["history.reopened"] in [caption.value for caption in page.caption]
+
+    go(page := open_page()).toggle(key="keep-history").set_value(False)
+    assert TEXT["history.go_on"] not in buttons(go(run(page), "caption"))  # switched off
+    assert TEXT["history.go_on"] not in buttons(open_page(person("ada")))  # somebody else's
+
+
+def test_what_is_not_alike_is_not_shown(url):
+    history = History(open_database(url), "local")
+    one, other = make_picture(1).embedding, make_picture(2).embedding  # nearly orthogonal
+    for number, cosine in ((1, 1.0), (2, 0.75), (3, 0.5)):
+        vector = cosine * one + (1 - cosine**2) ** 0.5 * other
+        seen = Seen(f"picture {number}", {}, "square", ("red",))
+        first = history.save(make_post(number, seen=seen, embedding=vector / np.linalg.norm(vector)))
+        first -= number - 1
+    page = open_page()
+    page.query_params["post"] = str(first)
+    go(page)
+    assert [label for label in buttons(page) if label.startswith("Picture")] == ["Picture 2."]
 
 
 def test_delete_all(url):

@@ -137,6 +137,14 @@ def _is_right_after(row: Any, before: Any) -> bool:
 def _join(connection: sa.Connection, ids: Sequence[int]) -> None:
     """Make one post of several: that of the first picture gets the others."""
     first = ids[0]
+    identity = fingerprint(
+        _of_posts(connection, "content_hash, engine, prompt FROM pictures JOIN posts ON id = post_id", ids)
+    )
+    namesake = sa.text(
+        "SELECT id FROM posts WHERE fingerprint = :it AND owner = (SELECT owner FROM posts WHERE id = :id)"
+    )
+    if connection.scalar(namesake, {"it": identity, "id": first}):
+        return  # damaged: the app made no such post yet
     marks = _of_posts(connection, "id, post_id, text, edited, copied, starred FROM variants", ids)
     for variant in (row for row in marks if row.post_id == first):
         same = [row for row in marks if row.text == variant.text]
@@ -166,16 +174,9 @@ def _join(connection: sa.Connection, ids: Sequence[int]) -> None:
         for table in ("variants", "hashtags", "search_texts"):
             connection.execute(sa.text(f"DELETE FROM {table} WHERE post_id = :id"), {"id": post_id})
         connection.execute(sa.text("DELETE FROM posts WHERE id = :id"), {"id": post_id})
-    pictures = connection.execute(
-        sa.text(
-            "SELECT content_hash, engine, prompt FROM pictures JOIN posts ON id = post_id "
-            "WHERE post_id = :id ORDER BY position"
-        ),
-        {"id": first},
-    )
     connection.execute(
         sa.text("UPDATE posts SET fingerprint = :fingerprint WHERE id = :id"),
-        {"fingerprint": fingerprint(pictures), "id": first},
+        {"fingerprint": identity, "id": first},
     )
 
 
