@@ -81,7 +81,8 @@ def test_found_reopened_and_deleted(server, browser, size):
         expect(page.get_by_role("button", name=flower)).to_have_count(0)
 
         page.get_by_role("button", name=temple).click()
-        page.get_by_role("heading", name="More like this").wait_for()
+        page.get_by_role("button", name="Work on it again").wait_for()
+        expect(page.get_by_role("heading", name="More like this")).to_have_count(0)  # a flower is no temple
         starred, copy, edited = (
             page.locator(".stMarkdownBadge", has_text=m) for m in ("Starred", "Copied", "Edited")
         )

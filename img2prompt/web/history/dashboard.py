@@ -132,10 +132,12 @@ def _lengths(lengths: Sequence[Length]) -> None:
             tooltip=[alt.Tooltip("from:Q"), alt.Tooltip("posts:Q", title=t("dashboard.posts"))],
         )
     )
-    marks = [{"at": POST_LIMIT}] if POST_LIMIT <= longest + step else []
-    lines = alt.Chart(alt.Data(values=marks)).mark_rule(color="#c2410c", strokeWidth=2)
+    layers = [bars]
+    if longest + step >= POST_LIMIT:
+        line = alt.Chart(alt.Data(values=[{"at": POST_LIMIT}])).mark_rule(color="#c2410c", strokeWidth=2)
+        layers.append(line.encode(x="at:Q"))
     st.header(t("dashboard.lengths"), anchor=False)
-    _draw(alt.layer(bars, lines.encode(x="at:Q"), height=180))
+    _draw(alt.layer(*layers, height=180))
     st.caption(
         t(
             "dashboard.lengths.help",
