@@ -48,7 +48,7 @@ def test_numbers_follow_the_period(mine):
     mine.failed("open", "", "not a picture")
     mine.save(make_post(5, variants=(Variant(f"{'x' * 125}\n\n{'y' * 200}"), Variant("z" * 126))))
     page = open_page()
-    assert any("Of 6 posts, 0 have a first line of more than 125" in text.value for text in page.caption)
+    assert any("First lines over 125, where feeds cut: 0 of 6." in text.value for text in page.caption)
     assert metrics(page) == {"Posts": "6", "Copied": "1", "Starred": "0", "Failures": "1"}
     assert len(page.get("vega_lite_chart") or page.get("arrow_vega_lite_chart")) == 7
     assert page.dataframe[0].value["Step"].tolist() == ["caption", "look"]

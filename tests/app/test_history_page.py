@@ -167,7 +167,7 @@ def test_a_carousel_is_one_post_and_comes_back_whole(url):
     history.mark(post.id, edit, edited="Written by hand")
 
     later = go(open_page())
-    assert any(caption.value.endswith("Plain · 3 photos") for caption in later.caption)
+    assert any(caption.value.endswith("Plain · 3 photos · ★") for caption in later.caption)
     press(later, captions[0].capitalize() + ".")
     assert [tab.label for tab in later.tabs] == ["Photo 1", "Photo 2", "Photo 3"]
     press(later, TEXT["history.reopen"])

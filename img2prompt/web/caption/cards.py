@@ -77,7 +77,8 @@ def show(photos: list[Photo], choices: Choices) -> None:
         return
     written = [variant.text for variant in variants]
     # Starred posts stay, whatever the visitor changes or shuffles, and so do those from the history.
-    posts = list(dict.fromkeys([*desk.starred, *desk.reopened, *written]))
+    kept = dict.fromkeys([*desk.starred, *desk.reopened])
+    posts = [text for text in kept if text not in written] + written
     alts = [alt_text(picture) for picture in seen]
 
     st.header(t("posts"), anchor=False)

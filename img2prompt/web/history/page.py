@@ -22,7 +22,7 @@ from img2prompt.web.shared.i18n import language, t
 
 PAGE = 24  # posts shown at a time
 ALIKE = 6  # similar posts shown with a post
-CAROUSEL_PIXELS = 160  # width of each of several thumbnails
+CAROUSEL_PIXELS = 104  # width of each of several thumbnails
 # Least cosine of similar posts. Of 306 photos with 51 labels (animals, fruit, rooms, instruments), it is
 # reached by 97 of 100 pairs with the same label, and by 9 with another, such as two kinds of fruit.
 ALIKE_FROM = 0.65
