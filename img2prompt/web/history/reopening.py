@@ -21,7 +21,7 @@ def offer() -> None:
 
     It is a button, not the post itself: somebody who comes back tomorrow has another photo in mind.
     """
-    if session.DESK in st.session_state:  # the visitor was at work, and put the photos away
+    if session.READ_WITH in st.session_state:  # the visitor was at work, and put the photos away
         return
     if post := keeping.last():
         with st.container(horizontal=True, vertical_alignment="center", key="go-on"):
