@@ -29,6 +29,7 @@ from img2prompt.history.tables import (
     EmbeddingRow,
     HashtagRow,
     LabelRow,
+    PictureRow,
     PostRow,
     SearchRow,
     ThumbnailRow,
@@ -75,6 +76,7 @@ def measure(history: History, posts: int) -> dict[str, float]:
         "deep_page_ms": timed(lambda: history.posts(after=posts // 10)),
         "search_ms": timed(lambda: history.posts("beach")),  # a word of one post in seven
         "search_rare_ms": timed(lambda: history.posts(f"number{posts // 3}")),
+        "search_symbol_ms": timed(lambda: history.posts("🐘")),
         "search_none_ms": timed(lambda: history.posts("dog elephant")),
         "filtered_ms": timed(lambda: history.posts(tones=["funny"], since=START + timedelta(days=100))),
         "starred_ms": timed(lambda: history.posts(starred=True)),
@@ -114,18 +116,12 @@ def rows_of(number: int, rng: np.random.Generator) -> list[tuple[type, dict]]:
     vector = rng.standard_normal(WIDTH).astype(np.float32)
     vector /= np.linalg.norm(vector)
     own = {"post_id": number}
+    of_picture = own | {"position": 1}
     post = {
         "id": number,
         "owner": "local",
         "created_at": START + timedelta(minutes=5 * number),
         "fingerprint": f"{number:064x}",
-        "content_hash": f"{number:064x}",
-        "width": 1024,
-        "height": 768,
-        "orientation": "landscape",
-        "colours": ["blue"],
-        "caption": caption,
-        "prompt": prompt,
         "engine": "lite",
         "versions": {"img2prompt": "0"},
         "language": "en",
@@ -138,21 +134,38 @@ def rows_of(number: int, rng: np.random.Generator) -> list[tuple[type, dict]]:
         "hashtag_count": 3,
         "variant_count": 3,
     }
-    rows: list[tuple[type, dict]] = [(PostRow, post)]
+    picture = {
+        "content_hash": f"{number:064x}",
+        "width": 1024,
+        "height": 768,
+        "orientation": "landscape",
+        "colours": ["blue"],
+        "caption": caption,
+        "prompt": prompt,
+    }
+    rows: list[tuple[type, dict]] = [(PostRow, post), (PictureRow, of_picture | picture)]
     rows += [
         (VariantRow, own | {"text": text, "edited": None, "copied": False, "starred": number % 5000 == i})
         for i, text in enumerate(variants)
     ]
     rows += [
-        (LabelRow, own | {"table_name": "flavors", "name": f"flavor {i}", "score": 0.3}) for i in range(3)
+        (LabelRow, of_picture | {"table_name": "flavors", "name": f"flavor {i}", "score": 0.3})
+        for i in range(3)
     ]
-    rows += [(LabelRow, own | {"table_name": "objects", "name": noun, "score": 1.0}) for noun in nouns]
+    rows += [(LabelRow, of_picture | {"table_name": "objects", "name": noun, "score": 1.0}) for noun in nouns]
     rows += [(HashtagRow, own | {"tag": f"#{word}"}) for word in (*nouns, "photography")]
-    rows += [(TimingRow, own | {"step": step, "seconds": 0.2}) for step in ("look", "caption")]
-    rows.append((ThumbnailRow, own | {"webp": rng.bytes(10_000)}))
-    rows.append((EmbeddingRow, own | {"owner": "local", "vector": vector.astype(np.float16).tobytes()}))
+    rows += [(TimingRow, of_picture | {"step": step, "seconds": 0.2}) for step in ("look", "caption")]
+    rows.append((ThumbnailRow, of_picture | {"webp": webp(rng)}))
+    rows.append(
+        (EmbeddingRow, of_picture | {"owner": "local", "vector": vector.astype(np.float16).tobytes()})
+    )
     rows.append((SearchRow, own | {"words": searchable([caption, prompt, *variants])}))
     return rows
+
+
+def webp(rng: np.random.Generator) -> bytes:
+    """10 kB that pass for a whole WebP file."""
+    return b"RIFF" + (9_992).to_bytes(4, "little") + b"WEBP" + rng.bytes(9_988)
 
 
 if __name__ == "__main__":

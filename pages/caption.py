@@ -4,6 +4,7 @@ import streamlit as st
 
 from img2prompt.errors import Img2PromptError
 from img2prompt.web.caption import cards, choices, photos, reading
+from img2prompt.web.history import reopening
 from img2prompt.web.shared import account, frame, keeping, pipelines
 from img2prompt.web.shared.i18n import t
 
@@ -27,6 +28,7 @@ with right:
 
 chosen = photos.chosen(settings)
 if not chosen:
+    reopening.offer()
     reading.explain()
     st.page_link("pages/batch.py", label=t("batch.hint"), icon=":material/photo_library:")
     st.stop()

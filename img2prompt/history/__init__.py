@@ -8,7 +8,16 @@
 from __future__ import annotations
 
 from img2prompt.history.database import open_database, prepare
-from img2prompt.history.record import Post, Variant, record_of
+from img2prompt.history.record import Picture, Post, Variant, picture_of, record_of
 from img2prompt.history.store import History
 
-__all__ = ["History", "Post", "Variant", "open_database", "prepare", "record_of"]
+__all__ = [
+    "History",
+    "Picture",
+    "Post",
+    "Variant",
+    "open_database",
+    "picture_of",
+    "prepare",
+    "record_of",
+]

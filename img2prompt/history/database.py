@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -17,6 +18,7 @@ from img2prompt.libraries import install
 from img2prompt.settings import DATABASE_URL, variable
 
 BUSY_SECONDS = 10  # how long SQLite waits for another program's write
+OLDEST_SQLITE = (3, 35)  # that can drop columns
 CONNECT_SECONDS = 10  # how long PostgreSQL may take to answer
 MIGRATION_LOCK = 0x696D6732  # "img2", the number of PostgreSQL's advisory lock
 
@@ -117,10 +119,17 @@ def prepare(engine: Engine) -> Engine:
     Raises
     ------
     HistoryError
-        For the same reasons as in `open_database`, and for a database other than SQLite and PostgreSQL.
+        For the same reasons as in `open_database`, for a database other than SQLite and PostgreSQL,
+        and for an SQLite older than `OLDEST_SQLITE`.
     """
     if engine.dialect.name not in ("sqlite", "postgresql"):
         raise HistoryError(f"{engine.dialect.name} is not supported; use SQLite or PostgreSQL.")
+    if engine.dialect.name == "sqlite" and sqlite3.sqlite_version_info < OLDEST_SQLITE:
+        oldest = ".".join(map(str, OLDEST_SQLITE))
+        raise HistoryError(
+            f"The history needs SQLite {oldest} or newer; this Python has {sqlite3.sqlite_version}. "
+            f"Use another Python, or PostgreSQL ({DATABASE_URL})."
+        )
     if engine.dialect.name == "sqlite" and not event.contains(engine, "connect", _set_up_sqlite):
         engine.dispose()  # connections made before lack the settings below
         event.listen(engine, "connect", _set_up_sqlite)

@@ -14,6 +14,7 @@ COLUMNS = (
     "id created_at caption prompt labels objects hashtags variants starred copied tone goal length language "
     "note engine width height content_hash"
 ).split()
+OF_PICTURES = "caption prompt labels objects width height content_hash".split()  # a line for each in a cell
 
 
 def write_csv(file: IO[bytes], posts: Iterable[Post]) -> None:
@@ -39,8 +40,19 @@ def as_object(post: Post) -> dict[str, Any]:
     return {
         "id": post.id,
         "created_at": post.created_at.isoformat(),
-        **words_record(post.seen.caption, post.prompt, post.seen.labels),
-        "objects": list(post.objects),
+        "pictures": [
+            {
+                **words_record(picture.seen.caption, picture.prompt, picture.seen.labels),
+                "objects": list(picture.objects),
+                "orientation": picture.seen.orientation,
+                "colours": list(picture.seen.colours),
+                "width": picture.size[0],
+                "height": picture.size[1],
+                "content_hash": picture.content_hash,
+                "timings": dict(picture.timings),
+            }
+            for picture in post.pictures
+        ],
         "hashtags": list(post.hashtags),
         "variants": [
             {
@@ -58,20 +70,19 @@ def as_object(post: Post) -> dict[str, Any]:
         "note": choices.note,
         "engine": post.engine,
         "versions": dict(post.versions),
-        "timings": dict(post.timings),
-        "orientation": post.seen.orientation,
-        "colours": list(post.seen.colours),
-        "width": post.size[0],
-        "height": post.size[1],
-        "content_hash": post.content_hash,
     }
 
 
 def _cells(post: Post) -> list[object]:
     """A post as a line of the spreadsheet."""
     cells = as_object(post)
-    cells["labels"] = labels_line(post.seen.labels)
-    cells["objects"] = ", ".join(post.objects)
+    pictures = cells["pictures"]
+    for picture, of in zip(pictures, post.pictures, strict=True):
+        picture["labels"] = labels_line(of.seen.labels)
+        picture["objects"] = ", ".join(of.objects)
+    for name in OF_PICTURES:
+        values = [picture[name] for picture in pictures]
+        cells[name] = values[0] if len(values) == 1 else "\n".join(map(str, values))
     cells["hashtags"] = " ".join(post.hashtags)
     for mark in ("starred", "copied"):
         cells[mark] = _joined(variant.now for variant in post.variants if getattr(variant, mark))

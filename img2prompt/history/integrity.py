@@ -48,23 +48,33 @@ def check(post: Post) -> Post:
     ValueError
         When one is not. The ranges of `Choices`, and the embedding, are checked where they are made.
     """
-    choices, seen = post.choices, post.seen
-    matches = [match for table in seen.labels.values() for match in table]
-    texts = [post.content_hash, post.prompt, post.engine, post.language, choices.tone, choices.note]
-    texts += [seen.caption, seen.orientation, *seen.colours, *seen.labels, *post.hashtags, *post.objects]
-    texts += [*post.versions, *post.versions.values(), *post.timings]
-    texts += [match.label for match in matches]
+    choices, pictures = post.choices, post.pictures
+    texts = [post.engine, post.language, choices.tone, choices.note, *post.hashtags]
+    texts += [*post.versions, *post.versions.values()]
     texts += [text for variant in post.variants for text in (variant.text, variant.now)]
-    numbers = [*post.timings.values(), *(match.score for match in matches)]
-    whole = [choices.hashtags, choices.variants, choices.seed, *post.size]
+    numbers: list[float] = []
+    whole = [choices.hashtags, choices.variants, choices.seed]
+    for picture in pictures:
+        seen = picture.seen
+        matches = [match for table in seen.labels.values() for match in table]
+        texts += [picture.content_hash, picture.prompt, *picture.objects, *picture.timings]
+        texts += [seen.caption, seen.orientation, *seen.colours, *seen.labels]
+        texts += [match.label for match in matches]
+        numbers += [*picture.timings.values(), *(match.score for match in matches)]
+        whole += picture.size
     for values, kind in ((texts, str), (numbers, int | float), (whole, int), ([post.created_at], datetime)):
         if not all(isinstance(value, kind) for value in values):
             raise ValueError("a value is of another kind")
-    if not all(map(math.isfinite, numbers)) or min(post.size) < 1:
+    if not all(map(math.isfinite, numbers)) or min(min(picture.size) for picture in pictures) < 1:
         raise ValueError("a number is out of range")
-    webp = post.thumbnail
-    if not isinstance(webp, bytes) or webp[:4] + webp[8:12] != b"RIFFWEBP" or len(webp) != _riff_size(webp):
-        raise ValueError("the thumbnail is no whole WebP file")
+    for picture in pictures:
+        webp = picture.thumbnail
+        if (
+            not isinstance(webp, bytes)
+            or webp[:4] + webp[8:12] != b"RIFFWEBP"
+            or len(webp) != _riff_size(webp)
+        ):
+            raise ValueError("the thumbnail is no whole WebP file")
     return post
 
 

@@ -1,4 +1,7 @@
-"""Find similar posts: one owner's embeddings in memory, kept in step with the database."""
+"""Find similar posts: one owner's embeddings in memory, kept in step with the database.
+
+Posts are as similar as the two most similar of their pictures.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,7 @@ PAGE = 10_000  # vectors read at a time
 
 
 class Neighbours:
-    """The embeddings of one owner's posts. Safe to use from several threads.
+    """The embeddings of the pictures of one owner's posts. Safe to use from several threads.
 
     100,000 embeddings take 77 MB. Each call notices what other processes added or deleted, by
     the count, the sum and the largest of the ids, and reads only the new vectors.
@@ -48,19 +51,21 @@ class Neighbours:
             with reading(self.engine) as connection:
                 self._refresh(connection)
             posts, vectors = self._posts, self._vectors  # replaced, never changed
-        if isinstance(to, int):
-            rows = np.flatnonzero(posts == to)
-            if not len(rows):
-                return []
-            to = vectors[rows[0]]
-        wanted = np.asarray(to, np.float32)
-        wanted = wanted / max(float(np.linalg.norm(wanted)), 1e-12)
+        wanted = vectors[posts == to] if isinstance(to, int) else np.reshape(to, (1, WIDTH))
+        if not len(wanted):
+            return []
+        wanted = wanted.astype(np.float32)
+        wanted /= np.maximum(np.linalg.norm(wanted, axis=1, keepdims=True), 1e-12)
         cosines = np.empty(len(posts), np.float32)
         for start in range(0, len(posts), PAGE):  # in parts, since float32 takes twice the memory
             part = slice(start, start + PAGE)
-            cosines[part] = vectors[part].astype(np.float32) @ wanted
-        best = np.argsort(-cosines, kind="stable")[:limit]
-        return [(int(posts[i]), float(cosines[i])) for i in best]
+            cosines[part] = (vectors[part].astype(np.float32) @ wanted.T).max(axis=1)
+        nearest: dict[int, float] = {}
+        for i in np.argsort(-cosines, kind="stable"):
+            if len(nearest) == limit:
+                break
+            nearest.setdefault(int(posts[i]), float(cosines[i]))
+        return list(nearest.items())
 
     def _refresh(self, connection: Connection) -> None:
         is_own = EmbeddingRow.owner == self.owner

@@ -1,10 +1,10 @@
-"""A post as the history saves it: everything except the photo itself."""
+"""A post as the history saves it: everything except the photos themselves."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from importlib.metadata import version
 from io import BytesIO
@@ -43,10 +43,15 @@ class Variant:
         """The current text."""
         return self.text if self.edited is None else self.edited
 
+    @property
+    def is_marked(self) -> bool:
+        """Whether the person did anything with it."""
+        return self.copied or self.starred or self.edited is not None
+
 
 @dataclass(frozen=True, eq=False)
-class Post:
-    """One picture and what was written about it; a carousel has a `Post` for each picture."""
+class Picture:
+    """One picture of a post, and what the engine said about it."""
 
     content_hash: str  # SHA-256 of the decoded pixels
     thumbnail: bytes = field(repr=False)  # WebP of at most 20 kB, without metadata
@@ -54,16 +59,28 @@ class Post:
     seen: Seen  # caption, labels with scores, orientation, colours
     prompt: str
     embedding: np.ndarray = field(repr=False)  # (384,) float32 of unit length; saved as float16
+    objects: tuple[str, ...] = ()  # things the caption names, in their base form
+    timings: Mapping[str, float] = field(default_factory=dict)  # step → seconds
+
+
+@dataclass(frozen=True, eq=False)
+class Post:
+    """What was written about one picture, or about the pictures of a carousel."""
+
+    pictures: tuple[Picture, ...]  # at least one, in the order of the post
     engine: str
     versions: Mapping[str, str]  # package → version
     language: str  # of the variants
     choices: Choices
     variants: tuple[Variant, ...]
     hashtags: tuple[str, ...]  # "#dog", of all variants
-    objects: tuple[str, ...] = ()  # things the caption names, in their base form
-    timings: Mapping[str, float] = field(default_factory=dict)  # step → seconds
     created_at: datetime = field(default_factory=lambda: datetime.now(timezone.utc))
     id: int = 0  # 0 until saved
+
+    @property
+    def cover(self) -> Picture:
+        """The first picture."""
+        return self.pictures[0]
 
     @property
     def starred(self) -> bool:
@@ -71,41 +88,67 @@ class Post:
         return any(variant.starred for variant in self.variants)
 
 
-def record_of(
-    picture: Image.Image,
-    result: Result,
-    choices: Choices,
-    variants: Sequence[Written],
-    *,
-    seen: Seen | None = None,
-    language: str = "en",
-) -> Post:
-    """Make a post that can be saved.
+def picture_of(picture: Image.Image, result: Result, *, seen: Seen | None = None) -> Picture:
+    """Make the picture of a post.
 
     Parameters
     ----------
     picture : the picture that the engine saw
     result : what the pipeline said about it
-    choices, variants : the arguments and the result of `img2prompt.posts.compose`
     seen : the result of `img2prompt.posts.see`; computed here by default
-    language : of the variants, as a BCP 47 tag
     """
     seen = seen or see(result, picture)
-    return Post(
+    return Picture(
         content_hash=content_hash(picture),
         thumbnail=thumbnail(picture),
         size=picture.size,
         seen=seen,
         prompt=result.prompt,
         embedding=result.embedding,
-        engine=result.engine,
-        versions={"img2prompt": __version__, "torch": version("torch")},
-        language=language,
+        objects=tuple(dict.fromkeys(thing.base for thing in topic([seen]).things)),
+        timings=result.timings,
+    )
+
+
+def record_of(
+    pictures: Sequence[Picture],
+    engine: str,
+    choices: Choices,
+    variants: Sequence[Written],
+    *,
+    language: str = "en",
+) -> Post:
+    """Make a post that can be saved.
+
+    Parameters
+    ----------
+    pictures : from `picture_of`, in the order of the post
+    engine : that read them
+    choices, variants : the arguments and the result of `img2prompt.posts.compose`
+    language : of the variants, as a BCP 47 tag
+    """
+    return rewritten(
+        Post(
+            pictures=tuple(pictures),
+            engine=engine,
+            versions={"img2prompt": __version__, "torch": version("torch")},
+            language=language,
+            choices=choices,
+            variants=(),
+            hashtags=(),
+        ),
+        choices,
+        variants,
+    )
+
+
+def rewritten(post: Post, choices: Choices, variants: Sequence[Written]) -> Post:
+    """The same post with other choices, and what `img2prompt.posts.compose` wrote for them."""
+    return replace(
+        post,
         choices=choices,
         variants=tuple(Variant(variant.text) for variant in variants),
         hashtags=tuple(dict.fromkeys(tag for variant in variants for tag in variant.hashtags)),
-        objects=tuple(dict.fromkeys(thing.base for thing in topic([seen]).things)),
-        timings=result.timings,
     )
 
 

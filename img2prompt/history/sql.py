@@ -25,9 +25,25 @@ from img2prompt.errors import HistoryError
 from img2prompt.history import sandbox
 from img2prompt.history.database import reading
 from img2prompt.history.integrity import rows
-from img2prompt.history.tables import FailureRow, HashtagRow, LabelRow, PostRow, TimingRow, VariantRow
+from img2prompt.history.tables import (
+    FailureRow,
+    HashtagRow,
+    LabelRow,
+    PictureRow,
+    PostRow,
+    TimingRow,
+    VariantRow,
+)
 
-TABLES: tuple[Any, ...] = (PostRow, VariantRow, LabelRow, HashtagRow, TimingRow, FailureRow)
+TABLES: tuple[Any, ...] = (
+    PostRow,
+    PictureRow,
+    VariantRow,
+    LabelRow,
+    HashtagRow,
+    TimingRow,
+    FailureRow,
+)
 LEFT_OUT = ("owner", "fingerprint", "colours", "versions")
 AT_ONCE = 2  # questions; each may use `sandbox.MOST_MEMORY`
 MOST_WAITING = 20  # seconds until a question has its turn

@@ -38,6 +38,13 @@ class Count(NamedTuple):
     posts: int
 
 
+class Length(NamedTuple):
+    """How long a post is, in UTF-16 units, as Instagram counts."""
+
+    all: int
+    first: int  # of its first line, which feeds show
+
+
 class Duration(NamedTuple):
     """How long a step of an engine takes."""
 
@@ -45,7 +52,7 @@ class Duration(NamedTuple):
     step: str
     median: float  # seconds a picture
     p95: float  # 95th percentile, seconds a picture
-    posts: int
+    pictures: int
 
 
 class Failure(NamedTuple):
@@ -116,13 +123,14 @@ class Dashboard:
         return self._labels(LabelRow.table_name == OBJECTS)
 
     def styles(self) -> list[Count]:
-        """The best medium, movement and flavor of each post, the most frequent first."""
+        """The best medium, movement and flavor of each picture, with their numbers of posts."""
         best = (
             select(
                 LabelRow.name,
+                LabelRow.post_id,
                 func.row_number()
                 .over(
-                    partition_by=(LabelRow.post_id, LabelRow.table_name),
+                    partition_by=(LabelRow.post_id, LabelRow.position, LabelRow.table_name),
                     order_by=(LabelRow.score.desc(), LabelRow.id),
                 )
                 .label("rank"),
@@ -131,7 +139,8 @@ class Dashboard:
             .where(self._posts, LabelRow.table_name.in_(("mediums", "movements", "flavors")))
             .subquery()
         )
-        query = select(best.c.name, func.count()).where(best.c.rank == 1).group_by(best.c.name)
+        count = func.count(best.c.post_id.distinct())
+        query = select(best.c.name, count).where(best.c.rank == 1).group_by(best.c.name)
         return self._ranked(query, best.c.name)
 
     def hashtags(self) -> list[Count]:
@@ -144,8 +153,8 @@ class Dashboard:
         )
         return self._ranked(query, HashtagRow.tag)
 
-    def lengths(self) -> list[int]:
-        """The length of each post in UTF-16 units, as Instagram counts, the shortest first.
+    def lengths(self) -> list[Length]:
+        """The length of each post, the shortest first.
 
         A post counts with the current text of its copied variant, else of the starred one, else
         of the first.
@@ -165,7 +174,9 @@ class Dashboard:
             .subquery()
         )
         rows = self._rows(select(ranked.c.words).where(ranked.c.rank == 1))
-        return sorted(size(words) for (words,) in rows if isinstance(words, str))
+        return sorted(
+            Length(size(words), size(words.split("\n", 1)[0])) for (words,) in rows if isinstance(words, str)
+        )
 
     def durations(self) -> list[Duration]:
         """Median and 95th percentile of the seconds of each step, the slowest first."""

@@ -19,12 +19,13 @@ from img2prompt.history import search, space
 from img2prompt.history.database import FullError, file_of, name_of, reading, writing
 from img2prompt.history.integrity import DAMAGE, check, vector
 from img2prompt.history.neighbours import Neighbours
-from img2prompt.history.record import OBJECTS, Post, Variant, labels_of
+from img2prompt.history.record import OBJECTS, Picture, Post, Variant, labels_of
 from img2prompt.history.tables import (
     EmbeddingRow,
     FailureRow,
     HashtagRow,
     LabelRow,
+    PictureRow,
     PostRow,
     SearchRow,
     ThumbnailRow,
@@ -63,9 +64,9 @@ class History:
     def save(self, post: Post) -> int:
         """Save a post and return its id.
 
-        The same picture with the same engine and prompt is the same post. Saving it again keeps
-        its id, date, embedding and the marks of its variants, adds new variants, and replaces
-        everything else.
+        The same pictures in the same order, with the same engine and prompts, are the same post.
+        Saving it again keeps its id, date, embeddings and those of its variants that were copied,
+        starred or edited, and replaces everything else.
         """
         try:
             return self._save(post)
@@ -145,7 +146,7 @@ class History:
 
         Parameters
         ----------
-        query : beginnings of words, in any order; a post must have all of them
+        query : beginnings of words, in any order, and symbols such as emoji; a post must have all of them
         since, until : aware times; `until` itself is not included
         tones : posts in any of these tones; empty for all
         starred : only posts with a starred variant
@@ -289,10 +290,7 @@ class History:
         tones: Sequence[str],
         starred: bool,
     ) -> list[ColumnElement[bool]]:
-        conditions: list[ColumnElement[bool]] = [PostRow.owner == self.owner]
-        matches = search.matches(query, self.engine.dialect.name)
-        if matches is not None:
-            conditions.append(matches)
+        conditions = [PostRow.owner == self.owner, *search.conditions(query, self.engine.dialect.name)]
         if since is not None:
             conditions.append(PostRow.created_at >= since)
         if until is not None:
@@ -346,7 +344,7 @@ class History:
 
 def _posts(connection: Connection, ids: Sequence[int]) -> list[Post]:
     """The posts with these ids, the newest first. Raises one of `DAMAGE` if any of them is damaged."""
-    names = ("variants", "labels", "hashtags", "timings", "thumbnail", "embedding")
+    names = ("pictures", "variants", "labels", "hashtags", "timings", "thumbnails", "embeddings")
     parts = [selectinload(getattr(PostRow, name)) for name in names]
     query = select(PostRow).where(PostRow.id.in_(ids)).order_by(PostRow.id.desc()).options(*parts)
     with Session(connection) as session:
@@ -354,48 +352,70 @@ def _posts(connection: Connection, ids: Sequence[int]) -> list[Post]:
 
 
 def _fingerprint(post: Post) -> str:
-    """What identifies a post: a hash of its picture, engine and prompt."""
-    identity = f"{post.content_hash}\n{post.engine}\n{post.prompt}"
+    """What identifies a post: a hash of its pictures, engine and prompts."""
+    identity = "\n".join(f"{part.content_hash}\n{post.engine}\n{part.prompt}" for part in post.pictures)
     return hashlib.sha256(identity.encode("utf-8", "ignore")).hexdigest()
 
 
 def _fill(row: PostRow, post: Post) -> None:
     """Copy a post into its row."""
-    row.content_hash = post.content_hash
-    row.width, row.height = post.size
-    row.orientation, row.colours = post.seen.orientation, list(post.seen.colours)
-    row.caption, row.prompt = post.seen.caption, post.prompt
     row.engine, row.versions, row.language = post.engine, dict(post.versions), post.language
     choices = post.choices
     row.tone, row.goal, row.length, row.emoji = choices.tone, choices.goal, choices.length, choices.emoji
     row.note, row.seed = choices.note, choices.seed
     row.hashtag_count, row.variant_count = choices.hashtags, choices.variants
+    written = {variant.text for variant in post.variants}
+    row.variants = [v for v in row.variants if v.text in written or _is_marked(v)]
     known = {variant.text for variant in row.variants}
     row.variants += [
         VariantRow(text=variant.text, edited=variant.edited, copied=variant.copied, starred=variant.starred)
         for variant in post.variants
         if variant.text not in known
     ]
-    row.labels = [
-        LabelRow(table_name=table, name=match.label, score=float(match.score))
-        for table, matches in post.seen.labels.items()
-        for match in matches
-    ] + [LabelRow(table_name=OBJECTS, name=name, score=1.0) for name in post.objects]
     row.hashtags = [HashtagRow(tag=tag) for tag in post.hashtags]
-    row.timings = [TimingRow(step=step, seconds=float(seconds)) for step, seconds in post.timings.items()]
-    if row.thumbnail is None:  # the picture is the same
-        row.thumbnail = ThumbnailRow(webp=post.thumbnail)
-    embedding = np.asarray(post.embedding, np.float16)
+    row.labels, row.timings = [], []
+    for position, picture in enumerate(post.pictures, 1):
+        _fill_picture(row, position, picture)
+    _index(row)
+
+
+def _is_marked(variant: VariantRow) -> bool:
+    """Whether the person did something with a variant."""
+    return variant.copied or variant.starred or variant.edited is not None
+
+
+def _fill_picture(row: PostRow, position: int, picture: Picture) -> None:
+    """Copy a picture into the rows of its post."""
+    into = next((into for into in row.pictures if into.position == position), None)
+    if into is None:
+        into = PictureRow(position=position)
+        row.pictures.append(into)
+    into.content_hash, into.prompt = picture.content_hash, picture.prompt
+    into.width, into.height = picture.size
+    seen = picture.seen
+    into.caption, into.orientation, into.colours = seen.caption, seen.orientation, list(seen.colours)
+    row.labels += [
+        LabelRow(position=position, table_name=table, name=match.label, score=float(match.score))
+        for table, matches in seen.labels.items()
+        for match in matches
+    ] + [LabelRow(position=position, table_name=OBJECTS, name=name, score=1.0) for name in picture.objects]
+    row.timings += [
+        TimingRow(position=position, step=step, seconds=float(seconds))
+        for step, seconds in picture.timings.items()
+    ]
+    # The picture is the same: what was saved of it stays.
+    if position not in {kept.position for kept in row.thumbnails}:
+        row.thumbnails.append(ThumbnailRow(position=position, webp=picture.thumbnail))
+    embedding = np.asarray(picture.embedding, np.float16)
     if embedding.shape != (WIDTH,):
         raise HistoryError(f"The embedding has the shape {embedding.shape}; expected ({WIDTH},).")
-    if row.embedding is None:
-        row.embedding = EmbeddingRow(owner=row.owner, vector=embedding.tobytes())
-    _index(row)
+    if position not in {kept.position for kept in row.embeddings}:
+        row.embeddings.append(EmbeddingRow(position=position, owner=row.owner, vector=embedding.tobytes()))
 
 
 def _index(row: PostRow) -> None:
     """Let the search find what the row holds now."""
-    texts = [row.caption, row.prompt, row.note]
+    texts = [row.note, *(text for picture in row.pictures for text in (picture.caption, picture.prompt))]
     texts += [label.name for label in row.labels] + [hashtag.tag for hashtag in row.hashtags]
     texts += [part for variant in row.variants for part in (variant.text, variant.edited or "")]
     row.search = row.search or SearchRow()
@@ -404,16 +424,8 @@ def _index(row: PostRow) -> None:
 
 def _post(row: PostRow) -> Post:
     """The post that a row and its related rows hold. Raises one of `DAMAGE` if they hold none."""
-    if row.thumbnail is None or row.embedding is None:
-        raise ValueError("the thumbnail or the embedding is missing")
-    labels, objects = labels_of([(label.table_name, label.name, label.score) for label in row.labels])
     post = Post(
-        content_hash=row.content_hash,
-        thumbnail=row.thumbnail.webp,
-        size=(row.width, row.height),
-        seen=Seen(row.caption, labels, row.orientation, tuple(row.colours)),
-        prompt=row.prompt,
-        embedding=vector(row.embedding.vector).astype(np.float32),
+        pictures=tuple(_picture(row, picture) for picture in row.pictures),
         engine=row.engine,
         versions=dict(row.versions),
         language=row.language,
@@ -429,12 +441,32 @@ def _post(row: PostRow) -> Post:
         ),
         variants=tuple(Variant(v.text, v.edited, v.copied, v.starred) for v in row.variants),
         hashtags=tuple(hashtag.tag for hashtag in row.hashtags),
-        objects=objects,
-        timings={timing.step: timing.seconds for timing in row.timings},
         created_at=row.created_at,
         id=row.id,
     )
     return check(post)
+
+
+def _picture(row: PostRow, picture: PictureRow) -> Picture:
+    """One picture of a post. Raises one of `DAMAGE` if a part of it is missing or cannot be read."""
+    position = picture.position
+    thumbnails = [thumbnail.webp for thumbnail in row.thumbnails if thumbnail.position == position]
+    vectors = [embedding.vector for embedding in row.embeddings if embedding.position == position]
+    if not thumbnails or not vectors:
+        raise ValueError("the thumbnail or the embedding is missing")
+    labels, objects = labels_of(
+        [(label.table_name, label.name, label.score) for label in row.labels if label.position == position]
+    )
+    return Picture(
+        content_hash=picture.content_hash,
+        thumbnail=thumbnails[0],
+        size=(picture.width, picture.height),
+        seen=Seen(picture.caption, labels, picture.orientation, tuple(picture.colours)),
+        prompt=picture.prompt,
+        embedding=vector(vectors[0]).astype(np.float32),
+        objects=objects,
+        timings={timing.step: timing.seconds for timing in row.timings if timing.position == position},
+    )
 
 
 def _row_count(result: object) -> int:

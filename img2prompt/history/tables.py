@@ -1,7 +1,8 @@
 """The tables, as SQLAlchemy knows them. Only `migrations` creates and changes them.
 
-Everything about a post belongs to its row in ``posts`` and is deleted with it. Pictures and
-vectors have tables of their own, so that counting and listing posts do not read them.
+Everything about a post belongs to its row in ``posts`` and is deleted with it. What belongs to one of
+its pictures also has the picture's ``position``: 1 for the first. Thumbnails and vectors have tables of
+their own, so that counting and listing posts do not read them.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from sqlalchemy import (
     Index,
     Integer,
     LargeBinary,
+    PrimaryKeyConstraint,
     Text,
     TypeDecorator,
     UniqueConstraint,
@@ -63,7 +65,7 @@ def post_key(**options: Any) -> Mapped[int]:
 
 
 class PostRow(Base):
-    """A picture and what was written about it."""
+    """What was written about a picture, or about the pictures of a carousel."""
 
     __tablename__ = "posts"
     __table_args__ = (
@@ -77,14 +79,7 @@ class PostRow(Base):
     id: Mapped[int] = mapped_column(Key, primary_key=True)
     owner: Mapped[str]
     created_at: Mapped[datetime]
-    fingerprint: Mapped[str]  # hash of picture, engine and prompt, which identify the post
-    content_hash: Mapped[str]
-    width: Mapped[int]  # of the picture the engine saw, in pixels
-    height: Mapped[int]
-    orientation: Mapped[str]
-    colours: Mapped[list[str]] = mapped_column(JSON)
-    caption: Mapped[str]
-    prompt: Mapped[str]
+    fingerprint: Mapped[str]  # hash of pictures, engine and prompts, which identify the post
     engine: Mapped[str]
     versions: Mapped[dict[str, str]] = mapped_column(JSON)
     language: Mapped[str]
@@ -97,13 +92,33 @@ class PostRow(Base):
     hashtag_count: Mapped[int]  # as chosen; those written are in ``hashtags``
     variant_count: Mapped[int]
 
+    pictures: Mapped[list[PictureRow]] = relationship(
+        order_by="PictureRow.position", cascade="all, delete-orphan"
+    )
     variants: Mapped[list[VariantRow]] = relationship(order_by="VariantRow.id", cascade="all, delete-orphan")
     labels: Mapped[list[LabelRow]] = relationship(order_by="LabelRow.id", cascade="all, delete-orphan")
     hashtags: Mapped[list[HashtagRow]] = relationship(order_by="HashtagRow.id", cascade="all, delete-orphan")
     timings: Mapped[list[TimingRow]] = relationship(order_by="TimingRow.id", cascade="all, delete-orphan")
-    thumbnail: Mapped[ThumbnailRow] = relationship(cascade="all, delete-orphan")
-    embedding: Mapped[EmbeddingRow] = relationship(cascade="all, delete-orphan")
+    thumbnails: Mapped[list[ThumbnailRow]] = relationship(cascade="all, delete-orphan")
+    embeddings: Mapped[list[EmbeddingRow]] = relationship(cascade="all, delete-orphan")
     search: Mapped[SearchRow] = relationship(cascade="all, delete-orphan")
+
+
+class PictureRow(Base):
+    """A picture of a post, and what the engine said about it."""
+
+    __tablename__ = "pictures"
+    __table_args__ = (PrimaryKeyConstraint("post_id", "position"),)
+
+    post_id: Mapped[int] = post_key()
+    position: Mapped[int]
+    content_hash: Mapped[str]
+    width: Mapped[int]  # of the picture the engine saw, in pixels
+    height: Mapped[int]
+    orientation: Mapped[str]
+    colours: Mapped[list[str]] = mapped_column(JSON)
+    caption: Mapped[str]
+    prompt: Mapped[str]
 
 
 class VariantRow(Base):
@@ -124,13 +139,14 @@ class VariantRow(Base):
 
 
 class LabelRow(Base):
-    """A label of the picture. Those of the table ``objects`` are the things that its caption names."""
+    """A label of a picture. Those of the table ``objects`` are the things that its caption names."""
 
     __tablename__ = "labels"
     __table_args__ = (Index("labels_post_id", "post_id"),)
 
     id: Mapped[int] = mapped_column(Key, primary_key=True)
     post_id: Mapped[int] = post_key()
+    position: Mapped[int]
     table_name: Mapped[str]
     name: Mapped[str]
     score: Mapped[float]
@@ -148,22 +164,29 @@ class HashtagRow(Base):
 
 
 class ThumbnailRow(Base):
-    """A small copy of the picture, as WebP."""
+    """A small copy of a picture, as WebP."""
 
     __tablename__ = "thumbnails"
+    __table_args__ = (PrimaryKeyConstraint("post_id", "position"),)
 
-    post_id: Mapped[int] = post_key(primary_key=True)
+    post_id: Mapped[int] = post_key()
+    position: Mapped[int]
     webp: Mapped[bytes]
 
 
 class EmbeddingRow(Base):
-    """The prompt embedding, 384 float16 values. A new vector gets a new row with a larger id."""
+    """The embedding of a picture's prompt, 384 float16 values. A new vector gets a new row with a larger id."""
 
     __tablename__ = "embeddings"
-    __table_args__ = (Index("embeddings_owner_id", "owner", "id"), {"sqlite_autoincrement": True})
+    __table_args__ = (
+        UniqueConstraint("post_id", "position", name="embeddings_post_id_position"),
+        Index("embeddings_owner_id", "owner", "id"),
+        {"sqlite_autoincrement": True},
+    )
 
     id: Mapped[int] = mapped_column(Key, primary_key=True)
-    post_id: Mapped[int] = post_key(unique=True)
+    post_id: Mapped[int] = post_key()
+    position: Mapped[int]
     owner: Mapped[str]
     vector: Mapped[bytes]
 
@@ -178,13 +201,14 @@ class SearchRow(Base):
 
 
 class TimingRow(Base):
-    """How long a step took."""
+    """How long a step took, for one picture."""
 
     __tablename__ = "timings"
     __table_args__ = (Index("timings_post_id", "post_id"),)
 
     id: Mapped[int] = mapped_column(Key, primary_key=True)
     post_id: Mapped[int] = post_key()
+    position: Mapped[int]
     step: Mapped[str]
     seconds: Mapped[float]
 

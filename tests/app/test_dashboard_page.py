@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from img2prompt.history import History, open_database
+from img2prompt.history import History, Variant, open_database
 from img2prompt.posts import Choices
 from tests.helpers import ROOT
 from tests.helpers.history_database import make_post
@@ -51,7 +51,9 @@ def test_numbers_follow_the_period(mine):
         )
         mine.mark(mine.save(post), "first of 0", copied=number == 0)
     mine.failed("open", "", "not a picture")
+    mine.save(make_post(5, variants=(Variant(f"{'x' * 125}\n\n{'y' * 200}"), Variant("z" * 126))))
     page = open_page()
+    assert any("First lines over 125, where feeds cut: 0 of 6." in text.value for text in page.caption)
     assert metrics(page) == {"Posts": "6", "Copied": "1", "Starred": "0", "Failures": "1"}
     assert len(page.get("vega_lite_chart") or page.get("arrow_vega_lite_chart")) == 7
     assert page.dataframe[0].value["Step"].tolist() == ["Writing the caption", "Looking at it"]

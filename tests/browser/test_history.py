@@ -4,7 +4,16 @@ import pytest
 from playwright.sync_api import expect
 
 from img2prompt.history import History, open_database
-from tests.helpers.browser import RED, SIZES, assert_accessible, clipboard, open_page, settle, sidebar
+from tests.helpers.browser import (
+    RED,
+    SIZES,
+    assert_accessible,
+    clipboard,
+    open_page,
+    settle,
+    sidebar,
+    small_photos,
+)
 
 
 @pytest.fixture(params=SIZES)
@@ -73,7 +82,8 @@ def test_found_reopened_and_deleted(server, browser, size):
         expect(page.get_by_role("button", name=flower)).to_have_count(0)
 
         page.get_by_role("button", name=temple).click()
-        page.get_by_role("heading", name="More like this").wait_for()
+        page.get_by_role("button", name="Work on it again").wait_for()
+        expect(page.get_by_role("heading", name="More like this")).to_have_count(0)  # a flower is no temple
         starred, copy, edited = (
             page.locator(".stMarkdownBadge", has_text=m) for m in ("Starred", "Copied", "Edited")
         )
@@ -104,6 +114,54 @@ def test_found_reopened_and_deleted(server, browser, size):
         expect(page.get_by_role("button", name=flower)).to_have_count(0)
         page.goto(f"{server}/dashboard")
         assert posts_counted(page) == "1"
+
+
+def test_a_carousel_is_one_post_and_comes_back(server, browser, size):
+    with open_page(server, browser, size, color_scheme="light", locale="en-US") as page:
+        page.locator("input[type=file]").set_input_files(small_photos())
+        page.get_by_role("button", name="Start Captioning").click()
+        page.get_by_label("Text of post 5").wait_for()
+        settle(page)
+        page.get_by_role("button", name="Copy post 2").click()
+        page.get_by_role("button", name="Copied post 2").wait_for()
+        page.get_by_role("button", name="Star post 3").click()
+        page.locator("[aria-pressed=true][aria-label^='Star post']").wait_for()
+        settle(page)
+        page.goto(f"{server}/dashboard")
+        page.get_by_test_id("stMetricValue").first.wait_for()
+        settle(page)
+        assert page.get_by_test_id("stMetricValue").all_inner_texts() == ["1", "1", "1", "0"]
+        assert_accessible(page, f"{size}-carousel-dashboard")
+
+    with open_page(f"{server}/history", browser, size, color_scheme="dark", locale="en-US") as page:
+        page.get_by_text("1–1 of 1").wait_for()
+        page.get_by_text("3 photos").wait_for()
+        page.locator("[class*='st-key-open-'] button").click()
+        page.get_by_role("button", name="Work on it again").wait_for()
+        expect(page.locator(".st-key-history-pictures img")).to_have_count(3)
+        assert_accessible(page, f"{size}-carousel-post")
+        page.get_by_role("button", name="Work on it again").click()
+        page.get_by_text("From your history.").wait_for()
+        expect(page.locator(".st-key-post img")).to_have_count(3)
+        expect(page.locator(".st-key-pictures img")).to_have_count(3)
+
+
+def test_after_a_reload_one_can_go_on(server, browser, size):
+    with open_page(server, browser, size, color_scheme="light", locale="en-US") as page:
+        flower = caption(page, server, "Flower")
+        page.get_by_label("Text of post 1").fill("Written by hand on a quiet pontoon")
+        page.get_by_label("Text of post 1").blur()
+        page.wait_for_timeout(1000)
+        settle(page)
+        page.reload()
+        page.get_by_role("button", name="Go on where you were").wait_for()
+        expect(page.get_by_label("Text of post 1")).to_have_count(0)
+        assert_accessible(page, f"{size}-go-on")
+        page.get_by_role("button", name="Go on where you were").click()
+        expect(page.get_by_label("Text of post 1")).to_have_value("Written by hand on a quiet pontoon")
+        expect(page.locator("p.large")).to_have_text(flower)
+        expect(page.get_by_role("button", name="Go on where you were")).to_have_count(0)
+        assert_accessible(page, f"{size}-gone-on")
 
 
 def test_the_browser_remembers_that_nothing_is_kept(server, browser, size):

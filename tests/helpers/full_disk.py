@@ -73,7 +73,7 @@ else:
         print(json.dumps(said | {"error": str(error), "left": history.count()}))
         sys.exit()
 said["left"] = history.count()
-assert [post.thumbnail for post in history.posts()] == [webp] * min(24, history.count())
+assert [post.cover.thumbnail for post in history.posts()] == [webp] * min(24, history.count())
 history.save(make_post(5000, thumbnail=webp))
 said["saved"] = history.count()
 print(json.dumps(said))

@@ -15,14 +15,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from img2prompt.history import Post, Variant
+from img2prompt.history import Picture, Post, Variant
 from img2prompt.history.record import content_hash, thumbnail
 from img2prompt.posts import Choices, Seen
 from img2prompt.results import Match
 
 
-def make_post(number: int = 0, **changes: object) -> Post:
-    """A post of its own: picture, words and vector depend on the number."""
+def make_picture(number: int = 0, **changes: object) -> Picture:
+    """A picture of its own: pixels, prompt and vector depend on the number."""
     picture = Image.new("RGB", (8, 6), (number % 256, number // 256 % 256, 7))
     vector = np.random.default_rng(number).standard_normal(384).astype(np.float32)
     values: dict = {
@@ -37,14 +37,23 @@ def make_post(number: int = 0, **changes: object) -> Post:
         ),
         "prompt": f"a dog number{number}, oil painting",
         "embedding": vector / np.linalg.norm(vector),
+        "objects": ("dog", "beach"),
+        "timings": {"look": 0.25, "caption": 0.5},
+    }
+    return Picture(**{**values, **changes})
+
+
+def make_post(number: int = 0, **changes: object) -> Post:
+    """A post of its own about one picture; changes may be those of its picture, too."""
+    of_picture = {name: changes.pop(name) for name in Picture.__dataclass_fields__ if name in changes}
+    values: dict = {
+        "pictures": (make_picture(number, **of_picture),),
         "engine": "lite",
         "versions": {"img2prompt": "0.1.0"},
         "language": "en",
         "choices": Choices(tone="plain"),
         "variants": (Variant(f"first of {number}"), Variant(f"second of {number}")),
         "hashtags": ("#dog", "#beach"),
-        "objects": ("dog", "beach"),
-        "timings": {"look": 0.25, "caption": 0.5},
         "created_at": datetime(2026, 1, 1 + number % 28, tzinfo=timezone.utc),
     }
     return Post(**{**values, **changes})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import inspect
 import io
 import json
@@ -13,8 +14,10 @@ import sqlite3
 import stat
 import subprocess
 import sys
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, suppress
+from contextlib import closing, contextmanager, suppress
+from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -25,18 +28,19 @@ from alembic.migration import MigrationContext
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
-from sqlalchemy import Engine, create_engine, text
+from sqlalchemy import Connection, Engine, create_engine, text
 
 from img2prompt.errors import HistoryError
-from img2prompt.history import History, Variant, open_database, space, sql
+from img2prompt.history import History, Post, Variant, open_database, space, sql
 from img2prompt.history.database import default_url, migrate, writing
 from img2prompt.history.export import write_csv, write_json
 from img2prompt.history.record import THUMBNAIL_BYTES, content_hash, thumbnail
 from img2prompt.history.statistics import Dashboard
 from img2prompt.history.tables import Base
-from img2prompt.posts import Choices
+from img2prompt.posts import Choices, Seen
+from img2prompt.results import Match
 from tests.helpers import ROOT
-from tests.helpers.history_database import make_post
+from tests.helpers.history_database import make_picture, make_post
 
 
 @pytest.fixture
@@ -53,11 +57,47 @@ def test_a_saved_post_comes_back_whole(history: History) -> None:
     post = make_post(1, choices=Choices("plain", "question", "off", "long", 7, 3, "Busan, 강아지", 2))
     back = history.get(history.save(post))
     assert back is not None and back.id
-    for name in post.__dataclass_fields__:
-        if name not in ("id", "embedding"):
-            assert getattr(back, name) == getattr(post, name), name
-    np.testing.assert_allclose(back.embedding, post.embedding, atol=2e-4)
+    assert_same(back, post)
     assert back.created_at.tzinfo is not None
+
+
+def assert_same(back: Post, post: Post) -> None:
+    for name in post.__dataclass_fields__:
+        if name not in ("id", "pictures"):
+            assert getattr(back, name) == getattr(post, name), name
+    for one, other in zip(back.pictures, post.pictures, strict=True):
+        for name in one.__dataclass_fields__:
+            if name != "embedding":
+                assert getattr(one, name) == getattr(other, name), name
+        np.testing.assert_allclose(one.embedding, other.embedding, atol=2e-4)
+
+
+def test_a_carousel_is_one_post(history: History, engine: Engine) -> None:
+    labels = [{"mediums": [Match(name, 0.3)]} for name in ("photo", "oil painting", "sketch")]
+    pictures = tuple(
+        make_picture(
+            number,
+            seen=Seen(f"a dog on the {place}", labels[number], "landscape", (place,)),
+            objects=("dog", place),
+            timings={"look": number + 1.0},
+        )
+        for number, place in enumerate(("beach", "sofa", "moon"))
+    )
+    post = make_post(pictures=pictures)
+    post_id = history.save(post)
+    assert_same(history.get(post_id), post)
+    assert history.count() == count_rows(engine, "posts") == 1
+    assert all(history.count(f"dog {place}") == 1 for place in ("beach", "sofa", "moon"))
+    # The same pictures in the same order are the same post, a part of them is another.
+    assert history.save(replace(post, variants=(Variant("other"),))) == post_id
+    assert count_rows(engine, "pictures") == count_rows(engine, "embeddings") == 3
+    alone = history.save(make_post(pictures=pictures[:1]))
+    assert history.save(make_post(pictures=pictures[::-1])) not in (post_id, alone)
+    history.save(make_post(9))
+    assert [found.id for found, _ in history.like(pictures[0].embedding)][1:] != []
+    near = history.like(pictures[2].embedding, limit=4)
+    assert len({found.id for found, _ in near}) == len(near) == 4 and near[0][1] == pytest.approx(1, abs=1e-3)
+    assert history.delete([post_id]) == 1 and count_rows(engine, "pictures") == 5
 
 
 def test_saving_again_keeps_the_date_and_the_marks(history: History) -> None:
@@ -72,11 +112,20 @@ def test_saving_again_keeps_the_date_and_the_marks(history: History) -> None:
     assert back.created_at == post.created_at
     assert back.variants == (
         Variant("first of 1", "mine", copied=True, starred=True),
-        Variant("second of 1"),
         Variant("third"),
     )
-    assert back.starred and len(back.hashtags) == 2 and len(back.timings) == 2
+    assert back.starred and len(back.hashtags) == 2 and len(back.cover.timings) == 2
     assert history.save(make_post(1, engine="full")) != post_id
+
+
+def test_marked_variants_and_the_last_ones_stay(history: History) -> None:
+    for seed in range(15):
+        post_id = history.save(make_post(1, variants=tuple(Variant(f"{seed} {n}") for n in range(5))))
+        marks = {3: {"copied": True}, 6: {"starred": True}, 9: {"edited": "mine"}}
+        if seed in marks:
+            history.mark(post_id, f"{seed} 4", **marks[seed])
+    texts = [variant.text for variant in history.get(post_id).variants]
+    assert texts == ["3 4", "6 4", "9 4", *(f"14 {n}" for n in range(5))]
 
 
 def test_marks(history: History) -> None:
@@ -99,9 +148,22 @@ def test_search(history: History) -> None:
         assert post_id in [post.id for post in history.posts(query)], query
     assert [post.id for post in history.posts("dog cafe")] == [post_id]
     assert history.count("dog") == 2 and history.count("elephant") == 0 and history.count("dog elephant") == 0
-    assert len(history.posts("  !!! ")) == 2
     history.delete([post_id])
     assert not history.posts("cafe")
+
+
+def test_search_for_what_is_no_word(history: History) -> None:
+    texts = ["An elephant 🐘 50% off", "A heart ❤️ snake_case", "Stars * and C++", "back\\slash"]
+    ids = [history.save(make_post(n, variants=(Variant(text),))) for n, text in enumerate(texts)]
+    for query, found in {
+        "🐘": [0], "%": [0], "_": [1], "❤️": [1], "❤": [1], "*": [2], "c++": [2], "\\": [3],
+        "elephant 🐘": [0], "snake 🐘": [], "🦒": [], "!!!": [], "'": [], '"': [], "%%": [], "🐘%": [0],
+        " ": range(4), "\0": range(4),
+    }.items():  # fmt: skip
+        assert [post.id for post in history.posts(query)] == [ids[n] for n in reversed(found)], query
+        assert history.count(query) == len(found), query
+    assert history.mark(ids[0], texts[0], edited="🦒") and history.count("🦒") == 1
+    assert history.count("elephant, !!!") == 1  # punctuation between words says nothing
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -128,7 +190,7 @@ def test_pages_and_filters(history: History) -> None:
 
 def test_more_like_this_follows_what_other_processes_do(history: History, url: str) -> None:
     ids = [history.save(make_post(n)) for n in range(5)]
-    near = make_post(0).embedding + 0.5 * make_post(3).embedding
+    near = make_picture(0).embedding + 0.5 * make_picture(3).embedding
     assert [post.id for post, _ in history.like(near, limit=2)] == [ids[0], ids[3]]
     assert ids[0] not in [post.id for post, _ in history.like(ids[0])]
     other = History(open_database(url), "local")
@@ -159,7 +221,7 @@ STRANGER = {
     "count": lambda own, post_id: own.count() == own.count("dog") == len(own.posts()),
     "get": lambda own, post_id: own.get(post_id) is None,
     "like": lambda own, post_id: (
-        own.like(post_id) == [] and all(post.id != post_id for post, _ in own.like(make_post(1).embedding))
+        own.like(post_id) == [] and all(post.id != post_id for post, _ in own.like(make_picture(1).embedding))
     ),
     "delete": lambda own, post_id: own.delete([post_id]) == 0,
     "delete_all": lambda own, post_id: own.delete_all() <= 1,
@@ -197,13 +259,21 @@ def test_tables_are_as_the_models_say(engine: Engine) -> None:
         assert compare_metadata(context, Base.metadata) == []
 
 
-@pytest.mark.parametrize("revision", ["0001", "0002"])
-def test_migration_from_each_earlier_schema_keeps_the_posts(url: str, revision: str, tmp_path: Path) -> None:
+@contextmanager
+def old_database(url: str, revision: str) -> Iterator[Connection]:
+    """A new database whose tables are those of an earlier version."""
     if url.startswith("sqlite"):
         Path(url.removeprefix("sqlite:///")).parent.mkdir()
     old = create_engine(url.replace("postgresql:", "postgresql+psycopg:"))
     with old.begin() as connection:
         migrate(connection, revision)
+        yield connection
+    old.dispose()
+
+
+@pytest.mark.parametrize("revision", ["0001", "0002", "0003"])
+def test_migration_from_each_earlier_schema_keeps_the_posts(url: str, revision: str) -> None:
+    with old_database(url, revision) as connection:
         connection.execute(
             text(
                 "INSERT INTO posts (id, owner, fingerprint, content_hash, created_at, width, height, colours, "
@@ -219,22 +289,116 @@ def test_migration_from_each_earlier_schema_keeps_the_posts(url: str, revision: 
             )
         )
         connection.execute(
-            text("INSERT INTO thumbnails (post_id, webp) VALUES (1, :webp)"), {"webp": make_post().thumbnail}
+            text("INSERT INTO thumbnails (post_id, webp) VALUES (1, :webp)"),
+            {"webp": make_picture().thumbnail},
         )
         connection.execute(
             text("INSERT INTO embeddings (id, post_id, owner, vector) VALUES (1, 1, 'local', :vector)"),
-            {"vector": make_post(1).embedding.astype(np.float16).tobytes()},
+            {"vector": make_picture(1).embedding.astype(np.float16).tobytes()},
         )
-        if revision == "0002":
+        if revision > "0001":
             connection.execute(text("INSERT INTO search_texts VALUES (1, 'old dog zebra')"))
-    old.dispose()
     engine = open_database(url)
     history = History(engine, "local")
     [post] = history.posts("zebra old")
-    assert post.seen.caption == "an old dog" and post.starred and post.thumbnail == make_post().thumbnail
+    assert (
+        post.cover.seen.caption == "an old dog"
+        and post.starred
+        and post.cover.thumbnail == make_picture().thumbnail
+    )
     assert history.mark(1, "zebra", edited="giraffe") and history.posts("giraffe")
     history.failed("open", "lite", "reason")
     assert history.delete_all() == 1
+    engine.dispose()
+
+
+def save_as_before(
+    connection: Connection, number: int, at: object, owner: str = "local", *texts: str
+) -> None:
+    """Save make_post(number), with these texts, as version 0003 did; the number is its id."""
+    picture = make_picture(number)
+    identity = f"{picture.content_hash}\nlite\n{picture.prompt}"
+    post = {
+        "id": number,
+        "owner": owner,
+        "fingerprint": hashlib.sha256(identity.encode()).hexdigest(),
+        "content_hash": picture.content_hash,
+        "created_at": at,
+        "width": 8,
+        "height": 6,
+        "colours": "[]",
+        "versions": "{}",
+        "orientation": "landscape",
+        "caption": f"dog {number}",
+        "prompt": picture.prompt,
+        "engine": "lite",
+        "language": "en",
+        "tone": "plain",
+        "goal": "none",
+        "length": "short",
+        "emoji": "few",
+        "note": "",
+        "seed": 0,
+        "hashtag_count": 5,
+        "variant_count": 3,
+    }
+    own = {"post_id": number}
+    for table, row in [
+        ("posts", post),
+        *(("variants", own | {"text": words, "copied": False, "starred": False}) for words in texts),
+        ("labels", own | {"table_name": "objects", "name": f"dog {number}", "score": 1.0}),
+        ("hashtags", own | {"tag": "#dog"}),
+        ("timings", own | {"step": "look", "seconds": 0.5}),
+        ("thumbnails", own | {"webp": picture.thumbnail}),
+        ("embeddings", own | {"owner": owner, "vector": picture.embedding.astype(np.float16).tobytes()}),
+        ("search_texts", own | {"words": f"dog number{number}"}),
+    ]:
+        marks = ", ".join(f":{name}" for name in row)
+        connection.execute(text(f"INSERT INTO {table} ({', '.join(row)}) VALUES ({marks})"), row)
+
+
+def test_migration_makes_one_post_of_a_carousel(url: str) -> None:
+    many = [f"text {number}" for number in range(75)]
+    with old_database(url, "0003") as connection:
+        for number, at, owner, *texts in [
+            (1, "2026-01-01 10:00:00.1", "local", "a", "b"),  # 1, 2 and 3 are a carousel
+            (2, "2026-01-01 10:00:00.2", "local", "a", "b"),
+            (3, "2026-01-01 10:00:01.9", "local", "a", "b"),
+            (4, "2026-01-01 10:00:02.0", "local", "a", "c"),  # other texts
+            (5, "2026-01-01 10:00:02.1", "other", "a", "b"),  # somebody else
+            (6, "2026-01-01 10:00:09.0", "local", "a", "b"),  # much later
+            (7, "2026-01-01 10:00:10.0", "local"),  # nothing to compare
+            (8, "2026-01-01 10:00:10.0", "local"),
+            (9, "2026-01-01 11:00:00.0", "local", *many),
+        ]:  # fmt: skip
+            save_as_before(connection, number, at, owner, *texts)
+        connection.execute(text("UPDATE variants SET starred = true WHERE text = 'b' AND post_id = 2"))
+        connection.execute(
+            text("UPDATE variants SET edited = 'mine' WHERE text = 'b' AND post_id IN (1, 2, 3)")
+        )
+        connection.execute(text("UPDATE variants SET copied = true WHERE text = 'text 3'"))
+        for number in range(20, 32):  # more at once than a carousel has: somebody's own program
+            save_as_before(connection, number, "2026-01-02 10:00:00.0", "local", "same")
+        if url.startswith("sqlite"):
+            save_as_before(connection, 40, "never", "local", "a")
+            save_as_before(connection, 41, 7, "local", "a")
+    engine = open_database(url)
+    history = History(engine, "local")
+    ids = [1, 4, 6, 7, 8, 9, *range(20, 32)]
+    assert [post.id for post in history.export()] == ids[::-1]
+    carousel = history.get(1)
+    assert [picture.seen.caption for picture in carousel.pictures] == ["dog 1", "dog 2", "dog 3"]
+    assert carousel.variants == (Variant("a"), Variant("b", "mine", starred=True))
+    assert [picture.objects for picture in carousel.pictures] == [("dog 1",), ("dog 2",), ("dog 3",)]
+    assert carousel.hashtags == ("#dog",) and carousel.pictures[2].timings == {"look": 0.5}
+    assert [post.id for post in history.posts("number1 number3")] == [1]
+    assert history.like(make_picture(2).embedding, limit=1)[0][0].id == 1
+    assert [variant.text for variant in history.get(9).variants] == ["text 3", *many[-3:]]
+    for number in (1, 4, 9):  # as read from the database, each is still itself
+        assert history.save(history.get(number)) == number
+    for table in ("variants", "hashtags", "search_texts"):
+        assert not count_rows(engine, f"{table} WHERE post_id IN (2, 3)")
+    assert History(engine, "other").count() == 1
     engine.dispose()
 
 
@@ -261,12 +425,12 @@ def writer(url: str, first: int, count: int) -> subprocess.Popen[str]:
 DAMAGES = [
     "UPDATE posts SET created_at = 'yesterday' WHERE id = :id",
     "UPDATE posts SET created_at = 12345 WHERE id = :id",
-    "UPDATE posts SET colours = '[' WHERE id = :id",
-    "UPDATE posts SET colours = 7 WHERE id = :id",
+    "UPDATE pictures SET colours = '[' WHERE post_id = :id",
+    "UPDATE pictures SET colours = 7 WHERE post_id = :id",
     "UPDATE posts SET versions = '[[]]' WHERE id = :id",
-    "UPDATE posts SET width = 'wide' WHERE id = :id",
-    "UPDATE posts SET height = 0 WHERE id = :id",
-    "UPDATE posts SET caption = x'00' WHERE id = :id",
+    "UPDATE pictures SET width = 'wide' WHERE post_id = :id",
+    "UPDATE pictures SET height = 0 WHERE post_id = :id",
+    "UPDATE pictures SET caption = x'00' WHERE post_id = :id",
     "UPDATE posts SET tone = x'00' WHERE id = :id",
     "UPDATE posts SET goal = 'world peace' WHERE id = :id",
     "UPDATE posts SET variant_count = 'many' WHERE id = :id",
@@ -282,6 +446,9 @@ DAMAGES = [
     "UPDATE thumbnails SET webp = 'none' WHERE post_id = :id",
     "UPDATE embeddings SET vector = x'00' WHERE post_id = :id",
     "UPDATE embeddings SET vector = 7 WHERE post_id = :id",
+    "UPDATE pictures SET position = 'first' WHERE post_id = :id",
+    "UPDATE thumbnails SET position = 2 WHERE post_id = :id",
+    "DELETE FROM pictures WHERE post_id = :id",
     "DELETE FROM thumbnails WHERE post_id = :id",
     "DELETE FROM embeddings WHERE post_id = :id",
     "UPDATE failures SET failed_at = 'yesterday' WHERE message = :id",
@@ -302,7 +469,7 @@ def test_a_damaged_row_spoils_nothing_else(tmp_path: Path, caplog: pytest.LogCap
         assert damaged == [post_id] or "failures" in damage, damage
         assert [post.id for post in history.export()] == [post.id for post in posts], damage
         assert post_id not in damaged or f"Post {post_id} in" in caplog.text
-        assert kept in [post.id for post, _ in history.like(make_post(0).embedding)], damage
+        assert kept in [post.id for post, _ in history.like(make_picture(0).embedding)], damage
         board = Dashboard(history.engine, "local")
         for name in vars(Dashboard):
             if not name.startswith("_"):
@@ -327,7 +494,9 @@ def test_a_whole_page_of_damaged_posts_is_passed_by(tmp_path: Path, monkeypatch:
     history = open_file(tmp_path / "history.db")
     ids = [history.save(make_post(number)) for number in range(9)]
     with writing(history.engine) as connection:
-        connection.execute(text(f"UPDATE posts SET colours = '[' WHERE id BETWEEN {ids[2]} AND {ids[7]}"))
+        connection.execute(
+            text(f"UPDATE pictures SET colours = '[' WHERE post_id BETWEEN {ids[2]} AND {ids[7]}")
+        )
     assert [post.id for post in history.export()] == [ids[8], ids[1], ids[0]]
 
 
@@ -335,9 +504,9 @@ def test_a_broken_character_is_only_that(tmp_path: Path) -> None:
     history = open_file(tmp_path / "history.db")
     post_id = history.save(make_post(1))
     with writing(history.engine) as connection:
-        connection.execute(text("UPDATE posts SET caption = CAST(x'61ff62' AS TEXT)"))
+        connection.execute(text("UPDATE pictures SET caption = CAST(x'61ff62' AS TEXT)"))
     [post] = history.posts()
-    assert post.seen.caption == "a\ufffdb"
+    assert post.cover.seen.caption == "a\ufffdb"
     assert history.mark(post_id, "first of 1", starred=True)
 
 
@@ -399,7 +568,14 @@ def test_export(history: History) -> None:
         "copied": False,
         "starred": True,
     }
-    assert oldest["prompt"] == "=1+1" and oldest["timings"] == {"look": 0.25, "caption": 0.5}
+    [picture] = oldest["pictures"]
+    assert picture["prompt"] == "=1+1" and picture["timings"] == {"look": 0.25, "caption": 0.5}
+    history.delete_all()
+    history.save(make_post(pictures=(make_picture(1), make_picture(2, objects=("cat",)))))
+    table = io.BytesIO()
+    write_csv(table, history.export())
+    [carousel] = csv.DictReader(io.StringIO(table.getvalue().decode()))
+    assert carousel["objects"] == "dog, beach\ncat" and carousel["width"] == "8\n8"
     history.delete_all()
     empty = io.BytesIO()
     write_json(empty, history.export())

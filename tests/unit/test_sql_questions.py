@@ -115,8 +115,8 @@ def test_what_questions_need_is_allowed(file: Path) -> None:
     question = """
         SELECT p.tone LIKE 'PL%', round(avg(length(l.name)), 1) > 1, strftime('%Y', p.created_at),
                count(*) FILTER (WHERE l.name GLOB '1x*'), row_number() OVER (ORDER BY max(l.score)),
-               group_concat(DISTINCT l.table_name), upper(substr(p.caption, 3)), coalesce(NULL, '-')
-        FROM posts p JOIN labels l ON l.post_id = p.id WHERE p.id IN (SELECT post_id FROM hashtags)
+               group_concat(DISTINCT l.table_name), upper(substr(c.caption, 3)), coalesce(NULL, '-')
+        FROM posts p JOIN pictures c ON c.post_id = p.id JOIN labels l ON l.post_id = p.id WHERE p.id IN (SELECT post_id FROM hashtags)
     """
     assert sql.ask_file(file, question).rows == [(1, 1, "2026", 1, 1, "mediums,objects", "DOG", "-")]
 

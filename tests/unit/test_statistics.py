@@ -8,10 +8,10 @@ from sqlalchemy import Engine
 
 from img2prompt.errors import HistoryError
 from img2prompt.history import History, Variant, sandbox, sql
-from img2prompt.history.statistics import Count, Dashboard, Duration, Totals
+from img2prompt.history.statistics import Count, Dashboard, Duration, Length, Totals
 from img2prompt.posts import Choices, Seen
 from img2prompt.results import Match
-from tests.helpers.history_database import make_post
+from tests.helpers.history_database import make_picture, make_post
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=timezone.utc)
 
@@ -36,7 +36,7 @@ def filled(engine: Engine) -> Engine:
                 created_at=at,
                 choices=Choices(tone=tone, goal=goal),
                 seen=Seen("a dog", labels, "landscape", ("brown",)),
-                variants=(Variant("abc"), Variant("🐕🐕")),
+                variants=(Variant("abc\n\n#d"), Variant("🐕🐕")),
                 hashtags=("#dog", f"#n{number}"),
                 timings={"look": 0.1 * (number + 1)},
             )
@@ -62,13 +62,34 @@ def test_all_time(filled: Engine) -> None:
     assert board.objects() == [Count("beach", 4), Count("dog", 4)]
     assert board.styles() == [Count("cozy", 4), Count("oil painting", 4)]
     assert board.hashtags()[0] == Count("#dog", 4) and len(board.hashtags()) == 5
-    assert board.lengths() == [3, 3, 4, 6]
+    assert board.lengths() == [Length(4, 4), Length(6, 6), Length(7, 3), Length(7, 3)]
     (look,) = board.durations()
     assert look == Duration("lite", "look", pytest.approx(0.25), pytest.approx(0.385), 4)
     assert [(f.step, f.engine, f.message, f.times, f.latest) for f in board.failures()] == [
         ("open", "", "not a picture", 2, NOON),
         ("caption", "lite", "no memory", 1, NOON - timedelta(days=50)),
     ]
+
+
+def test_a_carousel_counts_once(engine: Engine) -> None:
+    mine = History(engine, "mine")
+    post_id = mine.save(make_post(pictures=tuple(make_picture(n) for n in range(3))))
+    mine.mark(post_id, "first of 0", copied=True, starred=True)
+    board = Dashboard(engine, "mine")
+    assert board.totals() == Totals(posts=1, copied=1, starred=1, failures=0)
+    assert [count for _, count in board.days()] == [1] and len(board.lengths()) == 1
+    for counts in (board.tones(), board.goals(), board.objects(), board.styles(), board.hashtags()):
+        assert counts and {count.posts for count in counts} == {1}
+    assert {duration.pictures for duration in board.durations()} == {3}
+    assert sql.ask(engine, "mine", "SELECT count(*) FROM posts JOIN hashtags ON posts.id = post_id").rows == [
+        (2,)
+    ]
+    question = """
+        SELECT count(DISTINCT post_id), count(*), sum(position)
+        FROM posts JOIN pictures ON posts.id = post_id JOIN labels USING (post_id, position)
+        WHERE table_name = 'mediums' AND caption LIKE '%dog%'
+    """
+    assert sql.ask(engine, "mine", question).rows == [(1, 6, 12)]
 
 
 def test_a_period(filled: Engine) -> None:

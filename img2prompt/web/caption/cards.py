@@ -31,6 +31,7 @@ class Desk:
     photos: list[Photo]
     edits: dict[str, str] = field(default_factory=dict)  # first text → current text
     starred: list[str] = field(default_factory=list)
+    reopened: list[str] = field(default_factory=list)  # posts that the visitor worked on earlier
     shown: str | None = None  # the post in the preview
     seed: int = 0  # of the variants
     saved: tuple | None = None  # what the history was last asked to save
@@ -76,8 +77,9 @@ def show(photos: list[Photo], choices: Choices) -> None:
         show_error(error)
         return
     written = [variant.text for variant in variants]
-    # Starred posts stay, whatever the visitor changes or shuffles.
-    posts = [text for text in desk.starred if text not in written] + written
+    # Starred posts stay, whatever the visitor changes or shuffles, and so do those from the history.
+    kept = dict.fromkeys([*desk.starred, *desk.reopened])
+    posts = [text for text in kept if text not in written] + written
     alts = [alt_text(picture) for picture in seen]
 
     st.header(t("posts"), anchor=False)

@@ -86,10 +86,10 @@ def chosen(settings: Settings) -> list[Photo]:
     return [photo for photo in opened.values() if isinstance(photo, Photo)]
 
 
-def put(photo: Photo) -> None:
-    """Choose a photo that does not come from a widget."""
+def put(photos: list[Photo]) -> None:
+    """Choose photos that do not come from a widget."""
     _clear_widgets()
-    st.session_state[session.OPENED] = {photo.key: photo}
+    st.session_state[session.OPENED] = {photo.key: photo for photo in photos}
     st.session_state[session.SAMPLE], st.session_state[session.EMPTIED] = None, False
 
 

@@ -12,7 +12,7 @@ import altair as alt
 import streamlit as st
 
 from img2prompt.history import History, sandbox, sql
-from img2prompt.history.statistics import Count, Dashboard
+from img2prompt.history.statistics import Count, Dashboard, Length
 from img2prompt.posts.post import HOOK_LIMIT, POST_LIMIT
 from img2prompt.spreadsheet import write_table
 from img2prompt.web.history import period
@@ -22,7 +22,7 @@ from img2prompt.web.shared.sentences import say
 
 ROW_PIXELS = 26  # of a bar chart
 BAR_PIXELS = 40  # of the widest bar of a chart with few
-EXAMPLE = """SELECT tone, count(*) AS posts, round(avg(length(text))) AS characters
+EXAMPLE = """SELECT tone, count(DISTINCT post_id) AS posts, round(avg(length(text))) AS characters
 FROM posts JOIN variants ON variants.post_id = posts.id
 GROUP BY tone ORDER BY posts DESC"""
 
@@ -69,7 +69,7 @@ def _charts(board: Dashboard) -> None:
                 t("dashboard.step"): [t(f"dashboard.step.{duration.step}") for duration in durations],
                 t("dashboard.median"): [round(duration.median, 3) for duration in durations],
                 t("dashboard.p95"): [round(duration.p95, 3) for duration in durations],
-                t("dashboard.photos"): [duration.posts for duration in durations],
+                t("dashboard.photos"): [duration.pictures for duration in durations],
             },
             hide_index=True,
         )
@@ -123,9 +123,10 @@ def _ranking(name: str, counts: Sequence[Count], label: Callable[[str], str] = s
     )
 
 
-def _lengths(lengths: Sequence[int]) -> None:
-    step = 25 if max(lengths) <= 500 else 100
-    counts = Counter(length // step * step for length in lengths)
+def _lengths(lengths: Sequence[Length]) -> None:
+    longest = max(length.all for length in lengths)
+    step = 25 if longest <= 500 else 100
+    counts = Counter(length.all // step * step for length in lengths)
     colour = alt.Color("kind:N", scale=alt.Scale(domain=["posts", "limit"]), legend=None)
     rows = [
         {"from": low, "to": low + step, "posts": count, "kind": "posts"}
@@ -142,18 +143,20 @@ def _lengths(lengths: Sequence[int]) -> None:
             tooltip=[alt.Tooltip("from:Q"), alt.Tooltip("posts:Q", title=t("dashboard.posts"))],
         )
     )
-    marks = [limit for limit in (HOOK_LIMIT, POST_LIMIT) if limit <= max(lengths) + step]
-    lines = alt.Chart(alt.Data(values=[{"at": mark, "kind": "limit"} for mark in marks]))
+    layers = [bars]
+    if longest + step >= POST_LIMIT:
+        line = alt.Chart(alt.Data(values=[{"at": POST_LIMIT, "kind": "limit"}])).mark_rule(strokeWidth=2)
+        layers.append(line.encode(x="at:Q", color=colour))
     st.header(t("dashboard.lengths"), anchor=False)
-    _draw(alt.layer(bars, lines.mark_rule(strokeWidth=2).encode(x="at:Q", color=colour), height=180))
+    _draw(alt.layer(*layers, height=180))
     st.caption(
         t(
             "dashboard.lengths.help",
             first=HOOK_LIMIT,
             all=POST_LIMIT,
             count=len(lengths),
-            over=sum(length > HOOK_LIMIT for length in lengths),
-            too_long=sum(length > POST_LIMIT for length in lengths),
+            over=sum(length.first > HOOK_LIMIT for length in lengths),
+            too_long=sum(length.all > POST_LIMIT for length in lengths),
         )
     )
 

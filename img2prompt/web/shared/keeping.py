@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from img2prompt.errors import HistoryError
 from img2prompt.history.database import default_url, open_database
-from img2prompt.history.record import Variant, record_of
+from img2prompt.history.record import Picture, Post, picture_of, record_of, rewritten
 from img2prompt.history.store import History
 from img2prompt.posts import Choices
 from img2prompt.web.shared import account
@@ -19,6 +19,7 @@ from img2prompt.web.shared.registry import Registry
 
 if TYPE_CHECKING:
     from img2prompt.posts import Variant as Written
+    from img2prompt.results import Result
     from img2prompt.web.shared.photo import Photo
 
 MOST_HISTORIES = 32  # owners whose embeddings stay in memory; 100,000 posts take 77 MB
@@ -52,30 +53,50 @@ def _open(key: tuple[str, str]) -> History:
 _HISTORIES = Registry(_open, MOST_HISTORIES)
 
 
+def last() -> Post | None:
+    """The newest post of this visitor's history; None without one, or where it fails or is switched off."""
+    try:
+        history = _writable()
+        return next(iter(history.posts(limit=1)), None) if history else None
+    except HistoryError:
+        return None
+
+
 def keep(photos: Sequence[Photo], choices: Choices, variants: Sequence[Written]) -> None:
-    """Save the post of each photo, or update it with new variants.
+    """Save the post about these photos, which were described, or update it with new variants.
 
     Raises
     ------
     HistoryError
-        When a post cannot be saved; the message says what to do.
+        When the post cannot be saved; the message says what to do.
     """
     history = _writable()
     if history is None:
         return
+    post = _post_about(photos)
+    if post is not None:
+        post = rewritten(post, choices, variants)
+    else:
+        results = [photo.result for photo in photos if photo.result]
+        pictures = [_record(photo, result) for photo, result in zip(photos, results, strict=True)]
+        post = record_of(pictures, results[0].engine, choices, variants)
+    post = replace(post, id=history.save(post))
     for photo in photos:
-        if photo.post is not None:
-            post = replace(
-                photo.post,
-                choices=choices,
-                variants=tuple(Variant(variant.text) for variant in variants),
-                hashtags=tuple(dict.fromkeys(tag for variant in variants for tag in variant.hashtags)),
-            )
-        elif photo.result is not None:
-            post = record_of(photo.picture, photo.result, choices, variants, seen=photo.seen)
-        else:
-            continue
-        photo.post = replace(post, id=history.save(post))
+        photo.post = post
+
+
+def _post_about(photos: Sequence[Photo]) -> Post | None:
+    """The post about exactly these photos, if they have one."""
+    post = photos[0].post
+    is_theirs = post is not None and len(post.pictures) == len(photos)
+    return post if is_theirs and all(photo.post is post for photo in photos) else None
+
+
+def _record(photo: Photo, result: Result) -> Picture:
+    """A photo as the history saves it, made once for each result."""
+    if photo.record is None or photo.post is None:  # without a post, the result may be a new one
+        photo.record = picture_of(photo.picture, result, seen=photo.seen)
+    return photo.record
 
 
 def mark(
@@ -86,7 +107,7 @@ def mark(
     starred: bool | None = None,
     edited: str | None = None,
 ) -> None:
-    """Note in the post of each photo what the visitor did with a variant.
+    """Note in the post about these photos what the visitor did with a variant.
 
     Raises
     ------
@@ -94,12 +115,10 @@ def mark(
         When the note cannot be saved; the message says what to do.
     """
     history = _writable()
-    gone = False
-    for photo in photos:
-        if history is not None and photo.post is not None:
-            kept = history.mark(photo.post.id, text, copied=copied, starred=starred, edited=edited)
-            gone = gone or not kept
-    if gone:
+    post = photos[0].post
+    if history is None or post is None:
+        return
+    if not history.mark(post.id, text, copied=copied, starred=starred, edited=edited):
         raise HistoryError("The post was deleted there meanwhile. Shuffle, and it is saved again.")
 
 

@@ -14,7 +14,7 @@ from PIL import Image
 
 if TYPE_CHECKING:
     from img2prompt import Result
-    from img2prompt.history.record import Post
+    from img2prompt.history.record import Picture, Post
     from img2prompt.posts import Seen
 
 
@@ -27,7 +27,8 @@ class Photo:
     preview: bytes  # for the page: a smaller JPEG
     result: Result | None = None
     seen: Seen | None = None
-    post: Post | None = None  # its post in the history
+    record: Picture | None = None  # as the history saves it
+    post: Post | None = None  # its post in the history, the same for all photos of a carousel
     asked: bool = False  # the visitor asked for a result, and there is none yet
     reopened: bool = False  # comes from the history, which has only a thumbnail of it
 
