@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from datetime import timedelta
 from functools import partial
@@ -13,7 +14,7 @@ import streamlit as st
 from img2prompt.history.export import write_csv, write_json
 from img2prompt.history.record import Post, Variant
 from img2prompt.history.store import History
-from img2prompt.images import open_image
+from img2prompt.images import Limits, open_image
 from img2prompt.posts import as_sentence, tones
 from img2prompt.prompts import SHOWN
 from img2prompt.results import Result
@@ -27,6 +28,8 @@ from img2prompt.web.shared.photo import Photo
 PAGE = 24  # posts shown at a time
 ALIKE = 6  # similar posts shown with a post
 FIRST_VARIANTS = 5  # latest variants without a mark that are shown; earlier ones are folded away
+
+_THUMBNAIL = Limits(min_side=1, max_stretch=math.inf)  # those of panoramas are a few pixels high
 
 
 def show(history: History) -> None:
@@ -249,7 +252,7 @@ def _reopen(post: Post, photo: Photo) -> None:
 
 def _as_photo(post: Post) -> Photo:
     """A post as a photo for the Caption page."""
-    picture = open_image(post.thumbnail)
+    picture = open_image(post.thumbnail, _THUMBNAIL)
     result = Result(
         caption=post.seen.caption,
         prompt=post.prompt,
