@@ -20,6 +20,8 @@ from img2prompt.web.shared.navigation import PAGES
 from img2prompt.weights import presets
 
 WEB = Path(img2prompt.web.__file__).parent
+ROOT = WEB.parents[1]
+SCRIPTS = [ROOT / "app.py", *(ROOT / "pages").glob("*.py"), *WEB.rglob("*.py")]
 EXPLAINED = ("posts", "prompt", "labels")
 BATCH_EXPLAINED = ("work", "edit", "download")
 # Keys that are put together while the page runs, with what stands at {}.
@@ -33,7 +35,6 @@ FAMILIES = {
     "explain.{}": EXPLAINED,
     "explain.{}.meaning": EXPLAINED,
     "paste.{}": ("button", "keys", "nothing", "file"),
-    "batch.{}": ("upload.files", "upload.folder", "limits.files", "limits.folder"),
     "batch.from.{}": ("files", "folder", "server"),
     "batch.explain.{}": BATCH_EXPLAINED,
     "batch.explain.{}.meaning": BATCH_EXPLAINED,
@@ -59,8 +60,7 @@ CHOICES = ("tone", "goal", "length", "emoji")  # `choices.py` names these contro
 def keys_asked_for() -> set[str]:
     """Every key that app.py, the pages and the web package hand to `t`."""
     keys = {*CHOICES}
-    root = WEB.parents[1]
-    for path in [root / "app.py", *(root / "pages").glob("*.py"), *WEB.rglob("*.py")]:
+    for path in SCRIPTS:
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "t":
                 keys |= _keys(node.args[0])
@@ -100,3 +100,14 @@ def test_languages_take_the_same_values():
 def test_korean_is_korean():
     for key, text in catalogue("ko").items():
         assert re.search("[가-힣]", text) or key == "note.placeholder", key
+
+
+def test_no_uploader_speaks_for_itself():
+    """Streamlit's own words are in English; the one helper puts others in their place."""
+    asking = {
+        path.name
+        for path in SCRIPTS
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(node, ast.Attribute) and node.attr == "file_uploader"
+    }
+    assert asking == {"uploader.py"}
