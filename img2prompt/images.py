@@ -54,7 +54,7 @@ BYTES_PER_ROW = 32  # what Pillow keeps about each row counts in pictures one pi
 
 @dataclass(frozen=True)
 class Limits:
-    """The largest picture that is opened.
+    """The largest and the smallest picture that is opened.
 
     WebP, AVIF and HEIC files, and some TIFF files, are refused earlier, above some 40 to 60
     megapixels, because decoding them would take about 1 GB of memory.
@@ -62,6 +62,10 @@ class Limits:
 
     max_megabytes: float = Settings.max_megabytes  # encoded, in 2**20 bytes
     max_megapixels: float = Settings.max_megapixels  # declared, in 10**6 pixels; Pillow stops at 178
+    # At 16 pixels, less than a third is left of what is said about the same photo at full size.
+    min_side: int = 20  # pixels
+    # A long screenshot has 20; of a strip twice as narrow, the words are about another picture.
+    max_stretch: float = 32  # longer side / shorter side
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Limits:
@@ -80,13 +84,14 @@ def open_image(source: str | Path | bytes | Image.Image, limits: Limits = DEFAUL
     Parameters
     ----------
     source : path, encoded bytes, or a Pillow picture of any mode (left unchanged)
-    limits : the largest picture to open
+    limits : the largest and the smallest picture to open
 
     Raises
     ------
     ImageError
-        When there is no such file, the file or picture is too large, or the bytes are
-        not a whole picture in one of `FORMATS`. No other exception, whatever the bytes.
+        When there is no such file, the file or picture is too large, the picture is too small
+        or too narrow to read, or the bytes are not a whole picture in one of `FORMATS`. No other
+        exception, whatever the bytes.
     """
     name = str(source) if isinstance(source, str | Path) else "The picture"
     try:
@@ -201,6 +206,16 @@ def _check_size(image: Image.Image, limits: Limits) -> None:
         raise ImageError(
             f"is a {image.format} file of {width}×{height} pixels; decoding it would take "
             f"{needed / 1e9:.1f} GB of memory. Save it smaller, or as JPEG."
+        )
+    if min(image.size) < limits.min_side:
+        raise ImageError(
+            f"is {width}×{height} pixels, too small to read. "
+            f"Use a picture of at least {limits.min_side} pixels a side."
+        )
+    if max(image.size) > limits.max_stretch * min(image.size):
+        raise ImageError(
+            f"is {width}×{height} pixels, too narrow to read: one side is more than "
+            f"{limits.max_stretch:g} times the other. Cut out a part of it."
         )
 
 

@@ -15,13 +15,13 @@ from img2prompt.web.shared import session
 from img2prompt.web.shared.frame import as_it_is, show_error
 from img2prompt.web.shared.i18n import t
 from img2prompt.web.shared.sentences import say
+from img2prompt.web.shared.uploader import MEGABYTE, Words, ask_for_files
 
 if TYPE_CHECKING:
     from streamlit.runtime.uploaded_file_manager import UploadedFile
 
-FILE_TYPES = ("csv", "txt")
+SUFFIXES = (".csv", ".txt")
 _ENCODER = SentenceEncoder()  # loaded when the first visitor explores
-MEGABYTE = 2**20  # as Streamlit counts
 MOST_MEGABYTES = 5  # of a file
 LIMITS = Limits(rows=200_000, characters=5_000)
 MOST_PROMPTS = 50_000  # of a set; larger ones are sampled, so that a visitor does not wait for minutes
@@ -30,14 +30,17 @@ MOST_PROMPTS = 50_000  # of a set; larger ones are sampled, so that a visitor do
 def ask() -> tuple[list[exploring.PromptSet], tuple[str, ...]]:
     """The uploaded sets, and the ids of their files, which identify this choice."""
     st.markdown(t("explore.intro"))
-    columns = st.columns(2)
-    files = [
-        column.file_uploader(
-            t(f"explore.{name}"), type=FILE_TYPES, key=f"explore-{name}", max_upload_size=MOST_MEGABYTES
+    chosen: list[UploadedFile] = []
+    for column, name in zip(st.columns(2), ("first", "other"), strict=True):
+        words = Words(
+            label=t(f"explore.{name}"),
+            button=t("explore.button"),
+            limits=t("explore.limits", megabytes=MOST_MEGABYTES),
+            unsupported=t("explore.unsupported"),
+            too_large=t("explore.too_large", megabytes=MOST_MEGABYTES),
         )
-        for column, name in zip(columns, ("first", "other"), strict=True)
-    ]
-    chosen = [file for file in files if file is not None]
+        with column:
+            chosen += ask_for_files(words, key=f"explore-{name}", suffixes=SUFFIXES, megabytes=MOST_MEGABYTES)
     known = st.session_state.get(session.PROMPT_SETS, {})
     opened = {file.file_id: known.get(file.file_id) or _open(file) for file in chosen}
     st.session_state[session.PROMPT_SETS] = opened

@@ -46,7 +46,8 @@ def test_a_file_is_read_once(page):
     ],
 )
 def test_no_more_is_read_than_a_server_can_bear(page, content, told):
-    assert [uploader.proto.max_upload_size_mb for uploader in page.file_uploader] == [5, 5]
+    told_browser = [json.loads(component.proto.json) for component in page.get("bidi_component")]
+    assert [data["bytes"] for data in told_browser if "bytes" in data] == [5 * 2**20] * 2
     page.file_uploader[0].set_value([("train.txt", content, "text/plain")]).run()
     assert told in page.error[0].value and "img2prompt dataset explore" in page.error[0].value
     assert not page.button and not page.exception

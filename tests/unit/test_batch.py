@@ -859,11 +859,14 @@ def test_the_command_says_what_was_damaged_and_does_it_again(run, folder, tmp_pa
 
 
 def test_a_failed_picture_of_a_submission_gets_the_training_mean(run, pipeline, folder, tmp_path):
+    Image.new("RGB", (1, 1)).save(folder / "dot.png")
     code, told = run("batch", folder, "-o", tmp_path / "sub.csv", "--format", "submission")
     assert code == 3
     assert "failed pictures have the training mean" in told
     found = read_submission(tmp_path / "sub.csv")
-    assert np.array_equal(found.vectors[3], pipeline.engine.mean_embedding)
+    vectors = dict(zip(found.ids, found.vectors, strict=True))
+    for failed in ("p3", "dot"):
+        assert np.array_equal(vectors[failed], pipeline.engine.mean_embedding)
     assert (tmp_path / "sub.csv.journal").is_file()
 
 

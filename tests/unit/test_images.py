@@ -1,5 +1,6 @@
 import functools
 import io
+import math
 import multiprocessing
 import re
 import struct
@@ -21,6 +22,7 @@ from tests.helpers.memory import peak_megabytes
 # Pillow warns about damaged metadata and, above 89 megapixels, about size.
 pytestmark = pytest.mark.filterwarnings("ignore")
 
+ANY_SHAPE = Limits(min_side=1, max_stretch=math.inf)
 RED, GREEN, BLUE, WHITE = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)
 
 
@@ -156,7 +158,7 @@ def test_alpha_lies_on_white():
     image.putalpha(Image.linear_gradient("L").resize(image.size).point(lambda v: 255 * (v > 127)))
     for format in ("PNG", "WEBP", "TIFF"):
         assert_close(quarters(open_image(encode(image, format))), [WHITE, WHITE, BLUE, WHITE], 12)
-    half = Image.new("LA", (8, 8), (0, 128))
+    half = Image.new("LA", (32, 32), (0, 128))
     assert_close(open_image(encode(half, "PNG")).getpixel((4, 4)), (127,) * 3, 1)
 
 
@@ -187,8 +189,8 @@ def test_transparent_colour():
 
 @pytest.mark.parametrize("format", ["PNG", "TIFF"])
 def test_16_bits_are_scaled(format):
-    ramp = np.tile(np.linspace(0, 65535, 64).round().astype(np.uint16), (8, 1))
-    image = open_image(encode(Image.frombytes("I;16", (64, 8), ramp.tobytes()), format))
+    ramp = np.tile(np.linspace(0, 65535, 64).round().astype(np.uint16), (32, 1))
+    image = open_image(encode(Image.frombytes("I;16", (64, 32), ramp.tobytes()), format))
     assert_close(np.asarray(image)[4, :, 1], np.linspace(0, 255, 64), 1)
 
 
@@ -204,8 +206,8 @@ def chunk(kind: bytes, data: bytes) -> bytes:
 
 
 def test_16_bit_colour():
-    row = b"\0" + struct.pack(">3H", 65535, 32896, 0) * 8
-    image = open_image(png(8, 8, 16, 2, zlib.compress(row * 8)))
+    row = b"\0" + struct.pack(">3H", 65535, 32896, 0) * 32
+    image = open_image(png(32, 32, 16, 2, zlib.compress(row * 32)))
     assert_close(image.getpixel((4, 4)), (255, 128, 0), 1)
 
 
@@ -214,23 +216,23 @@ def test_16_bit_colour():
     [("I", "int32", 255), ("I", "int32", 65535), ("F", "float32", 1), ("F", "float32", 255)],
 )
 def test_32_bits(mode, type, top):
-    ramp = np.tile(np.linspace(0, top, 64), (8, 1)).astype(type)
+    ramp = np.tile(np.linspace(0, top, 64), (32, 1)).astype(type)
     image = open_image(encode(Image.fromarray(ramp, mode), "TIFF"))
     assert_close(np.asarray(image)[4, :, 0], np.linspace(0, 255, 64), 1)
 
 
 def test_floats_without_a_white_are_stretched():
-    values = np.tile(np.linspace(-300, 900, 64, dtype=np.float32), (8, 1))
+    values = np.tile(np.linspace(-300, 900, 64, dtype=np.float32), (32, 1))
     values[0, 0], values[0, 1], values[0, 2] = np.nan, np.inf, -np.inf
     pixels = np.asarray(open_image(encode(Image.fromarray(values), "TIFF")))
     assert_close(pixels[4, :, 0], np.linspace(0, 255, 64), 1)
     assert pixels[0, :3, 0].tolist() == [0, 255, 0]
     for constant in (np.nan, -5.0, 0.0):
-        open_image(encode(Image.new("F", (4, 4), constant), "TIFF"))
+        open_image(encode(Image.new("F", (32, 32), constant), "TIFF"))
 
 
 def test_lab():
-    lab = Image.new("LAB", (8, 8), (255, 128, 128))  # the brightest L*, no colour
+    lab = Image.new("LAB", (32, 32), (255, 128, 128))  # the brightest L*, no colour
     assert_close(open_image(encode(lab, "TIFF")).getpixel((4, 4)), WHITE, 3)
 
 
@@ -262,7 +264,7 @@ def test_profiles_are_applied(format):
 def test_profiles_that_do_not_fit_are_ignored(broken):
     data = encode(corners(), "PNG", icc_profile=broken)
     assert_close(quarters(open_image(data)), [RED, GREEN, BLUE, WHITE], 0)
-    grey = encode(Image.new("L", (8, 8), 77), "PNG", icc_profile=profile("sRGB"))
+    grey = encode(Image.new("L", (32, 32), 77), "PNG", icc_profile=profile("sRGB"))
     assert open_image(grey).getpixel((4, 4)) == (77, 77, 77)
 
 
@@ -290,7 +292,7 @@ def test_pillow_pictures_obey_the_limits():
 @pytest.mark.parametrize("format", ["JPEG", "PNG"])
 @pytest.mark.parametrize("size", [(4000, 3000), (1025, 1023), (9000, 300), (1, 1), (1, 3000), (20000, 2)])
 def test_large_pictures_come_back_smaller_in_the_same_shape(format, size):
-    image = open_image(encode(Image.new("RGB", size, BLUE), format))
+    image = open_image(encode(Image.new("RGB", size, BLUE), format), ANY_SHAPE)
     assert image.width * image.height < 4 * 1024 * 1024 * 1.01
     assert max(image.size) <= 4096
     if min(size) > 10:
@@ -305,6 +307,33 @@ def test_bands_meet_without_a_seam():
     source = Image.fromarray(np.tile(rows[:, None], (1, 3001)))
     image = open_image(source)
     assert np.array_equal(np.asarray(image)[..., 0], np.asarray(source.reduce(3)))
+
+
+@pytest.mark.parametrize("size", [(1, 1), (3, 2), (16, 16), (500, 19), (19, 500)])
+def test_too_small_to_read(size, tmp_path):
+    file = tmp_path / "dot.png"
+    Image.new("RGB", size, BLUE).save(file)
+    for source, name in (
+        (file, str(file)),
+        (file.read_bytes(), "The picture"),
+        (Image.open(file), "The picture"),
+    ):
+        with pytest.raises(ImageError) as caught:
+            open_image(source)
+        assert str(caught.value) == (
+            f"{name} is {size[0]}×{size[1]} pixels, too small to read. Use a picture of at least 20 pixels a side."
+        )
+
+
+@pytest.mark.parametrize("size", [(661, 20), (20, 661), (20_000, 600)])
+def test_too_narrow_to_read(size):
+    with pytest.raises(ImageError, match=f"is {size[0]}×{size[1]} pixels, too narrow to read: .* 32 times"):
+        open_image(encode(Image.new("RGB", size, BLUE), "PNG"))
+
+
+@pytest.mark.parametrize("size", [(20, 20), (640, 20), (20, 640), (19_200, 600)])
+def test_small_and_narrow_pictures_that_can_be_read(size):
+    assert open_image(encode(Image.new("RGB", size, BLUE), "PNG")).mode == "RGB"
 
 
 def test_limits_come_from_the_settings():

@@ -23,6 +23,8 @@ from img2prompt.weights import presets
 WEB = Path(img2prompt.web.__file__).parent
 # What a pipeline measures, and what can fail beside it.
 STEPS = {"open", *re.findall(r'clock\.lap\("(\w+)"\)', Path(img2prompt.pipeline.__file__).read_text("utf-8"))}
+ROOT = WEB.parents[1]
+SCRIPTS = [ROOT / "app.py", *(ROOT / "pages").glob("*.py"), *WEB.rglob("*.py")]
 EXPLAINED = ("posts", "prompt", "labels")
 BATCH_EXPLAINED = ("work", "edit", "download")
 # Keys that are put together while the page runs, with what stands at {}.
@@ -36,7 +38,6 @@ FAMILIES = {
     "explain.{}": EXPLAINED,
     "explain.{}.meaning": EXPLAINED,
     "paste.{}": ("button", "keys", "nothing", "file"),
-    "batch.{}": ("upload.files", "upload.folder", "limits.files", "limits.folder"),
     "batch.from.{}": ("files", "folder", "server"),
     "batch.explain.{}": BATCH_EXPLAINED,
     "batch.explain.{}.meaning": BATCH_EXPLAINED,
@@ -63,8 +64,7 @@ CHOICES = ("tone", "goal", "length", "emoji")  # `choices.py` names these contro
 def keys_asked_for() -> set[str]:
     """Every key that app.py, the pages and the web package hand to `t`."""
     keys = {*CHOICES}
-    root = WEB.parents[1]
-    for path in [root / "app.py", *(root / "pages").glob("*.py"), *WEB.rglob("*.py")]:
+    for path in SCRIPTS:
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "t":
                 keys |= _keys(node.args[0])
@@ -104,3 +104,14 @@ def test_languages_take_the_same_values():
 def test_korean_is_korean():
     for key, text in catalogue("ko").items():
         assert re.search("[가-힣]", text) or key == "note.placeholder", key
+
+
+def test_no_uploader_speaks_for_itself():
+    """Streamlit's own words are in English; the one helper puts others in their place."""
+    asking = {
+        path.name
+        for path in SCRIPTS
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(node, ast.Attribute) and node.attr == "file_uploader"
+    }
+    assert asking == {"uploader.py"}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from math import ceil
 from pathlib import Path
 
 import streamlit as st
@@ -16,8 +15,8 @@ from img2prompt.settings import SERVER_FOLDERS, Settings, switch
 from img2prompt.web.shared import pipelines, session, visitor
 from img2prompt.web.shared.frame import as_it_is, show_error
 from img2prompt.web.shared.i18n import t
-from img2prompt.web.shared.photo import uploader_style
 from img2prompt.web.shared.registry import Registry
+from img2prompt.web.shared.uploader import Words, ask_for_files
 
 MOST_EARLIER = 5  # batches offered to come back to
 
@@ -121,18 +120,32 @@ def may_name_folders() -> bool:
 def _ask_for_uploads(whole_folder: bool) -> None:
     settings = Settings.load()
     limit = st.get_option("server.maxUploadSize")
-    each = min(ceil(settings.max_megabytes), limit)
-    files = st.file_uploader(
-        t("batch.upload"),
-        type=SUFFIXES if whole_folder else (*SUFFIXES, ".zip"),
-        accept_multiple_files="directory" if whole_folder else True,
-        max_upload_size=each if whole_folder else limit,
+    each = min(settings.max_megabytes, limit)
+    if whole_folder:
+        words = Words(
+            label=t("batch.upload"),
+            button=t("batch.upload.folder"),
+            limits=t("batch.limits.folder", megabytes=f"{each:g}"),
+            unsupported=t("upload.unsupported"),
+            too_large=t("upload.too_large", megabytes=f"{each:g}"),
+        )
+    else:
+        words = Words(
+            label=t("batch.upload"),
+            button=t("batch.upload.files"),
+            limits=t("batch.limits.files", zip=limit),
+            unsupported=t("batch.unsupported"),
+            too_large=t("batch.too_large", megabytes=limit),
+        )
+    files = ask_for_files(
+        words,
         # A new key after each start gives a new, empty uploader.
         key=f"batch-{'folder' if whole_folder else 'files'}-{st.session_state.get(session.BEGUN, 0)}",
-        label_visibility="collapsed",
+        suffixes=SUFFIXES if whole_folder else (*SUFFIXES, ".zip"),
+        megabytes=each if whole_folder else limit,
+        several="directory" if whole_folder else True,
+        shows_label=False,
     )
-    button, limits = ("upload.folder", "limits.folder") if whole_folder else ("upload.files", "limits.files")
-    st.html(uploader_style(t(f"batch.{button}"), t(f"batch.{limits}", megabytes=each, zip=limit)))
     if files:
         _begin_button(len(files), lambda: runs().add([(file.name, file) for file in files], own=_own()))
 

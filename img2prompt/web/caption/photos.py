@@ -9,8 +9,6 @@ a file from the uploader forgets the photo; a visit to another page does not.
 
 from __future__ import annotations
 
-from math import ceil
-
 import streamlit as st
 from PIL import Image
 
@@ -21,8 +19,9 @@ from img2prompt.web import components
 from img2prompt.web.shared import keeping, session
 from img2prompt.web.shared.frame import show_error
 from img2prompt.web.shared.i18n import t
-from img2prompt.web.shared.photo import Photo, as_data_url, as_jpeg, sample_path, uploader_style
+from img2prompt.web.shared.photo import Photo, as_data_url, as_jpeg, sample_path
 from img2prompt.web.shared.sentences import say
+from img2prompt.web.shared.uploader import Words, ask_for_files
 
 SAMPLES = {"temple": "china.jpg", "flower": "flower.jpg"}  # shipped with scikit-learn
 MOST_PHOTOS = 10  # in one post; Instagram takes 20, which is too much for the memory of a small server
@@ -34,16 +33,22 @@ _PASTE = components.register("paste")
 
 def sources(settings: Settings) -> None:
     """Ask for files, or for a picture from the clipboard or the camera."""
-    megabytes = min(ceil(settings.max_megabytes), st.get_option("server.maxUploadSize"))
-    st.file_uploader(
-        t("upload"),
-        type=SUFFIXES,
-        accept_multiple_files=True,
-        max_upload_size=megabytes,
+    megabytes = min(settings.max_megabytes, st.get_option("server.maxUploadSize"))
+    words = Words(
+        label=t("upload"),
+        button=t("upload.button"),
+        limits=t("upload.limits", megabytes=f"{megabytes:g}"),
+        unsupported=t("upload.unsupported"),
+        too_large=t("upload.too_large", megabytes=f"{megabytes:g}"),
+    )
+    ask_for_files(
+        words,
         key=_widget_key("upload"),
+        suffixes=SUFFIXES,
+        megabytes=megabytes,
+        several=True,
         on_change=_take_files,
     )
-    st.html(uploader_style(t("upload.button"), t("upload.limits", megabytes=megabytes)))
     with st.container(horizontal=True, vertical_alignment="center", gap="medium"):
         strings = {name: t(f"paste.{name}") for name in ("button", "keys", "nothing", "file")}
         _PASTE(key="paste", data={"strings": strings}, width="content")

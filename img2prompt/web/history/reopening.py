@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import streamlit as st
 
 from img2prompt.history.record import Picture, Post
@@ -14,6 +16,8 @@ from img2prompt.web.shared import keeping, session
 from img2prompt.web.shared.frame import as_it_is
 from img2prompt.web.shared.i18n import t
 from img2prompt.web.shared.photo import Photo, as_jpeg
+
+_THUMBNAIL = Limits(min_side=1, max_stretch=math.inf)  # those of panoramas are a few pixels high
 
 
 def offer() -> None:
@@ -59,7 +63,7 @@ def photos_of(post: Post) -> list[Photo]:
 
 
 def _photo(post: Post, kept: Picture, number: int) -> Photo:
-    picture = open_image(kept.thumbnail)
+    picture = open_image(kept.thumbnail, _THUMBNAIL)
     result = Result(
         caption=kept.seen.caption,
         prompt=kept.prompt,

@@ -45,6 +45,7 @@ def end(privacy: str) -> None:
     with st.sidebar:
         st.caption(privacy)
         _LANGUAGE(key="page-language", data=i18n.language())
+        i18n.remember()
 
 
 def as_it_is(text: str) -> str:

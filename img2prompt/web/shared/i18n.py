@@ -8,15 +8,17 @@ from pathlib import Path
 
 import streamlit as st
 
-from img2prompt.web.shared import session
+from img2prompt.web.shared import cookies, session
 
 LANGUAGES = {"en": "English", "ko": "한국어"}
+COOKIE = "language"
 
 
 def language() -> str:
-    """The code of the language: the one that the visitor chose, else the browser's, else English."""
+    """The code of the language: the one that the visitor chose, here or earlier, else the browser's, else English."""
     browser = (st.context.locale or "").split("-")[0]
-    return st.session_state.get(session.LANGUAGE) or (browser if browser in LANGUAGES else "en")
+    wishes = (st.session_state.get(session.LANGUAGE), cookies.remembered(COOKIE), browser)
+    return next((wish for wish in wishes if wish in LANGUAGES), "en")
 
 
 def switch() -> None:
@@ -30,7 +32,18 @@ def switch() -> None:
         key=session.LANGUAGE,
         persist_state="session",
         width="stretch",
+        on_change=_choose,
     )
+
+
+def remember() -> None:
+    """Have the browser remember the language that the visitor chose. Who chose none keeps the browser's."""
+    if st.session_state.get(session.LANGUAGE_CHOSEN):
+        cookies.remember(COOKIE, language())
+
+
+def _choose() -> None:
+    st.session_state[session.LANGUAGE_CHOSEN] = True
 
 
 def t(key: str, **values: object) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import json
 from dataclasses import dataclass
 from importlib.util import find_spec
 from io import BytesIO
@@ -53,12 +52,3 @@ def as_jpeg(picture: Image.Image, pixels: int) -> bytes:
 def as_data_url(jpeg: bytes) -> str:
     """A JPEG as a data URL, which a page can contain."""
     return f"data:image/jpeg;base64,{base64.b64encode(jpeg).decode()}"
-
-
-def uploader_style(button: str, limits: str) -> str:
-    """A style sheet that replaces the words of Streamlit's uploader, which are in English only."""
-    button, limits = (json.dumps(text, ensure_ascii=False) for text in (button, limits))
-    return f"""<style>
-        [data-testid="stFileUploaderDropzone"] > span button p::after {{ content: {button}; }}
-        [data-testid="stFileUploaderDropzoneInstructions"] span::after {{ content: {limits}; }}
-    </style>"""

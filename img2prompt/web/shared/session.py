@@ -5,6 +5,7 @@ Keys of single widgets are defined at their widgets.
 
 NAVIGATION = "navigation"  # whether the pages are registered with Streamlit
 LANGUAGE = "language"
+LANGUAGE_CHOSEN = "language-chosen"  # whether the visitor chose it, in this visit
 MODEL_CHOICE = "model_choice"  # settings of the engine chosen on the Models page
 PEOPLE_CHOICE = "people_choice"  # how captions speak of people, chosen there
 KEEP_HISTORY = "keep-history"

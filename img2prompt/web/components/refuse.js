@@ -1,0 +1,91 @@
+const MOST_NAMED = 5;
+
+// Takes out of an uploader the files that it would refuse, and says what is wrong with them: the uploader says
+// it in English, under a mouse only. Python is not asked, as a run of the script that begins while the uploader
+// asks where to put the others can make their upload fall silent.
+export default function ({ data, parentElement }) {
+    const { uploader, suffixes, bytes, reasons } = data;
+    let handed;
+
+    const show = () => {
+        const boxes = Object.entries(parentElement.refused ?? {}).map(([problem, names]) => {
+            const more = names.length - MOST_NAMED;
+            const named = names.slice(0, MOST_NAMED).join(", ") + (more > 0 ? ` … (+${more})` : "");
+            return Object.assign(make("p", "", `${named}: ${reasons[problem]}`), { role: "alert" });
+        });
+        parentElement.querySelector("section").replaceChildren(...boxes);
+    };
+    const problem = ({ name, size }) => {
+        if (!suffixes.some((suffix) => name.toLowerCase().endsWith(suffix))) return "unsupported";
+        return size > bytes ? "too_large" : "";
+    };
+    const sort = (files, { multiple }) => {
+        const taken = [], refused = {};
+        for (const file of files) {
+            const what = problem(file) || (taken.length && !multiple ? "surplus" : "");
+            if (what) (refused[what] ??= []).push(file.name);
+            else taken.push(file);
+        }
+        parentElement.refused = refused;
+        show();
+        return taken;
+    };
+    const hand = (files, input) => {
+        const transfer = new DataTransfer();
+        for (const file of files) transfer.items.add(file);
+        input.files = transfer.files;
+        handed = new Event("change", { bubbles: true });
+        if (files.length) input.dispatchEvent(handed);
+    };
+
+    show(); // again, as the language may have changed
+
+    // The listeners are the document's, to be heard before the uploader: replace them when this runs again.
+    parentElement.listening?.abort();
+    parentElement.listening = new AbortController();
+    const options = { capture: true, signal: parentElement.listening.signal };
+    const zoneOf = (event) =>
+        event.target.closest(`.st-key-${uploader} [data-testid=stFileUploaderDropzone]`);
+    document.addEventListener(
+        "change",
+        (event) => {
+            if (event === handed || !zoneOf(event)) return;
+            const input = event.target;
+            const files = [...input.files], taken = sort(files, input);
+            if (taken.length === files.length) return;
+            event.stopImmediatePropagation();
+            hand(taken, input);
+        },
+        options,
+    );
+    document.addEventListener(
+        "drop",
+        async (event) => {
+            const zone = zoneOf(event), input = zone?.querySelector("input[type=file]");
+            if (!input || !event.dataTransfer?.files.length) return;
+            event.preventDefault();
+            event.stopImmediatePropagation();
+            const dropped = filesIn(event.dataTransfer); // what is dropped can be asked for in this moment only
+            zone.dispatchEvent(new DragEvent("drop", { bubbles: true })); // so that it stops waiting for one
+            hand(sort(await dropped, input), input);
+        },
+        options,
+    );
+    return () => parentElement.listening.abort();
+}
+
+// What was dropped, with what is in its folders.
+async function filesIn({ items, files }) {
+    const entries = [...items].map((item) => item.webkitGetAsEntry?.()).filter(Boolean);
+    return entries.length ? (await Promise.all(entries.map(within))).flat() : [...files];
+}
+
+async function within(entry) {
+    if (entry.isFile) return [await new Promise((resolve, reject) => entry.file(resolve, reject))];
+    const reader = entry.createReader(), found = [];
+    for (;;) {
+        const some = await new Promise((resolve, reject) => reader.readEntries(resolve, reject)); // a hundred at most
+        if (!some.length) return found;
+        found.push(...(await Promise.all(some.map(within))).flat());
+    }
+}
