@@ -17,7 +17,7 @@ from rich.progress import track
 from img2prompt.cli.console import complain, finish, load, write
 from img2prompt.cli.options import AsJson, Device, EngineName, Labels, More, Paths, People, Style
 from img2prompt.errors import ConfigError, DataError, ImageError
-from img2prompt.files import check_folder_of, replacing
+from img2prompt.files import check_output, replacing
 from img2prompt.posts import Choices, alt_text, as_sentence, compose, see, tones
 from img2prompt.posts.post import EMOJI, GOALS, LENGTHS, MAX_HASHTAGS, MAX_VARIANTS, Variant
 from img2prompt.posts.templates import load_tone
@@ -120,9 +120,7 @@ def embed(
     """Write prompt embeddings: arrays ids (file names without suffix) and embeddings (N × 384)."""
     check_stdin(paths)
     check_stems(paths)
-    check_folder_of(output)
-    if output.is_dir():
-        raise DataError(f"{output} is a folder. Name a file in it: {output / 'embeddings.npz'}")
+    check_output(output, ".npz", inputs=[Path(path) for path in paths])
     pipeline = load(more, engine=engine, style=style, device=device)
     embeddings: dict[str, np.ndarray] = {}
     console = Console(stderr=True, highlight=False)

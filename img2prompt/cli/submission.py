@@ -15,7 +15,8 @@ from rich.text import Text
 from img2prompt.cli.console import complain, write
 from img2prompt.cli.options import AsJson
 from img2prompt.errors import ConfigError
-from img2prompt.files import check_folder_of, one_line
+from img2prompt.files import check_output, one_line
+from img2prompt.wording import counted
 
 commands = typer.Typer()
 
@@ -42,7 +43,7 @@ def score(
     from img2prompt.spreadsheet import write_table
 
     if output is not None:
-        check_folder_of(output)
+        check_output(output, ".csv", inputs=[submission, truth])
     answers = competition.read_submission(submission)
     result = competition.score(answers, competition.read_truth(truth, SentenceEncoder()))
     cosines = [round(float(cosine), 6) for cosine in result.cosines]
@@ -62,7 +63,7 @@ def score(
         print(json.dumps(report))
     else:
         low, high = result.interval
-        write(f"{result.mean:.5f}  mean cosine of {len(result.ids)} pictures", "bold")
+        write(f"{result.mean:.5f}  mean cosine of {counted(len(result.ids), 'picture')}", "bold")
         write(f"95 % interval {low:.5f} … {high:.5f}")
         table = Table("picture", "cosine", title="Farthest off", title_justify="left")
         for name, cosine in result.worst():
@@ -71,7 +72,7 @@ def score(
     for what, names in (("lacks", result.missing), ("has, and the truth has not,", result.extra)):
         if names:
             shown = ", ".join(map(one_line, names[:5])) + (", …" if len(names) > 5 else "")
-            complain(f"{submission} {what} {len(names)} pictures: {shown}")
+            complain(f"{submission} {what} {counted(len(names), 'picture')}: {shown}")
     if result.missing:
         raise typer.Exit(3)
 
@@ -117,8 +118,9 @@ def _blend(files: list[Path], weights: list[float], output: Path) -> None:
     from img2prompt.files import replacing
 
     if len(weights) != len(files):
-        raise ConfigError(f"{len(weights)} weights for {len(files)} files; give --ratio one number each.")
-    check_folder_of(output)
+        given = counted(len(weights), "weight")
+        raise ConfigError(f"{given} for {len(files)} files; give --ratio one number each.")
+    check_output(output, ".csv", inputs=files)
     first, *others = [competition.read_submission(file) for file in files]
     aligned = [other.aligned(first.ids, str(file)) for other, file in zip(others, files[1:], strict=True)]
     for other, file in zip(others, files[1:], strict=True):

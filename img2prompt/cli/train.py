@@ -13,11 +13,12 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from img2prompt.cli.console import load, resumable, write
+from img2prompt.cli.console import load, stoppable, write
 from img2prompt.cli.options import AsJson, EngineName, Pairs
 from img2prompt.errors import ConfigError
-from img2prompt.files import check_folder_of
+from img2prompt.files import check_output
 from img2prompt.libraries import install
+from img2prompt.wording import counted
 
 Number = TypeVar("Number", int, float)
 
@@ -106,7 +107,7 @@ def regressor(
     )
     folder = PairsFolder(pairs)
     train_set, validation_set = (part[:limit] for part in divide(folder, split, validation))
-    with resumable(lambda: "stopped. The same command goes on."):
+    with stoppable(lambda: "stopped. The same command goes on."):
         run = training.train(
             folder, train_set, validation_set, output, config, device=device, workers=workers, passes=passes
         )
@@ -165,7 +166,7 @@ def search(
     )
     folder = PairsFolder(pairs)
     train_set, validation_set = (part[:limit] for part in divide(folder, split, validation))
-    with resumable(lambda: "stopped. The same command goes on."):
+    with stoppable(lambda: "stopped. The same command goes on."):
         study = searching.search(
             folder,
             train_set,
@@ -236,9 +237,9 @@ def knn(
     tuning = bank.tune(vectors[:count], truth[:count])
     row = ensembles.score(output.name, bank.predict(vectors[count:]), truth[count:])
     interval = f"95 % interval {row.low:.4f} … {row.high:.4f}"
-    write(f"{row.cosine:.4f}  mean cosine of {len(report_set)} pictures, {interval}", "bold")
+    write(f"{row.cosine:.4f}  mean cosine of {counted(len(report_set), 'picture')}, {interval}", "bold")
     write(
-        f"{bank.config.prompts} prompts, k = {tuning.neighbours}, temperature {tuning.temperature:g}; {tuning.held_out:.4f} held out"
+        f"{counted(bank.config.prompts, 'prompt')}, k = {tuning.neighbours}, temperature {tuning.temperature:g}; {tuning.held_out:.4f} held out"
     )
     write(f"Written to {output}; a member for img2prompt train ensemble: --member {output}.")
 
@@ -276,7 +277,7 @@ def ensemble(
     from img2prompt.minilm import SentenceEncoder
     from img2prompt.training.regressor.pictures import mean_texts
 
-    check_folder_of(output)
+    check_output(output, ".json")
     sources = ensembles.named(member)
     folder = PairsFolder(pairs)
     tune_set, report_set = ensembles.tune_and_report(folder, tune, report, limit)
@@ -299,7 +300,7 @@ def ensemble(
         "predictor",
         "cosine",
         "95 % interval",
-        title=f"{pairs}, {len(report_set)} pictures",
+        title=f"{pairs}, {counted(len(report_set), 'picture')}",
         title_justify="left",
     )
     for row in comparison.rows:

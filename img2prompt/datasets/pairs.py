@@ -22,7 +22,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from img2prompt.errors import DataError
+from img2prompt.files import cannot_read, without_controls
 from img2prompt.images import SUFFIXES
+from img2prompt.wording import counted, reason
 
 CSV_NAMES = ("captions.csv", "prompts.csv", "styles.csv", "labels.csv", "train.csv")
 IMAGE_FOLDERS = ("images", "train_images")
@@ -76,7 +78,8 @@ class PairsFolder:
         splits = sorted({pair.split for pair in self.pairs})
         chosen = [pair for pair in self.pairs if split is None or pair.split == split]
         if not chosen:
-            raise DataError(f"{self.path} has no split {split!r}; it has: {', '.join(splits)}.")
+            there = f"it has: {', '.join(splits)}" if any(splits) else "its CSV has no column split"
+            raise DataError(f"{self.path} has no split {split!r}; {there}.")
         return chosen[:limit]
 
     def read(self, name: str) -> bytes:
@@ -138,8 +141,8 @@ class PairsFolder:
     def _read_csv(self) -> list[Pair]:
         try:
             return self._parse(self.file)
-        except (csv.Error, UnicodeDecodeError) as error:
-            raise DataError(f"{self.file} is not a CSV in UTF-8: {error}. Save it as one.") from error
+        except (OSError, UnicodeDecodeError, csv.Error) as error:
+            raise cannot_read(self.file, error) from error
 
     def _parse(self, file: Path) -> list[Pair]:
         texts: dict[str, list[str]] = {}
@@ -178,7 +181,9 @@ class PairsFolder:
                         if member.isfile():
                             members[Path(member.name).name] = (archive, member.offset_data, member.size)
             except tarfile.TarError as error:
-                raise DataError(f"{archive} is not a complete, uncompressed tar: {error}.") from error
+                raise DataError(
+                    f"{archive} is not a whole, uncompressed tar ({reason(error)}). Make it again."
+                ) from error
         folders = [self.path / name for name in IMAGE_FOLDERS if (self.path / name).is_dir()]
         for file in (file for folder in folders for file in folder.iterdir()):
             if file.suffix.lower() in SUFFIXES:
@@ -206,6 +211,15 @@ def picture_and_text_columns(file: Path, columns: Sequence[str]) -> tuple[str, s
     if picture is None or text is None:
         raise DataError(
             f"{file}: needs a picture column ({' or '.join(IMAGE_COLUMNS)}) and a text column "
-            f"({', '.join(TEXT_COLUMNS)}); it has: {', '.join(columns)}."
+            f"({', '.join(TEXT_COLUMNS)}); {_whats_there(columns)}."
         )
     return picture, text
+
+
+def _whats_there(columns: Sequence[str], most: int = 12, longest: int = 40) -> str:
+    """The columns of a CSV for a message, which stays short also where the file is no CSV at all."""
+    if not columns:
+        return "it is empty"
+    shown = [without_controls(column[:longest]) + "…" * (len(column) > longest) for column in columns[:most]]
+    more = f" and {counted(len(columns) - most, 'other')}" if len(columns) > most else ""
+    return f"it has: {', '.join(shown)}{more}"
