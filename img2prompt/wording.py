@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+LONGEST = 200  # characters of a reason: some libraries quote what they read
+
 
 def counted(number: int, noun: str) -> str:
     """A number and its noun, which gets an s unless there is one of it.
@@ -26,5 +28,5 @@ def reason(error: BaseException) -> str:
         return f"there is no {error}"
     if isinstance(error, OSError) and error.strerror:
         return f"{error.strerror}: {error.filename}" if error.filename else error.strerror
-    lines = str(error).strip().splitlines()
-    return lines[0].rstrip(".: ") if lines else type(error).__name__
+    line = next(iter(str(error).strip().splitlines()), type(error).__name__)
+    return line[:LONGEST].rstrip(".: ") + "…" * (len(line) > LONGEST)

@@ -94,7 +94,7 @@ def discover(source: str | Path, recursive: bool = False) -> list[Item]:
     else:
         items = _on_list(path)
     if not items:
-        raise DataError(f"{one_line(source)} names no pictures. {_known()}")
+        raise DataError(f"{_title(path)} names no pictures. {_known()}")
     return items
 
 
@@ -175,12 +175,16 @@ def _on_list(path: Path) -> list[Item]:
     names = (os.fsdecode(line.removesuffix(b"\r")) for line in lines)
     files = list(dict.fromkeys(_as_typed(name) for name in names if name.strip()))
     if BINARY.search(data) and not any(map(os.path.exists, files)):
-        what = "Standard input" if str(path) == STDIN else one_line(str(path))
         raise DataError(
-            f"{what} is neither a ZIP archive nor a list of paths, one on each line. Name a folder, an "
+            f"{_title(path)} is neither a ZIP archive nor a list of paths, one on each line. Name a folder, an "
             "archive or a list; for a single picture there is img2prompt caption."
         )
     return [on_disk(one_line(file), Path(file)) for file in files]
+
+
+def _title(path: Path) -> str:
+    """What messages call a list."""
+    return "Standard input" if str(path) == STDIN else one_line(str(path))
 
 
 def _as_typed(text: str) -> str:

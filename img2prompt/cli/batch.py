@@ -140,7 +140,7 @@ def batch(
         check_output(errors, inputs=[Path(source), *(item.file for item in items if item.file)])
     if not recursive and (more_pictures := batches.passed_over(source)):
         complain(
-            f"passed over in sub-folders: {counted(more_pictures, 'picture')}; --recursive takes them too."
+            f"passed over in sub-folders: {counted(more_pictures, 'picture')}. Add --recursive to take all."
         )
     pipeline = load(more, engine=engine, style=style, labels=labels or None, people=people, device=device)
     journal_file = journal_file or _journal_beside(output or Path(source))
@@ -220,7 +220,7 @@ def _summary(total: int, done: int, failed: int, seconds: float, kind: str, outp
     """Print one line on what was done and written."""
     parts = [f"{total - failed} of {counted(total, 'picture')} described"]
     if done:
-        parts[0] += f", {done} of them now, in {seconds:.0f} s ({done / seconds:.1f} a second)"
+        parts[0] += f", {done} tried now, in {seconds:.0f} s ({done / seconds:.1f} a second)"
     if failed:
         parts.append(f"{failed} failed")
     if total and failed == total:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 from rich.console import Console
+from rich.table import Table
 from rich.text import Text
 
 from img2prompt.errors import ConfigError
@@ -83,6 +84,13 @@ def _terminate(*_: object) -> None:
 def write(text: str, style: str = "") -> None:
     """Print a line on stdout: never wrapped, never read as markup, and without style outside a terminal."""
     Console(soft_wrap=True, highlight=False).print(Text(printable(text), style))
+
+
+def show_table(table: Table) -> None:
+    """Print a table on stdout: a cell that is too wide is folded rather than cut, and never read as markup."""
+    for column in table.columns:
+        column.overflow = "fold"
+    Console(markup=False, emoji=False, highlight=False).print(table)
 
 
 def complain(message: object) -> None:

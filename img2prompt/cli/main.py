@@ -6,6 +6,7 @@ Exit codes: 0 for success, 2 for wrong usage or input, 3 if some of several pict
 
 from __future__ import annotations
 
+import inspect
 import io
 import os
 import sys
@@ -45,6 +46,11 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+for module in (starter, pictures, batch, submission, evaluate, models, dataset, train):
+    for command in module.commands.registered_commands:
+        # Rich would break lines where the docstring does, whatever the width of the terminal.
+        paragraphs = inspect.cleandoc(command.callback.__doc__ or "").split("\n\n")
+        command.help = "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
 for module in (starter, pictures, batch, submission):
     app.add_typer(module.commands)
 for name, module in (("evaluate", evaluate), ("models", models), ("dataset", dataset), ("train", train)):

@@ -8,11 +8,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
-from rich.text import Text
 
-from img2prompt.cli.console import complain, write
+from img2prompt.cli.console import complain, show_table, write
 from img2prompt.cli.options import AsJson
 from img2prompt.errors import ConfigError
 from img2prompt.files import check_output, one_line
@@ -67,8 +65,8 @@ def score(
         write(f"95 % interval {low:.5f} … {high:.5f}")
         table = Table("picture", "cosine", title="Farthest off", title_justify="left")
         for name, cosine in result.worst():
-            table.add_row(Text(one_line(name)), f"{cosine:.5f}")
-        Console().print(table)
+            table.add_row(one_line(name), f"{cosine:.5f}")
+        show_table(table)
     for what, names in (("lacks", result.missing), ("has, and the truth has not,", result.extra)):
         if names:
             shown = ", ".join(map(one_line, names[:5])) + (", …" if len(names) > 5 else "")

@@ -10,10 +10,9 @@ from pathlib import Path
 from typing import Annotated, TypeVar
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
-from img2prompt.cli.console import load, stoppable, write
+from img2prompt.cli.console import load, show_table, stoppable, write
 from img2prompt.cli.options import AsJson, EngineName, Pairs
 from img2prompt.errors import ConfigError
 from img2prompt.files import check_output
@@ -189,7 +188,7 @@ def search(
         table.add_row(
             f"{trial.value:.4f}", str(values["batch"]), str(values["patch"]), f"{values['rate']:g}", state
         )
-    Console().print(table)
+    show_table(table)
     for file in searching.save_plots(study, output):
         write(f"plot: {file}")
 
@@ -305,7 +304,7 @@ def ensemble(
     )
     for row in comparison.rows:
         table.add_row(row.name, f"{row.cosine:.4f}", f"{row.low:.4f} … {row.high:.4f}")
-    Console().print(table)
+    show_table(table)
     gain = comparison.gain
     write(
         f"{gain.cosine:+.4f}  tuned weights against {gain.name} (95 % interval {gain.low:+.4f} … {gain.high:+.4f})",

@@ -537,10 +537,10 @@ def test_results_of_other_weights_do_not_count(run, pipeline, folder, tmp_path, 
     values["mean_embedding"][0] += 1
     save_file(values, lite / "model.safetensors")
     command = ("batch", folder, "-o", tmp_path / "out.csv")
-    assert "5 of them now" in run(*command)[1]
-    assert "1 of them now" in run(*command)[1]  # the picture that failed
+    assert "5 tried now" in run(*command)[1]
+    assert "1 tried now" in run(*command)[1]  # the picture that failed
     monkeypatch.setattr(pipeline, "engine", LiteEngine(lite, pipeline.sentences))
-    assert "5 of them now" in run(*command)[1]
+    assert "5 tried now" in run(*command)[1]
 
 
 def test_a_journal_belongs_to_one_run(tmp_path):
@@ -833,7 +833,7 @@ def test_checks_before_the_work(tmp_path):
     for kind, name in (("csv", "out.parquet"), ("submission", "out.npz"), ("jsonl", "out.csv")):
         with pytest.raises(ConfigError, match=f"ends in {Path(name).suffix}, and what is written is"):
             batch.check_output(kind, tmp_path / name, items[:2], photos)
-    batch.check_output("submission", tmp_path / "out.CSV", items[1:3], photos)
+    batch.check_output("submission", tmp_path / "out.CSV", items[:2], photos)
     batch.check_output("parquet", tmp_path / "out", items, photos)
 
 
@@ -868,7 +868,7 @@ def test_the_command_writes_what_is_asked_and_resumes(run, folder, tmp_path):
     code, told = run("batch", folder, "-o", out, "--errors", errors, "--batch-size", 3, "--journal", journal)
     assert code == 3
     assert "p3.png: The picture is not a readable" in told
-    assert "4 of 5 pictures described, 5 of them now" in told and "1 failed" in told
+    assert "4 of 5 pictures described, 5 tried now" in told and "1 failed" in told
     with open(errors, newline="", encoding="utf-8-sig") as file:
         assert [line["path"] for line in csv.DictReader(file)] == ["p3.png"]
     with open(out, newline="", encoding="utf-8-sig") as file:
@@ -880,23 +880,23 @@ def test_the_command_writes_what_is_asked_and_resumes(run, folder, tmp_path):
         "batch", folder, "-o", tmp_path / "sub.csv", "--format", "submission", "--journal", journal
     )
     assert code == 0
-    assert "5 of 5 pictures described, 1 of them now" in told
+    assert "5 of 5 pictures described, 1 tried now" in told
     found = read_submission(tmp_path / "sub.csv")
     assert found.ids == [f"p{i}" for i in range(5)]
     np.testing.assert_allclose(np.linalg.norm(found.vectors, axis=1), 1, atol=1e-5)
     code, told = run("batch", folder, "-o", out, "--journal", journal, "--restart", "--style", "fast")
-    assert code == 0 and "5 of them now" in told
+    assert code == 0 and "5 tried now" in told
 
 
 def test_the_command_says_what_was_damaged_and_does_it_again(run, folder, tmp_path):
     (folder / "p3.png").unlink()
     command = ("batch", folder, "-o", tmp_path / "out.csv")
-    assert "4 of them now" in run(*command)[1]
+    assert "4 tried now" in run(*command)[1]
     before = (tmp_path / "out.csv").read_bytes()
     with closing(sqlite3.connect(tmp_path / "out.csv.journal")) as database, database:
         database.execute("UPDATE results SET labels = '{' WHERE name = 'p1.png'")
     code, told = run(*command)
-    assert code == 0 and "out.csv.journal: 1 result; described again" in told and "1 of them now" in told
+    assert code == 0 and "out.csv.journal: 1 result; described again" in told and "1 tried now" in told
     assert (tmp_path / "out.csv").read_bytes() == before
 
 
@@ -914,9 +914,9 @@ def test_pictures_in_sub_folders_are_passed_over_with_a_word(run, folder, tmp_pa
     (folder / ".hidden").mkdir()
     shutil.copy(folder / "p0.png", folder / ".hidden")
     _, told = run("batch", folder, "-o", tmp_path / "out.csv")
-    assert "passed over in sub-folders: 1 picture; --recursive takes them too." in told
+    assert "passed over in sub-folders: 1 picture. Add --recursive to take all." in told
     _, told = run("batch", folder, "-o", tmp_path / "out.csv", "--recursive")
-    assert "5 of 6 pictures described, 2 of them now" in told and "passed over" not in told
+    assert "5 of 6 pictures described, 2 tried now" in told and "passed over" not in told
 
 
 def test_when_all_fail_the_old_output_stays(run, tmp_path):
@@ -935,7 +935,7 @@ def test_texts_beside_the_pictures_by_command(run, folder, tmp_path):
     code, told = run("batch", folder, "--format", "txt")
     assert code == 2 and "p0.txt" in told
     code, told = run("batch", folder, "--format", "txt", "--skip-existing", "--prepend", "sks, ")
-    assert code == 3 and "3 of 4 pictures described, 4 of them now" in told
+    assert code == 3 and "3 of 4 pictures described, 4 tried now" in told
     assert (folder / "p0.txt").read_text() == "mine"
     assert (folder / "p1.txt").read_text().startswith("sks, ")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["photos", "photos.journal"]
