@@ -190,6 +190,12 @@ def check_output(output: Path, *suffixes: str, inputs: Iterable[Path] = ()) -> N
         )
 
 
+def check_output_folder(folder: Path) -> None:
+    """Raise DataError before the work starts unless a folder is there, or can be made, to write in."""
+    folder = folder.absolute()
+    check_folder(next(each for each in (folder, *folder.parents) if os.path.lexists(each)))
+
+
 def check_folder(folder: Path) -> None:
     """Raise DataError unless a folder is there and files can be made in it."""
     if not folder.is_dir():

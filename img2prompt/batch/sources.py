@@ -81,6 +81,12 @@ def discover(source: str | Path, recursive: bool = False) -> list[Item]:
             advice = "Add --recursive to look into its sub-folders." if deeper else _known()
             raise DataError(f"{one_line(source)} holds no pictures. {advice}")
         return items
+    try:
+        os.stat(path)
+    except PermissionError as error:
+        raise cannot_read(one_line(source), error) from error
+    except OSError:
+        pass  # it is not there, or cannot be
     if source != STDIN and not (os.path.isfile(path) or os.path.exists(path) and path.is_fifo()):
         raise DataError(
             f"{one_line(str(path))} does not exist. Name a folder, a ZIP archive or a list of paths."

@@ -22,6 +22,7 @@ from img2prompt.cli import app as starter
 from img2prompt.cli import batch, dataset, evaluate, models, pictures, submission, train
 from img2prompt.cli.console import complain, stoppable
 from img2prompt.errors import Img2PromptError, WeightsError
+from img2prompt.files import cannot_read
 from img2prompt.wording import reason
 
 
@@ -80,6 +81,9 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     except Exception as error:  # usage errors are Typer's and do not come here
         if "--debug" in arguments:
             raise
+        if isinstance(error, PermissionError) and error.filename:
+            complain(cannot_read(error.filename, error))
+            sys.exit(2)
         if not isinstance(error, Img2PromptError):
             what = reason(error) if isinstance(error, OSError) else f"{type(error).__name__}: {error}"
             complain(f"{what} (img2prompt --debug … shows where)")

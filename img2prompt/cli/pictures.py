@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -165,7 +166,7 @@ def open_timed(pipeline: Pipeline, path: str) -> tuple[Image.Image | ImageError,
     """The picture at a path, or the error instead, and the seconds it took to open it."""
     start = time.perf_counter()
     try:
-        if path != STDIN and Path(path).is_dir():
+        if path != STDIN and os.path.isdir(path):
             raise ImageError(f"{path} is a folder. Name the pictures in it: {Path(path) / '*.jpg'}")
         image = pipeline.open(sys.stdin.buffer.read() if path == STDIN else Path(path))
         return image, time.perf_counter() - start

@@ -15,7 +15,7 @@ from rich.table import Table
 from img2prompt.cli.console import load, show_table, stoppable, write
 from img2prompt.cli.options import AsJson, EngineName, Pairs
 from img2prompt.errors import ConfigError
-from img2prompt.files import check_output
+from img2prompt.files import check_output, check_output_folder
 from img2prompt.libraries import install
 from img2prompt.wording import counted
 
@@ -83,6 +83,7 @@ def regressor(
     Several GPUs: torchrun --nproc-per-node 4 -m img2prompt train regressor …
     """
     _check("accelerate", "tensorboard")
+    check_output_folder(output)
     from img2prompt.datasets.pairs import PairsFolder
     from img2prompt.training.regressor import train as training
     from img2prompt.training.regressor.pictures import divide
@@ -152,6 +153,7 @@ def search(
     whenever you like: the same command goes on where it was.
     """
     _check("accelerate", "tensorboard", "optuna", "matplotlib")
+    check_output_folder(output)
     from img2prompt.datasets.pairs import PairsFolder
     from img2prompt.training.regressor import search as searching
     from img2prompt.training.regressor.pictures import divide
@@ -215,6 +217,7 @@ def knn(
     Needs no training: the engine's joint space finds the prompts, MiniLM's vectors answer.
     """
     _check("faiss")
+    check_output_folder(output)
     from img2prompt.datasets.pairs import PairsFolder
     from img2prompt.ensemble.knn import build_bank
     from img2prompt.evaluation import ensembles

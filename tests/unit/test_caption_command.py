@@ -1,5 +1,7 @@
+import errno
 import io
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -262,6 +264,36 @@ def test_each_output_is_checked_before_the_work(run, monkeypatch, tmp_path, comm
     code, _, err = run(*command, "-o", wrong)
     assert code == 2 and f"from {wrong}" in err if command[0] == "batch" else f"{wrong} ends in .docx" in err
     assert [path.name for path in tmp_path.iterdir()] == ["table.csv"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
+@pytest.mark.parametrize("command", ["regressor", "search", "knn"])
+def test_each_output_folder_is_checked_before_the_work(run, tmp_path, command):
+    (tmp_path / "file").touch()
+    for output, told in (("file", "is not a folder"), ("file/run", "is not a folder")):
+        code, _, err = run("train", command, tmp_path / "pairs", "-o", tmp_path / output)
+        assert code == 2 and f"{tmp_path / 'file'} {told}" in err
+    code, _, err = run("train", command, tmp_path / "pairs", "-o", "/proc/run")
+    assert code == 2 and err.startswith("img2prompt: /proc cannot be written: ")
+
+
+def test_what_may_not_be_read_is_bad_input(run, monkeypatch):
+    def refuse(*_, **__):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), "sealed/pairs")
+
+    monkeypatch.setattr("img2prompt.datasets.pairs.PairsFolder.__init__", refuse)  # root may read anything
+    code, _, err = run("evaluate", "styles", "sealed/pairs")
+    assert code == 2 and err.startswith("img2prompt: sealed/pairs cannot be read: Permission denied.")
+
+
+def test_tables_show_names_whole_and_as_they_are(run, tmp_path):
+    name = "[red]" + "x" * 90
+    for file, values in (("a.csv", "0.5"), ("b.csv", "0.25")):
+        rows = "".join(f"{name}_{i},{values}\n" for i in range(384))
+        (tmp_path / file).write_text(f"imgId_eId,val\n{rows}")
+    code, out, _ = run("score", tmp_path / "a.csv", tmp_path / "b.csv")
+    assert code == 0 and name in "".join(re.findall(r"[^│\s]+(?= *│ )", out)).replace("1.00000", "")
+    assert "mean cosine of 1 picture\n" in out
 
 
 def test_own_labels_are_shown_under_the_name_of_their_file(capsys, tmp_path):
