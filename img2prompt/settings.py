@@ -131,9 +131,10 @@ class Settings:
             try:
                 values[field.name] = text.split(os.pathsep) if kind is tuple else kind(text)
             except ValueError:
-                whole = "whole " if kind is int else ""
-                name = f"{field.name} ({PREFIX}{field.name.upper()})"
-                raise ConfigError(f"{name} is {text!r}; give a {whole}number.") from None
+                number = "a whole number" if kind is int else "a number"
+                raise ConfigError(
+                    f"{field.name} ({PREFIX}{field.name.upper()}) is {text!r}; give {number}."
+                ) from None
         values.update({name: value for name, value in overrides.items() if value is not None})
         try:
             return replace(cls(), **values)

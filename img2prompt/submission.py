@@ -18,7 +18,7 @@ import numpy as np
 from img2prompt.embeddings import WIDTH, TextEncoder, cosines, interval
 from img2prompt.errors import DataError
 from img2prompt.files import cannot_read
-from img2prompt.wording import counted, reason
+from img2prompt.wording import reason
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -48,7 +48,7 @@ class Embeddings:
         missing = [stem for stem in ids if stem not in rows]
         if missing:
             raise DataError(
-                f"{name} lacks {len(missing)} of {counted(len(ids), 'picture')} ({_some(missing)}). "
+                f"{name} lacks pictures: {len(missing)} of {len(ids)} ({_some(missing)}). "
                 "Use files made from the same pictures."
             )
         return self.vectors[[rows[stem] for stem in ids]]
@@ -142,7 +142,7 @@ def read_submission(path: str | Path) -> Embeddings:
     if (counts != 1).any():
         place = int(np.argmax(counts != 1))
         name, times = f"{ids[place // WIDTH]}_{place % WIDTH}", int(counts[place])
-        raise DataError(f"{path}: {name} is there {counted(times, 'time')}; each id must be there once.")
+        raise DataError(f"{path}: {name} is there {times} times; each id must be there once.")
     vectors = np.empty(len(ids) * WIDTH, np.float32)
     vectors[places] = values
     return Embeddings(ids, vectors.reshape(-1, WIDTH))

@@ -24,7 +24,7 @@ from pathlib import Path
 from img2prompt.errors import DataError
 from img2prompt.files import cannot_read, without_controls
 from img2prompt.images import SUFFIXES
-from img2prompt.wording import counted, reason
+from img2prompt.wording import reason
 
 CSV_NAMES = ("captions.csv", "prompts.csv", "styles.csv", "labels.csv", "train.csv")
 IMAGE_FOLDERS = ("images", "train_images")
@@ -78,8 +78,9 @@ class PairsFolder:
         splits = sorted({pair.split for pair in self.pairs})
         chosen = [pair for pair in self.pairs if split is None or pair.split == split]
         if not chosen:
-            there = f"it has: {', '.join(splits)}" if any(splits) else "its CSV has no column split"
-            raise DataError(f"{self.path} has no split {split!r}; {there}.")
+            if not any(splits):
+                raise DataError(f"{self.path} has no split {split!r}: its CSV has no column split.")
+            raise DataError(f"{self.path} has no split {split!r}; it has: {', '.join(splits)}.")
         return chosen[:limit]
 
     def read(self, name: str) -> bytes:
@@ -209,17 +210,14 @@ def picture_and_text_columns(file: Path, columns: Sequence[str]) -> tuple[str, s
     """
     picture, text = find_column(columns, IMAGE_COLUMNS), find_column(columns, TEXT_COLUMNS)
     if picture is None or text is None:
+        pictures, texts = " or ".join(IMAGE_COLUMNS), ", ".join(TEXT_COLUMNS)
+        if not columns:
+            raise DataError(
+                f"{file} is empty: it needs a picture column ({pictures}) and a text column ({texts})."
+            )
+        # Short, also where the file is no CSV at all.
+        there = [without_controls(column[:40]) for column in columns[:12]] + ["…"] * (len(columns) > 12)
         raise DataError(
-            f"{file}: needs a picture column ({' or '.join(IMAGE_COLUMNS)}) and a text column "
-            f"({', '.join(TEXT_COLUMNS)}); {_whats_there(columns)}."
+            f"{file}: needs a picture column ({pictures}) and a text column ({texts}); it has: {', '.join(there)}."
         )
     return picture, text
-
-
-def _whats_there(columns: Sequence[str], most: int = 12, longest: int = 40) -> str:
-    """The columns of a CSV for a message, which stays short also where the file is no CSV at all."""
-    if not columns:
-        return "it is empty"
-    shown = [without_controls(column[:longest]) + "…" * (len(column) > longest) for column in columns[:most]]
-    more = f" and {counted(len(columns) - most, 'other')}" if len(columns) > most else ""
-    return f"it has: {', '.join(shown)}{more}"

@@ -16,7 +16,6 @@ from img2prompt.datasets.pairs import picture_and_text_columns
 from img2prompt.errors import DataError
 from img2prompt.files import cannot_read, replacing
 from img2prompt.spreadsheet import write_csv
-from img2prompt.wording import counted
 
 TEXT_SUFFIX = ".txt"
 TOO_MUCH = "Take a part of it, or give it to img2prompt dataset explore, which takes any."
@@ -105,7 +104,7 @@ def _read_csv(path: Path, file: io.TextIOBase, limits: Limits | None) -> Table:
                 continue
             if len(row) != len(columns):
                 raise DataError(
-                    f"{path}, line {reader.line_num}: {counted(len(row), 'cell')} for {counted(len(columns), 'column')}. "
+                    f"{path}, line {reader.line_num}: {len(row)} in place of {len(columns)} cells. "
                     "Put text that holds commas or quotes in quotes."
                 )
             yield row

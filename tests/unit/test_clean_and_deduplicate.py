@@ -296,9 +296,9 @@ def test_a_glance_first_changes_nothing(encoder, shared_data, monkeypatch, thres
     ("content", "message"),
     [
         (b"imgId,words\n1,x\n", "needs a picture column"),
-        (b"", "needs a picture column"),
-        (b"imgId,prompt\n1,two, cells too many\n", "line 2: 3 cells for 2 columns"),
-        (b"imgId,prompt\n1\n", "line 2: 1 cell for 2 columns"),
+        (b"", "is empty: it needs a picture column"),
+        (b"imgId,prompt\n1,two, cells too many\n", "line 2: 3 in place of 2 cells"),
+        (b"imgId,prompt\n1\n", "line 2: 1 in place of 2 cells"),
         ("imgId,prompt\n1,café\n".encode("latin-1"), "is not UTF-8 text"),
     ],
 )
