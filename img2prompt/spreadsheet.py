@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import io
 from collections.abc import Iterable, Sequence
@@ -13,12 +14,16 @@ MARK = "'"
 
 
 def write_table(file: IO[bytes], header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Write a CSV for spreadsheets: `write_csv` with every text made `neutral`."""
+    """Write a CSV for spreadsheets: `write_csv` with every text made `neutral`, after a byte order mark.
+
+    Without the mark, Excel takes UTF-8 for the code page of its country, and Korean and emoji for noise.
+    """
+    file.write(codecs.BOM_UTF8)
     write_csv(file, header, ([neutral(c) if isinstance(c, str) else c for c in row] for row in rows))
 
 
 def write_csv(file: IO[bytes], header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Write a CSV (RFC 4180, UTF-8) to an open binary file, cells as they are; the file stays open."""
+    """Write a CSV for programs (RFC 4180, UTF-8) to an open binary file, cells as they are; the file stays open."""
     text = io.TextIOWrapper(file, encoding="utf-8", newline="")
     try:
         writer = csv.writer(text)

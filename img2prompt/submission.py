@@ -17,6 +17,8 @@ import numpy as np
 
 from img2prompt.embeddings import WIDTH, TextEncoder, cosines, interval
 from img2prompt.errors import DataError
+from img2prompt.files import cannot_read
+from img2prompt.wording import reason
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -46,7 +48,7 @@ class Embeddings:
         missing = [stem for stem in ids if stem not in rows]
         if missing:
             raise DataError(
-                f"{name} lacks {len(missing)} of {len(ids)} pictures ({_some(missing)}). "
+                f"{name} lacks pictures: {len(missing)} of {len(ids)} ({_some(missing)}). "
                 "Use files made from the same pictures."
             )
         return self.vectors[[rows[stem] for stem in ids]]
@@ -131,7 +133,7 @@ def read_submission(path: str | Path) -> Embeddings:
     try:
         numbers = pc.list_element(parts, 1).cast(pa.int64()).to_numpy()
     except pa.ArrowInvalid as error:
-        raise DataError(f"{path}: an id does not end in a number ({error}).") from error
+        raise DataError(f"{path}: an id does not end in a number ({reason(error)}).") from error
     values = table[VALUE].to_numpy()
     _check_rows(path, table[ID], numbers, values)
     ids = stems.dictionary.to_pylist()
@@ -164,7 +166,7 @@ def read_truth(path: str | Path, sentences: TextEncoder) -> Embeddings:
                 raise DataError(f"{path} needs the columns {ID},{VALUE} or imgId,prompt.")
             rows = [(row["imgId"], row["prompt"] or "") for row in reader]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{path} cannot be read as a CSV: {error}.") from error
+        raise cannot_read(path, error) from error
     prompts = dict(rows)
     if not rows or len(prompts) < len(rows):
         raise DataError(f"{path}: each picture must have one prompt, and there must be some.")
@@ -187,7 +189,8 @@ def score(submission: Embeddings, truth: Embeddings, seed: int = 0) -> Score:
     ids = [stem for stem in truth.ids if stem in answered]
     if not ids:
         raise DataError(
-            f"No picture is in both files: one has {_some(submission.ids)}, the other {_some(truth.ids)}."
+            f"No picture is in both files: one has {_some(submission.ids)}, the other {_some(truth.ids)}. "
+            "Name two files of the same pictures."
         )
     similarities = cosines(submission.aligned(ids), truth.aligned(ids))
     return Score(
@@ -204,15 +207,17 @@ def _read_table(path: str | Path) -> pa.Table:
     from pyarrow import csv as arrow_csv
 
     try:
-        table = arrow_csv.read_csv(
-            path,
-            parse_options=arrow_csv.ParseOptions(newlines_in_values=True),
-            convert_options=arrow_csv.ConvertOptions(column_types={ID: pa.string(), VALUE: pa.float32()}),
-        )
-    except (OSError, pa.ArrowInvalid) as error:
-        raise DataError(f"{path} cannot be read as a submission: {error}") from error
-    if not {ID, VALUE} <= set(table.column_names):
-        raise DataError(f"{path} has the columns {', '.join(table.column_names)}; it needs {ID} and {VALUE}.")
+        with open(path, "rb") as file:
+            table = arrow_csv.read_csv(
+                file,
+                parse_options=arrow_csv.ParseOptions(newlines_in_values=True),
+                convert_options=arrow_csv.ConvertOptions(column_types={ID: pa.string(), VALUE: pa.float32()}),
+            )
+        columns = table.column_names
+    except (OSError, UnicodeDecodeError, pa.ArrowInvalid) as error:
+        raise cannot_read(path, error, f"a submission, a CSV with the columns {ID},{VALUE}") from error
+    if not {ID, VALUE} <= set(columns):
+        raise DataError(f"{path} has the columns {', '.join(columns)}; it needs {ID} and {VALUE}.")
     return table
 
 

@@ -18,7 +18,7 @@ from img2prompt.batch.formats import (
 from img2prompt.batch.journal import Journal, Line
 from img2prompt.batch.ray_pool import work_on_ray
 from img2prompt.batch.rows import Row
-from img2prompt.batch.sources import Item, discover, in_archive, is_picture_path, on_disk
+from img2prompt.batch.sources import Item, discover, in_archive, is_picture_path, on_disk, passed_over
 from img2prompt.batch.texts import TextFiles, export_text, foreign_texts, text_exists
 from img2prompt.batch.work import batch_size_for, fingerprint, work
 
@@ -41,6 +41,7 @@ __all__ = [
     "in_archive",
     "is_picture_path",
     "on_disk",
+    "passed_over",
     "text_exists",
     "work",
     "work_on_ray",

@@ -6,9 +6,7 @@ An output appears complete or not at all: it is written beside its destination a
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import tempfile
 import zipfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -18,13 +16,14 @@ from typing import IO, Any
 
 import numpy as np
 
+from img2prompt import files
 from img2prompt.batch.journal import Journal
 from img2prompt.batch.rows import Row
 from img2prompt.batch.sources import Item
 from img2prompt.batch.texts import output_of, text_files
 from img2prompt.embeddings import WIDTH
 from img2prompt.errors import ConfigError, DataError
-from img2prompt.files import cannot_write, check_folder_of, replacing
+from img2prompt.files import replacing
 from img2prompt.results import labels_line, words_record
 from img2prompt.spreadsheet import write_table
 from img2prompt.submission import write_submission
@@ -47,7 +46,7 @@ class Format:
     write: Callable[
         [IO[bytes], Iterable[Row], np.ndarray | None], None
     ]  # file, rows, and the mean embedding that stands for failed pictures
-    suffixes: tuple[str, ...] = ()  # of outputs that get this format where none is named
+    suffixes: tuple[str, ...] = ()  # of outputs; the first format that has one gets it where none is named
     picture_bytes: int = 0  # that a picture takes in the file, about
     by_id: bool = False  # pictures are identified by their stems, and sorted by them
 
@@ -64,8 +63,10 @@ def guess_format(output: Path | None) -> str:
     for name, format in FORMATS.items():
         if suffix in format.suffixes:
             return name
+    known = dict.fromkeys(suffix for format in FORMATS.values() for suffix in format.suffixes)
     raise ConfigError(
-        f"Cannot tell the format from {output or 'no --output'}. Add --format {'|'.join(FORMATS)}."
+        f"Cannot tell the format from {output or 'no --output'}. Name an --output that ends in "
+        f"{', '.join(known)}, or add --format {'|'.join(FORMATS)}."
     )
 
 
@@ -82,28 +83,28 @@ def check_output(kind: str, output: Path | None, items: Sequence[Item], source: 
     Raises
     ------
     ConfigError, DataError
-        For an unknown format, a folder that cannot be written, too little space, an output
-        that would replace a picture or the source, or pictures that would share an id or a file.
+        For an unknown format, another format's suffix, a folder that cannot be written, too little
+        space, an output that would replace a picture or the source, or pictures that would share an
+        id or a file.
     """
     if kind not in FORMATS:
         raise ConfigError(f"format is {kind!r}; choose one of {', '.join(FORMATS)}.")
     if kind == "txt":
-        _check_distinct(items, {item.name: str(file) for item, file in text_files(items, output)})
+        texts = text_files(items, output)
+        _check_distinct(items, {item.name: str(file) for item, file in texts})
+        for folder in {file.parent for _, file in texts if file.parent.is_dir()}:
+            files.check_folder(folder)
     if FORMATS[kind].by_id:
         _check_distinct(items, {item.name: item.stem for item in items})
     if output is None:
         return
-    check_folder_of(output)
-    if kind == "txt" and output.exists() and not output.is_dir():
-        raise DataError(f"{output} is a file; txt writes many. Name a folder.")
-    if kind != "txt" and output.is_dir():
-        raise DataError(f"{output} is a folder. Name a file in it: {output / 'out'}")
-    if kind != "txt" and output.exists():
-        taken = [Path(source), *(item.file for item in items if item.file)]
-        if not output.is_file() or any(os.path.exists(file) and output.samefile(file) for file in taken):
-            raise DataError(
-                f"{output} must not be replaced: it is part of the input. Choose another --output."
-            )
+    if kind == "txt":
+        files.check_folder(output.parent)
+        if output.exists() and not output.is_dir():
+            raise DataError(f"{output} is a file; txt writes many. Name a folder.")
+    else:
+        inputs = [Path(source), *(item.file for item in items if item.file)]
+        files.check_output(output, *FORMATS[kind].suffixes, inputs=inputs)
     _check_space(FORMATS[kind], output.parent, items)
 
 
@@ -214,12 +215,7 @@ def _check_distinct(items: Sequence[Item], outputs: dict[str, str]) -> None:
 
 
 def _check_space(format: Format, folder: Path, items: Sequence[Item]) -> None:
-    """Raise DataError if the folder cannot be written or lacks space for the output."""
-    try:
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-    except OSError as error:
-        raise cannot_write(folder, error) from error
+    """Raise DataError if the folder lacks space for the output."""
     size = len(items) * format.picture_bytes
     if format.by_id:  # has a row for each number of an embedding, each with the id
         size += sum(WIDTH * (len(item.stem.encode()) + 20) for item in items)
@@ -239,5 +235,5 @@ FORMATS = {  # files for people first, then files for programs
     "parquet": Format(
         "captions.parquet", "application/vnd.apache.parquet", _write_parquet, (".parquet", ".pq"), 1500
     ),
-    "submission": Format("submission.csv", "text/csv", _write_submission, by_id=True),
+    "submission": Format("submission.csv", "text/csv", _write_submission, (".csv",), by_id=True),
 }

@@ -20,6 +20,7 @@ from img2prompt.batch.work import cores, cut, describe, fingerprint, open_ahead
 from img2prompt.errors import ConfigError, DataError, Img2PromptError
 from img2prompt.libraries import install
 from img2prompt.settings import Settings
+from img2prompt.wording import reason
 
 if TYPE_CHECKING:
     from img2prompt.pipeline import Pipeline
@@ -228,7 +229,7 @@ def _connected(ray: ModuleType, processors: int) -> Iterator[None]:
         ray.init(**quiet, **({} if address else local))
     except (ConnectionError, RuntimeError, ValueError, OSError) as error:
         where = f"at RAY_ADDRESS={address}" if address else "on this machine"
-        raise DataError(f"Ray cannot start {where}: {error}") from error
+        raise DataError(f"Ray cannot start {where} ({reason(error)}).") from error
     if threading.current_thread() is threading.main_thread():
         # Ray has set its own, which exits with the signal's number.
         signal.signal(signal.SIGTERM, handler or signal.SIG_DFL)

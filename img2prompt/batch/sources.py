@@ -7,7 +7,9 @@ that sees the same files, can read them.
 
 from __future__ import annotations
 
+import codecs
 import os
+import re
 import stat
 import sys
 import zipfile
@@ -19,14 +21,17 @@ from typing import TYPE_CHECKING
 
 from img2prompt.batch import archives
 from img2prompt.errors import DataError, ImageError
-from img2prompt.files import one_line
+from img2prompt.files import cannot_read, one_line
 from img2prompt.images import SUFFIXES
+from img2prompt.wording import reason
 
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
 
 JUNK = "__MACOSX"
 STDIN = "-"
+ARCHIVE = ".zip"
+BINARY = re.compile(rb"[\x01-\x08\x0e-\x1f\x7f]")  # hardly ever in a name, soon in a file that is no text
 # Names for a value that changes with a file: in S3 and GCS, Azure, local files, memory.
 MARKS = ("ETag", "etag", "mtime", "LastModified", "last_modified", "created")
 
@@ -64,42 +69,69 @@ def discover(source: str | Path, recursive: bool = False) -> list[Item]:
         When the source does not exist or holds no picture, a store cannot be reached, or an
         archive is damaged, unsafe or too large.
     """
+    source = _as_typed(str(source))
+    if not source:
+        raise DataError("The source has no name. Name a folder, a ZIP archive or a list of paths.")
     path = Path(source)
-    search = _in_store if "://" in str(source) else _in_folder if os.path.isdir(path) else None
+    search = _in_store if "://" in source else _in_folder if os.path.isdir(path) else None
     if search:
-        items = sorted(search(str(source), recursive), key=lambda item: item.name)
+        items = sorted(search(source, recursive), key=lambda item: item.name)
         if not items:
-            deeper = not recursive and any(search(str(source), recursive=True))
+            deeper = not recursive and any(search(source, recursive=True))
             advice = "Add --recursive to look into its sub-folders." if deeper else _known()
-            raise DataError(f"{one_line(str(source))} holds no pictures. {advice}")
+            raise DataError(f"{one_line(source)} holds no pictures. {advice}")
         return items
-    if str(source) != STDIN and not os.path.isfile(path):
+    try:
+        os.stat(path)
+    except PermissionError as error:
+        raise cannot_read(one_line(source), error) from error
+    except OSError:
+        pass  # it is not there, or cannot be
+    if source != STDIN and not (os.path.isfile(path) or os.path.exists(path) and path.is_fifo()):
         raise DataError(
             f"{one_line(str(path))} does not exist. Name a folder, a ZIP archive or a list of paths."
         )
-    if str(source) != STDIN and zipfile.is_zipfile(path):
+    if source != STDIN and path.is_file() and (path.suffix.lower() == ARCHIVE or zipfile.is_zipfile(path)):
         items = sorted(in_archive(path), key=lambda item: item.name)
     elif path.suffix.lower() in SUFFIXES:
         raise DataError(
             f"{one_line(str(path))} is a single picture: img2prompt caption {one_line(str(path))}"
         )
     else:
-        items = _on_list(sys.stdin.buffer.read() if str(source) == STDIN else path.read_bytes())
+        items = _on_list(path)
     if not items:
-        raise DataError(f"{one_line(str(source))} names no pictures. {_known()}")
+        raise DataError(f"{_title(path)} names no pictures. {_known()}")
     return items
+
+
+def passed_over(source: str | Path) -> int:
+    """How many pictures `discover` leaves out because they lie in sub-folders: of a folder on disk, else 0."""
+    return sum(
+        _is_picture(file)
+        for parent, files in _walk(str(source), recursive=True)
+        if Path(parent) != Path(source)
+        for file in files
+    )
 
 
 def _in_folder(folder: str, recursive: bool) -> Iterator[Item]:
     def complain(error: OSError) -> None:
-        raise DataError(f"{one_line(str(error.filename))} cannot be read: {error.strerror}.") from error
+        raise cannot_read(one_line(str(error.filename)), error) from error
 
-    for parent, folders, files in os.walk(folder, onerror=complain):
-        folders[:] = [name for name in folders if recursive and not name.startswith(".") and name != JUNK]
+    for parent, files in _walk(folder, recursive, complain):
         below = PurePosixPath(Path(parent).relative_to(folder).as_posix())
         for file in files:
             if _is_picture(file):
                 yield on_disk(one_line(str(below / file)), Path(parent, file))
+
+
+def _walk(
+    folder: str, recursive: bool, complain: Callable[[OSError], None] | None = None
+) -> Iterator[tuple[str, list[str]]]:
+    """The folder, and those below it that are not hidden, each with the names of its files."""
+    for parent, folders, files in os.walk(folder, onerror=complain):
+        folders[:] = [name for name in folders if recursive and not name.startswith(".") and name != JUNK]
+        yield parent, files
 
 
 def _in_store(url: str, recursive: bool) -> Iterator[Item]:
@@ -111,7 +143,9 @@ def _in_store(url: str, recursive: bool) -> Iterator[Item]:
         details = store.find(folder, maxdepth=None if recursive else 1, detail=True)
         exists = bool(details) or store.exists(folder)
     except (ValueError, ImportError) as error:  # an unknown protocol, or one whose package is not installed
-        raise DataError(f"{url} cannot be opened: {error}. Check the protocol and its package.") from error
+        raise DataError(
+            f"{url} cannot be opened ({reason(error)}). Check the protocol and its package."
+        ) from error
     except Exception as error:  # every store has its own exceptions
         raise DataError(
             f"{url} cannot be listed ({_reason(error)}). Check the address and your credentials."
@@ -130,11 +164,38 @@ def _in_store(url: str, recursive: bool) -> Iterator[Item]:
             yield Item(one_line(name), f"{detail['size']}-{mark}", read)
 
 
-def _on_list(data: bytes) -> list[Item]:
+def _on_list(path: Path) -> list[Item]:
+    """The pictures whose paths stand in a text file, or on standard input.
+
+    Raises
+    ------
+    DataError
+        When it cannot be read, or is no list: it has the bytes of other kinds of files, and names no file.
+    """
+    try:
+        data = sys.stdin.buffer.read() if str(path) == STDIN else path.read_bytes()
+    except OSError as error:
+        raise cannot_read(one_line(str(path)), error, "a list of paths") from error
     separator = b"\0" if b"\0" in data else b"\n"
-    lines = data.removeprefix(b"\xef\xbb\xbf").split(separator)
-    paths = dict.fromkeys(os.fsdecode(line.removesuffix(b"\r")) for line in lines)
-    return [on_disk(one_line(path), Path(path)) for path in paths if path.strip()]
+    lines = data.removeprefix(codecs.BOM_UTF8).split(separator)
+    names = (os.fsdecode(line.removesuffix(b"\r")) for line in lines)
+    files = list(dict.fromkeys(_as_typed(name) for name in names if name.strip()))
+    if BINARY.search(data) and not any(map(os.path.exists, files)):
+        raise DataError(
+            f"{_title(path)} is neither a ZIP archive nor a list of paths, one on each line. Name a folder, an "
+            "archive or a list; for a single picture there is img2prompt caption."
+        )
+    return [on_disk(one_line(file), Path(file)) for file in files]
+
+
+def _title(path: Path) -> str:
+    """What messages call a list."""
+    return "Standard input" if str(path) == STDIN else one_line(str(path))
+
+
+def _as_typed(text: str) -> str:
+    """A path as it was meant: without the spaces around it, unless it is there with them."""
+    return text if os.path.lexists(text) else text.strip()
 
 
 def in_archive(path: Path, title: str | None = None) -> list[Item]:
@@ -184,7 +245,7 @@ def _read_stored(store: AbstractFileSystem, path: str, limit: int) -> bytes:
 
 
 def _reason(error: Exception) -> str:
-    return str(error) or type(error).__name__
+    return reason(error) or type(error).__name__
 
 
 def is_picture_path(name: str) -> bool:

@@ -22,9 +22,11 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from img2prompt.cli.console import complain, load, resumable
+from img2prompt.cli.console import complain, finish, load, stoppable
 from img2prompt.cli.options import Device, EngineName, Labels, More, People, Style
 from img2prompt.errors import ConfigError
+from img2prompt.files import check_output
+from img2prompt.wording import counted
 
 if TYPE_CHECKING:
     from img2prompt.batch import Item, Journal, Row, TextFiles
@@ -133,17 +135,23 @@ def batch(
     items = batches.discover(source, recursive)
     batches.check_output(kind, output, items, source)
     if errors is not None:
-        batches.check_output("csv", errors, items, source)
+        if output and errors.resolve() == output.resolve():
+            raise ConfigError(f"{errors} is to be written twice. Name another file with --errors.")
+        check_output(errors, inputs=[Path(source), *(item.file for item in items if item.file)])
+    if not recursive and (more_pictures := batches.passed_over(source)):
+        complain(
+            f"passed over in sub-folders: {counted(more_pictures, 'picture')}. Add --recursive to take all."
+        )
     pipeline = load(more, engine=engine, style=style, labels=labels or None, people=people, device=device)
     journal_file = journal_file or _journal_beside(output or Path(source))
     with (
         closing(batches.Journal(journal_file, batches.fingerprint(pipeline))) as journal,
-        resumable(lambda: _stopped(items, journal)),
+        stoppable(lambda: _stopped(items, journal)),
     ):
         if not resume:
             journal.clear()
         if damaged := journal.drop_damaged():
-            complain(f"{damaged} results in {journal_file} are damaged; those pictures are described again.")
+            complain(f"damaged in {journal_file}: {counted(damaged, 'result')}; described again.")
         if kind == "txt":
             items = _without_foreign_texts(items, output, journal, text_options)
         size = size or batches.batch_size_for(pipeline.settings.device)
@@ -163,18 +171,14 @@ def batch(
             complain(f"… and {len(failed) - SHOWN} more; --errors FILE lists all of them.")
         if errors is not None:
             batches.export_errors(errors, items, journal)
-        all_failed = bool(items) and len(failed) == len(items)
-        if not all_failed:
+        if not items or len(failed) < len(items):
             if kind == "txt":
                 batches.export_text(items, output, journal, text_options)
             elif output is not None:
                 batches.export(kind, output, items, journal, pipeline.engine.mean_embedding)
         journal.forget_errors()
     _summary(len(items), done, len(failed), seconds, kind, output)
-    if all_failed:
-        raise typer.Exit(2)
-    if failed:
-        raise typer.Exit(3)
+    finish(len(failed), len(items))
 
 
 def _watch(groups: Iterable[list[Row]], total: int, missing: int) -> int:
@@ -201,7 +205,7 @@ def _watch(groups: Iterable[list[Row]], total: int, missing: int) -> int:
 def _stopped(items: Sequence[Item], journal: Journal) -> str:
     """What to say when the run was stopped."""
     done = len(items) - len(journal.missing(items))
-    return f"stopped. {done} of {len(items)} pictures are done and kept; the same command goes on."
+    return f"stopped. {done} of {counted(len(items), 'picture')} done and kept; the same command goes on."
 
 
 class _Rate(ProgressColumn):
@@ -214,9 +218,9 @@ class _Rate(ProgressColumn):
 
 def _summary(total: int, done: int, failed: int, seconds: float, kind: str, output: Path | None) -> None:
     """Print one line on what was done and written."""
-    parts = [f"{total - failed} of {total} pictures described"]
+    parts = [f"{total - failed} of {counted(total, 'picture')} described"]
     if done:
-        parts[0] += f", {done} of them now, in {seconds:.0f} s ({done / seconds:.1f} a second)"
+        parts[0] += f", {done} tried now, in {seconds:.0f} s ({done / seconds:.1f} a second)"
     if failed:
         parts.append(f"{failed} failed")
     if total and failed == total:

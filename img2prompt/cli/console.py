@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 from rich.console import Console
+from rich.table import Table
 from rich.text import Text
 
 from img2prompt.errors import ConfigError
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from img2prompt.pipeline import Pipeline
 
 
-TERMINATED = 128 + signal.SIGTERM  # exit code, as a shell reports it
+INTERRUPTED, TERMINATED = 128 + signal.SIGINT, 128 + signal.SIGTERM  # exit codes, as a shell reports them
 
 
 def load(more: Sequence[str] | None = None, **overrides: Any) -> Pipeline:
@@ -53,8 +54,8 @@ def settings_from(more: Sequence[str] | None = None, **overrides: Any) -> Settin
 
 
 @contextmanager
-def resumable(said: Callable[[], str]) -> Iterator[None]:
-    """End long work with a sentence and an exit code, and without a traceback, on Ctrl-C and SIGTERM.
+def stoppable(said: Callable[[], str]) -> Iterator[None]:
+    """End work with a sentence and an exit code, and without a traceback, on Ctrl-C and SIGTERM.
 
     Parameters
     ----------
@@ -66,7 +67,7 @@ def resumable(said: Callable[[], str]) -> Iterator[None]:
         yield
     except KeyboardInterrupt as stop:
         complain(said())
-        raise typer.Exit(TERMINATED if isinstance(stop, _Terminated) else 1) from None
+        raise typer.Exit(TERMINATED if isinstance(stop, _Terminated) else INTERRUPTED) from None
     finally:
         if here:
             signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
@@ -85,6 +86,13 @@ def write(text: str, style: str = "") -> None:
     Console(soft_wrap=True, highlight=False).print(Text(printable(text), style))
 
 
+def show_table(table: Table) -> None:
+    """Print a table on stdout: a cell that is too wide is folded rather than cut, and never read as markup."""
+    for column in table.columns:
+        column.overflow = "fold"
+    Console(markup=False, emoji=False, highlight=False).print(table)
+
+
 def complain(message: object) -> None:
     """Print a line on stderr."""
     print(f"img2prompt: {printable(str(message))}", file=sys.stderr)
@@ -96,6 +104,6 @@ def printable(text: str) -> str:
 
 
 def finish(failed: int, total: int) -> None:
-    """Exit with the code for this many failures; return if there are none."""
+    """Exit with 2 if all pictures failed, which is bad input, or with 3 if some did; return if none did."""
     if failed:
-        raise typer.Exit(2 if total == 1 else 3)
+        raise typer.Exit(2 if failed == total else 3)

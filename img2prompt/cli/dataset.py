@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -13,9 +13,11 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from img2prompt.cli.console import complain, resumable
+from img2prompt.cli.console import complain, stoppable
 from img2prompt.cli.options import AsJson
 from img2prompt.errors import ConfigError, DataError
+from img2prompt.files import check_output, replacing
+from img2prompt.wording import counted
 
 if TYPE_CHECKING:
     from img2prompt.datasets.deduplicate import Progress as Report
@@ -77,7 +79,8 @@ def generate(
     file_prompts = [text for text in read_table(prompts).texts if text.strip()] if prompts else []
     count = count or (len(file_prompts) if prompts else 1000)
     if prompts and len(file_prompts) < count:
-        raise DataError(f"{prompts} has {len(file_prompts)} prompts, and --count asks for {count}.")
+        has = counted(len(file_prompts), "prompt")
+        raise DataError(f"{prompts} has {has}, and --count asks for {count}. Add some, or ask for fewer.")
     width, height = _size(size)
     recipe = Recipe(
         image_model=image_model,
@@ -93,8 +96,9 @@ def generate(
         precision=precision,
     )
     with closing(Workshop(folder, recipe)) as workshop:
-        stopped = "stopped. {} of {} pairs are done; the same command goes on."
-        with resumable(lambda: stopped.format(workshop.done(count), count)), _progress() as report:
+        stopped = "stopped. {} of {} done; the same command goes on."
+        pairs = counted(count, "pair")
+        with stoppable(lambda: stopped.format(workshop.done(count), pairs)), _progress() as report:
             if prompts:
                 workshop.take_prompts(file_prompts)
             else:
@@ -105,9 +109,11 @@ def generate(
                 done += len(made)
                 report("Rendering", done, count)
         done = workshop.done(count)
-    complain(f"{done} of {count} pairs are in {folder}.")
+    complain(f"{done} of {counted(count, 'pair')} in {folder}.")
     if done < count:
-        complain(f"{count - done} pictures were blanked by the model's own safety checker and left out.")
+        complain(
+            f"blanked by the model's own safety checker and left out: {counted(count - done, 'picture')}."
+        )
         raise typer.Exit(3)
 
 
@@ -126,7 +132,7 @@ def clean(
     from img2prompt.datasets.clean import clean_texts
     from img2prompt.datasets.table import read_table, write_rows
 
-    _check_outputs([output], [source])
+    check_output(output, ".csv", inputs=[source])
     table = read_table(source)
     texts, counts = clean_texts(table.texts, min_characters)
     column = table.text_column
@@ -139,8 +145,8 @@ def clean(
     if as_json:
         print(json.dumps(asdict(counts)))
     complain(
-        f"{counts.kept} of {counts.rows} rows kept, {counts.dropped} dropped with under {min_characters} "
-        f"characters. Of those kept, {counts.normalised} had their Unicode normalised, {counts.stripped} "
+        f"{counts.kept} of {counted(counts.rows, 'row')} kept, {counts.dropped} dropped with under "
+        f"{counted(min_characters, 'character')}. Of those kept, {counts.normalised} had their Unicode normalised, {counts.stripped} "
         f"lost special characters, {counts.spaced} superfluous white space. Written to {output}."
     )
 
@@ -174,14 +180,16 @@ def filter_(
     from img2prompt.datasets.deduplicate import check_options, find_twins
     from img2prompt.datasets.table import read_table, write_rows
     from img2prompt.engines.registry import find_device
-    from img2prompt.files import replacing
     from img2prompt.minilm import SentenceEncoder
     from img2prompt.spreadsheet import write_table
 
     check_options(threshold, batch_size, index)
     other_tables = [read_table(path) for path in against or []]
     report = report or output.with_name(f"{output.stem}.removed.csv")
-    _check_outputs([output, report], [source, *(against or [])])
+    if report.resolve() == output.resolve():
+        raise ConfigError(f"{output} is to be written twice. Name another file with --report.")
+    check_output(output, ".csv", inputs=[source, *(against or [])])
+    check_output(report, inputs=[source, *(against or [])])
     table = read_table(source)
     other_texts = [text for other in other_tables for text in other.texts]
     with _progress() as progress:
@@ -217,7 +225,7 @@ def filter_(
     if as_json:
         print(json.dumps(counts))
     complain(
-        f"{counts['kept']} of {counts['rows']} rows kept in {output}; {counts['removed']} removed, "
+        f"{counts['kept']} of {counted(len(table.rows), 'row')} kept in {output}; {counts['removed']} removed, "
         f"{counts['equal_texts']} of them copies to the letter. Removals and their twins: {report}."
     )
     if twins.recall is not None:
@@ -246,33 +254,22 @@ def explore(
     """
     from img2prompt.datasets import report as reporting
     from img2prompt.datasets import survey as exploring
-    from img2prompt.files import replacing
     from img2prompt.minilm import SentenceEncoder
 
-    _check_outputs([output], [source, *(against or [])])
+    check_output(output, ".html", inputs=[source, *(against or [])])
     groups = [group for path in [source, *(against or [])] for group in exploring.load_sets(path)]
     with _progress() as progress:
         survey = exploring.survey(groups, SentenceEncoder(), progress)
     page = reporting.report(survey, f"{source.name}: what is in it")
     with replacing(output) as file:
         file.write(page.encode("utf-8", "replace"))
-    complain(f"{sum(len(group.texts) for group in groups)} prompts explored; open {output}.")
+    prompts = counted(sum(len(group.texts) for group in groups), "prompt")
+    complain(f"{prompts} explored; open {output}.")
 
 
 def _pair(table: Table, row: int) -> tuple[str, str]:
     """Id and prompt of a row."""
     return table.rows[row][table.id_column], table.rows[row][table.text_column]
-
-
-def _check_outputs(outputs: Sequence[Path], inputs: Sequence[Path]) -> None:
-    """Raise DataError or ConfigError before the work starts if the outputs cannot be written at its end."""
-    from img2prompt.batch.formats import check_output
-
-    if len({output.resolve() for output in outputs}) < len(outputs):
-        raise ConfigError(f"{outputs[0]} is to be written twice. Name two files.")
-    for output in outputs:
-        for source in inputs:
-            check_output("csv", output, [], source)
 
 
 def _size(text: str) -> tuple[int, int]:

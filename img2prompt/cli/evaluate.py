@@ -10,10 +10,9 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
-from img2prompt.cli.console import load
+from img2prompt.cli.console import load, show_table
 from img2prompt.cli.options import AsJson, Device, EngineName, Limit, More, Pairs, Sources, Split
 
 commands = typer.Typer(
@@ -151,4 +150,4 @@ def report_scores(
         table = Table("measure", "value", title=f"{pairs}, {split}")
         for name, value in scores.items():
             table.add_row(name, str(value))
-        Console().print(table)
+        show_table(table)

@@ -7,11 +7,10 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Column, Table
 
 from img2prompt import weights
-from img2prompt.cli.console import complain
+from img2prompt.cli.console import complain, show_table
 from img2prompt.cli.options import AsJson
 from img2prompt.errors import ConfigError, DataError, WeightsError
 from img2prompt.settings import MODELS
@@ -40,12 +39,12 @@ def list_models(
     for preset, names in weights.presets().items():
         total = weights.readable(sum(weights.part(name).bytes or 0 for name in names))
         table.add_row(preset, " + ".join(names), total, "yes" if set(names) <= set(folders) else "no")
-    Console().print(table)
+    show_table(table)
     table = Table(Column("part", no_wrap=True), "size", "licence", "pinned", "installed")
     for row in rows:
         installed = "yes" if row["folder"] else "no"
         table.add_row(row["name"], weights.readable(row["bytes"]), row["license"], row["pinned"], installed)
-    Console().print(table)
+    show_table(table)
     for name, folder in folders.items():
         print(f"{name} is in {folder}")
     print("Get a preset or a part with: img2prompt models pull NAME")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -17,7 +18,7 @@ from rich.progress import track
 from img2prompt.cli.console import complain, finish, load, write
 from img2prompt.cli.options import AsJson, Device, EngineName, Labels, More, Paths, People, Style
 from img2prompt.errors import ConfigError, DataError, ImageError
-from img2prompt.files import check_folder_of, replacing
+from img2prompt.files import check_output, replacing
 from img2prompt.posts import Choices, alt_text, as_sentence, compose, see, tones
 from img2prompt.posts.post import EMOJI, GOALS, LENGTHS, MAX_HASHTAGS, MAX_VARIANTS, Variant
 from img2prompt.posts.templates import load_tone
@@ -120,9 +121,7 @@ def embed(
     """Write prompt embeddings: arrays ids (file names without suffix) and embeddings (N × 384)."""
     check_stdin(paths)
     check_stems(paths)
-    check_folder_of(output)
-    if output.is_dir():
-        raise DataError(f"{output} is a folder. Name a file in it: {output / 'embeddings.npz'}")
+    check_output(output, ".npz", inputs=[Path(path) for path in paths])
     pipeline = load(more, engine=engine, style=style, device=device)
     embeddings: dict[str, np.ndarray] = {}
     console = Console(stderr=True, highlight=False)
@@ -167,7 +166,7 @@ def open_timed(pipeline: Pipeline, path: str) -> tuple[Image.Image | ImageError,
     """The picture at a path, or the error instead, and the seconds it took to open it."""
     start = time.perf_counter()
     try:
-        if path != STDIN and Path(path).is_dir():
+        if path != STDIN and os.path.isdir(path):
             raise ImageError(f"{path} is a folder. Name the pictures in it: {Path(path) / '*.jpg'}")
         image = pipeline.open(sys.stdin.buffer.read() if path == STDIN else Path(path))
         return image, time.perf_counter() - start

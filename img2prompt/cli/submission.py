@@ -8,14 +8,13 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
-from rich.text import Text
 
-from img2prompt.cli.console import complain, write
+from img2prompt.cli.console import complain, show_table, write
 from img2prompt.cli.options import AsJson
 from img2prompt.errors import ConfigError
-from img2prompt.files import check_folder_of, one_line
+from img2prompt.files import check_output, one_line
+from img2prompt.wording import counted
 
 commands = typer.Typer()
 
@@ -42,7 +41,7 @@ def score(
     from img2prompt.spreadsheet import write_table
 
     if output is not None:
-        check_folder_of(output)
+        check_output(output, ".csv", inputs=[submission, truth])
     answers = competition.read_submission(submission)
     result = competition.score(answers, competition.read_truth(truth, SentenceEncoder()))
     cosines = [round(float(cosine), 6) for cosine in result.cosines]
@@ -62,16 +61,16 @@ def score(
         print(json.dumps(report))
     else:
         low, high = result.interval
-        write(f"{result.mean:.5f}  mean cosine of {len(result.ids)} pictures", "bold")
+        write(f"{result.mean:.5f}  mean cosine of {counted(len(result.ids), 'picture')}", "bold")
         write(f"95 % interval {low:.5f} … {high:.5f}")
         table = Table("picture", "cosine", title="Farthest off", title_justify="left")
         for name, cosine in result.worst():
-            table.add_row(Text(one_line(name)), f"{cosine:.5f}")
-        Console().print(table)
+            table.add_row(one_line(name), f"{cosine:.5f}")
+        show_table(table)
     for what, names in (("lacks", result.missing), ("has, and the truth has not,", result.extra)):
         if names:
             shown = ", ".join(map(one_line, names[:5])) + (", …" if len(names) > 5 else "")
-            complain(f"{submission} {what} {len(names)} pictures: {shown}")
+            complain(f"{submission} {what} {counted(len(names), 'picture')}: {shown}")
     if result.missing:
         raise typer.Exit(3)
 
@@ -117,8 +116,9 @@ def _blend(files: list[Path], weights: list[float], output: Path) -> None:
     from img2prompt.files import replacing
 
     if len(weights) != len(files):
-        raise ConfigError(f"{len(weights)} weights for {len(files)} files; give --ratio one number each.")
-    check_folder_of(output)
+        given = counted(len(weights), "weight")
+        raise ConfigError(f"{given} for {len(files)} files; give --ratio one number each.")
+    check_output(output, ".csv", inputs=files)
     first, *others = [competition.read_submission(file) for file in files]
     aligned = [other.aligned(first.ids, str(file)) for other, file in zip(others, files[1:], strict=True)]
     for other, file in zip(others, files[1:], strict=True):

@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import Annotated, TypeVar
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
-from img2prompt.cli.console import load, resumable, write
+from img2prompt.cli.console import load, show_table, stoppable, write
 from img2prompt.cli.options import AsJson, EngineName, Pairs
 from img2prompt.errors import ConfigError
-from img2prompt.files import check_folder_of
+from img2prompt.files import check_output, check_output_folder
 from img2prompt.libraries import install
+from img2prompt.wording import counted
 
 Number = TypeVar("Number", int, float)
 
@@ -83,6 +83,7 @@ def regressor(
     Several GPUs: torchrun --nproc-per-node 4 -m img2prompt train regressor …
     """
     _check("accelerate", "tensorboard")
+    check_output_folder(output)
     from img2prompt.datasets.pairs import PairsFolder
     from img2prompt.training.regressor import train as training
     from img2prompt.training.regressor.pictures import divide
@@ -106,7 +107,7 @@ def regressor(
     )
     folder = PairsFolder(pairs)
     train_set, validation_set = (part[:limit] for part in divide(folder, split, validation))
-    with resumable(lambda: "stopped. The same command goes on."):
+    with stoppable(lambda: "stopped. The same command goes on."):
         run = training.train(
             folder, train_set, validation_set, output, config, device=device, workers=workers, passes=passes
         )
@@ -152,6 +153,7 @@ def search(
     whenever you like: the same command goes on where it was.
     """
     _check("accelerate", "tensorboard", "optuna", "matplotlib")
+    check_output_folder(output)
     from img2prompt.datasets.pairs import PairsFolder
     from img2prompt.training.regressor import search as searching
     from img2prompt.training.regressor.pictures import divide
@@ -165,7 +167,7 @@ def search(
     )
     folder = PairsFolder(pairs)
     train_set, validation_set = (part[:limit] for part in divide(folder, split, validation))
-    with resumable(lambda: "stopped. The same command goes on."):
+    with stoppable(lambda: "stopped. The same command goes on."):
         study = searching.search(
             folder,
             train_set,
@@ -188,7 +190,7 @@ def search(
         table.add_row(
             f"{trial.value:.4f}", str(values["batch"]), str(values["patch"]), f"{values['rate']:g}", state
         )
-    Console().print(table)
+    show_table(table)
     for file in searching.save_plots(study, output):
         write(f"plot: {file}")
 
@@ -215,6 +217,7 @@ def knn(
     Needs no training: the engine's joint space finds the prompts, MiniLM's vectors answer.
     """
     _check("faiss")
+    check_output_folder(output)
     from img2prompt.datasets.pairs import PairsFolder
     from img2prompt.ensemble.knn import build_bank
     from img2prompt.evaluation import ensembles
@@ -236,9 +239,9 @@ def knn(
     tuning = bank.tune(vectors[:count], truth[:count])
     row = ensembles.score(output.name, bank.predict(vectors[count:]), truth[count:])
     interval = f"95 % interval {row.low:.4f} … {row.high:.4f}"
-    write(f"{row.cosine:.4f}  mean cosine of {len(report_set)} pictures, {interval}", "bold")
+    write(f"{row.cosine:.4f}  mean cosine of {counted(len(report_set), 'picture')}, {interval}", "bold")
     write(
-        f"{bank.config.prompts} prompts, k = {tuning.neighbours}, temperature {tuning.temperature:g}; {tuning.held_out:.4f} held out"
+        f"{counted(bank.config.prompts, 'prompt')}, k = {tuning.neighbours}, temperature {tuning.temperature:g}; {tuning.held_out:.4f} held out"
     )
     write(f"Written to {output}; a member for img2prompt train ensemble: --member {output}.")
 
@@ -276,7 +279,7 @@ def ensemble(
     from img2prompt.minilm import SentenceEncoder
     from img2prompt.training.regressor.pictures import mean_texts
 
-    check_folder_of(output)
+    check_output(output, ".json")
     sources = ensembles.named(member)
     folder = PairsFolder(pairs)
     tune_set, report_set = ensembles.tune_and_report(folder, tune, report, limit)
@@ -299,12 +302,12 @@ def ensemble(
         "predictor",
         "cosine",
         "95 % interval",
-        title=f"{pairs}, {len(report_set)} pictures",
+        title=f"{pairs}, {counted(len(report_set), 'picture')}",
         title_justify="left",
     )
     for row in comparison.rows:
         table.add_row(row.name, f"{row.cosine:.4f}", f"{row.low:.4f} … {row.high:.4f}")
-    Console().print(table)
+    show_table(table)
     gain = comparison.gain
     write(
         f"{gain.cosine:+.4f}  tuned weights against {gain.name} (95 % interval {gain.low:+.4f} … {gain.high:+.4f})",

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from img2prompt.errors import ConfigError, WeightsError
 from img2prompt.libraries import install
 from img2prompt.settings import PRECISIONS
+from img2prompt.wording import reason
 
 if TYPE_CHECKING:
     import torch
@@ -185,10 +186,12 @@ def _loading(name: str, what: str) -> Iterator[None]:
         raise
     except Exception as error:  # OSError, ValueError, SafetensorError, JSONDecodeError, …
         raise WeightsError(
-            f"{name} is no {what} with safetensors weights: {error}. Name its folder, or a model in the "
+            f"{name} is no {what} with safetensors weights ({reason(error)}). Name its folder, or a model in the "
             "hub's cache; nothing is downloaded here."
         ) from error
 
 
 def _not_installed(error: ImportError) -> ConfigError:
-    return ConfigError(f"Making pairs needs more libraries ({error}). {install('diffusers', 'transformers')}")
+    return ConfigError(
+        f"Making pairs needs more libraries ({reason(error)}). {install('diffusers', 'transformers')}"
+    )

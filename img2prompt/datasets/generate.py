@@ -26,6 +26,7 @@ from img2prompt.datasets.diffusion import ImageModel, Recipe, TextModel
 from img2prompt.datasets.table import read_table, write_rows
 from img2prompt.errors import ConfigError, DataError
 from img2prompt.files import replacing
+from img2prompt.wording import reason
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -204,7 +205,7 @@ class Workshop:
             return [Planned(name, prompt, int(seed), int(draw)) for name, prompt, seed, draw in table.rows]
         except ValueError as error:
             raise DataError(
-                f"{file} is not the plan this program wrote: {error}. Name another folder."
+                f"{file} is not the plan this program wrote ({reason(error)}). Name another folder."
             ) from error
 
     def _check_recipe(self) -> None:
@@ -219,7 +220,7 @@ class Workshop:
         try:
             begun = json.loads(file.read_text("utf-8"))
         except ValueError as error:
-            raise DataError(f"{file} is damaged: {error}. Name another folder.") from error
+            raise DataError(f"{file} is damaged ({reason(error)}). Name another folder.") from error
         for name, value in recipe.items():
             if begun.get(name) != value:
                 raise ConfigError(

@@ -22,7 +22,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from img2prompt.errors import DataError
+from img2prompt.files import cannot_read, without_controls
 from img2prompt.images import SUFFIXES
+from img2prompt.wording import reason
 
 CSV_NAMES = ("captions.csv", "prompts.csv", "styles.csv", "labels.csv", "train.csv")
 IMAGE_FOLDERS = ("images", "train_images")
@@ -76,6 +78,8 @@ class PairsFolder:
         splits = sorted({pair.split for pair in self.pairs})
         chosen = [pair for pair in self.pairs if split is None or pair.split == split]
         if not chosen:
+            if not any(splits):
+                raise DataError(f"{self.path} has no split {split!r}: its CSV has no column split.")
             raise DataError(f"{self.path} has no split {split!r}; it has: {', '.join(splits)}.")
         return chosen[:limit]
 
@@ -138,8 +142,8 @@ class PairsFolder:
     def _read_csv(self) -> list[Pair]:
         try:
             return self._parse(self.file)
-        except (csv.Error, UnicodeDecodeError) as error:
-            raise DataError(f"{self.file} is not a CSV in UTF-8: {error}. Save it as one.") from error
+        except (OSError, UnicodeDecodeError, csv.Error) as error:
+            raise cannot_read(self.file, error) from error
 
     def _parse(self, file: Path) -> list[Pair]:
         texts: dict[str, list[str]] = {}
@@ -178,7 +182,9 @@ class PairsFolder:
                         if member.isfile():
                             members[Path(member.name).name] = (archive, member.offset_data, member.size)
             except tarfile.TarError as error:
-                raise DataError(f"{archive} is not a complete, uncompressed tar: {error}.") from error
+                raise DataError(
+                    f"{archive} is not a whole, uncompressed tar ({reason(error)}). Make it again."
+                ) from error
         folders = [self.path / name for name in IMAGE_FOLDERS if (self.path / name).is_dir()]
         for file in (file for folder in folders for file in folder.iterdir()):
             if file.suffix.lower() in SUFFIXES:
@@ -204,8 +210,14 @@ def picture_and_text_columns(file: Path, columns: Sequence[str]) -> tuple[str, s
     """
     picture, text = find_column(columns, IMAGE_COLUMNS), find_column(columns, TEXT_COLUMNS)
     if picture is None or text is None:
+        pictures, texts = " or ".join(IMAGE_COLUMNS), ", ".join(TEXT_COLUMNS)
+        if not columns:
+            raise DataError(
+                f"{file} is empty: it needs a picture column ({pictures}) and a text column ({texts})."
+            )
+        # Short, also where the file is no CSV at all.
+        there = [without_controls(column[:40]) for column in columns[:12]] + ["…"] * (len(columns) > 12)
         raise DataError(
-            f"{file}: needs a picture column ({' or '.join(IMAGE_COLUMNS)}) and a text column "
-            f"({', '.join(TEXT_COLUMNS)}); it has: {', '.join(columns)}."
+            f"{file}: needs a picture column ({pictures}) and a text column ({texts}); it has: {', '.join(there)}."
         )
     return picture, text

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from img2prompt.datasets.pairs import picture_and_text_columns
 from img2prompt.errors import DataError
-from img2prompt.files import replacing
+from img2prompt.files import cannot_read, replacing
 from img2prompt.spreadsheet import write_csv
 
 TEXT_SUFFIX = ".txt"
@@ -71,10 +71,8 @@ def read_table(path: str | Path, content: bytes | None = None, limits: Limits | 
         source = io.BytesIO(content) if content is not None else open(path, "rb")  # noqa: SIM115
         with io.TextIOWrapper(source, newline="\n" if lines else "", encoding="utf-8-sig") as file:
             return _read_lines(path, file, limits) if lines else _read_csv(path, file, limits)
-    except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror}. Check its name.") from error
-    except (csv.Error, UnicodeDecodeError) as error:
-        raise DataError(f"{path} is not a CSV in UTF-8: {error}. Save it as one.") from error
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise cannot_read(path, error) from error
 
 
 def write_rows(path: Path, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
@@ -106,7 +104,7 @@ def _read_csv(path: Path, file: io.TextIOBase, limits: Limits | None) -> Table:
                 continue
             if len(row) != len(columns):
                 raise DataError(
-                    f"{path}, line {reader.line_num}: {len(row)} cells for {len(columns)} columns. "
+                    f"{path}, line {reader.line_num}: {len(row)} in place of {len(columns)} cells. "
                     "Put text that holds commas or quotes in quotes."
                 )
             yield row

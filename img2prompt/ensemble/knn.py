@@ -29,6 +29,7 @@ from img2prompt.embeddings import WIDTH, cosines, unit
 from img2prompt.ensemble.blend import halves
 from img2prompt.errors import ConfigError, DataError
 from img2prompt.files import replacing
+from img2prompt.wording import reason
 
 if TYPE_CHECKING:
     import faiss
@@ -99,7 +100,7 @@ class PromptBank:
             self.sentences = _map(self.folder / SENTENCES, self.config.prompts, WIDTH)
         except (OSError, ValueError, TypeError, RecursionError) as error:
             raise DataError(
-                f"{folder} holds no prompt bank: {error}. Make it with img2prompt train knn."
+                f"{folder} holds no prompt bank ({reason(error)}). Make it with img2prompt train knn."
             ) from error
 
     def check(self, engine: Engine) -> None:
@@ -255,7 +256,7 @@ def _map(file: Path, prompts: int, width: int | None = None) -> np.ndarray:
     except OSError:
         raise
     except Exception as error:  # numpy's, or whatever Python's parser says of a header
-        raise ValueError(f"{file.name} cannot be read ({error})") from error
+        raise ValueError(f"{file.name} cannot be read ({reason(error)})") from error
     wanted = (prompts, width or max(1, vectors.shape[-1] if vectors.ndim else 0))
     if vectors.dtype != VECTORS or vectors.shape != wanted or not vectors.flags.c_contiguous:
         raise ValueError(

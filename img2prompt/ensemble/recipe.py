@@ -23,6 +23,7 @@ from img2prompt.errors import ConfigError
 from img2prompt.files import replacing
 from img2prompt.settings import ENGINES
 from img2prompt.weights import problem
+from img2prompt.wording import reason
 
 PROMPT = ":prompt"  # follows an engine's name
 
@@ -111,7 +112,7 @@ def load_recipe(path: str | Path) -> Recipe:
         mirror = bool(stored.get("mirror", False))
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ConfigError(
-            f"{path} holds no ensemble's weights: {error}. Make it with img2prompt train ensemble."
+            f"{path} holds no ensemble's weights ({reason(error)}). Make it with img2prompt train ensemble."
         ) from error
     if not all(weight >= 0 for weight in weights.values()) or not math.isclose(
         sum(weights.values()), 1, abs_tol=1e-3

@@ -6,6 +6,7 @@ import csv
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 from tqdm import tqdm
@@ -17,7 +18,9 @@ from img2prompt.ensemble.knn import PromptBank
 from img2prompt.ensemble.recipe import parse_source
 from img2prompt.errors import ConfigError, DataError, WeightsError
 from img2prompt.evaluation.pictures import BATCH, encode_pairs, has_splits, open_picture
+from img2prompt.files import cannot_read
 from img2prompt.pipeline import Pipeline, load_pipeline
+from img2prompt.wording import reason
 
 
 @dataclass(frozen=True)
@@ -97,7 +100,7 @@ def read_prompts(file: Path) -> list[str]:
                 raise DataError(f"{file} needs a column {' or '.join(TEXT_COLUMNS)}.")
             return [row[column] or "" for row in reader]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{file} cannot be read: {error}. It should be UTF-8.") from error
+        raise cannot_read(file, error, "a list of prompts or a CSV of them") from error
 
 
 def own_prompts(folder: PairsFolder, split: str, asked: Sequence[Pair]) -> list[str]:
@@ -267,5 +270,7 @@ def read_npz(file: Path) -> competition.Embeddings:
     try:
         with np.load(file) as arrays:
             return competition.Embeddings(arrays["ids"].tolist(), arrays["embeddings"])
-    except (OSError, ValueError, KeyError) as error:
-        raise DataError(f"{file} holds no arrays ids and embeddings: {error}.") from error
+    except (OSError, ValueError, KeyError, EOFError, TypeError, AttributeError, BadZipFile) as error:
+        raise DataError(
+            f"{file} holds no arrays ids and embeddings ({reason(error)}). Make it with img2prompt embed."
+        ) from error

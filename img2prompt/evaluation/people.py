@@ -15,6 +15,7 @@ from img2prompt.datasets.pairs import Pair, PairsFolder, picture_and_text_column
 from img2prompt.errors import DataError
 from img2prompt.evaluation.captions import score_cider
 from img2prompt.evaluation.pictures import caption_pairs, choose, from_sources, mean_of
+from img2prompt.files import cannot_read
 from img2prompt.posts.grammar import FUNCTION_WORDS, PRONOUNS, lemmas
 from img2prompt.posts.people import caption_words, mentions_people, shows_traces
 
@@ -151,5 +152,5 @@ def with_more_texts(pairs: Sequence[Pair], file: Path) -> list[Pair]:
             for row in reader:
                 texts.setdefault(row[picture], []).append(row[text])
     except (OSError, csv.Error, UnicodeDecodeError) as error:
-        raise DataError(f"{file} cannot be read as a CSV: {error}.") from error
+        raise cannot_read(file, error) from error
     return [replace(pair, texts=(*pair.texts, *texts.get(pair.name, ()))) for pair in pairs]

@@ -34,6 +34,7 @@ from img2prompt.history.tables import (
     TimingRow,
     VariantRow,
 )
+from img2prompt.wording import reason
 
 TABLES: tuple[Any, ...] = (
     PostRow,
@@ -91,7 +92,9 @@ def copy(engine: Engine, owner: str, file: Path) -> None:
                 )
             target.commit()
     except (sqlite3.Error, OSError) as error:
-        raise HistoryError(f"No copy of the history could be made for questions: {error}.") from error
+        raise HistoryError(
+            f"No copy of the history could be made for questions ({reason(error)})."
+        ) from error
 
 
 def ask(engine: Engine, owner: str, question: str) -> Answer:
@@ -146,7 +149,7 @@ def ask_file(file: Path, question: str) -> Answer:
             f"This takes longer than {sandbox.MOST_SECONDS} seconds. Ask for less, or of fewer rows."
         ) from error
     except OSError as error:
-        raise HistoryError(f"No process for the question can be started: {error}.") from error
+        raise HistoryError(f"No process for the question can be started ({reason(error)}).") from error
     if done.returncode:
         logger.warning("A question ended with %d. %s", done.returncode, done.stderr.decode(errors="replace"))
         raise HistoryError(_explained("out of memory"))

@@ -11,6 +11,7 @@ from torch import nn
 
 from img2prompt.errors import DataError
 from img2prompt.files import replacing_path
+from img2prompt.wording import reason
 
 FILE = "last.safetensors"
 
@@ -44,7 +45,9 @@ def load(folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer | None
     try:
         return _load(folder / FILE, model, optimizer)
     except (OSError, SafetensorError, ValueError, KeyError, RuntimeError) as error:
-        raise DataError(f"{folder / FILE} is damaged: {error}. Delete {folder} to start again.") from error
+        raise DataError(
+            f"{folder / FILE} is damaged ({reason(error)}). Delete {folder} to start again."
+        ) from error
 
 
 def _load(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer | None) -> int:

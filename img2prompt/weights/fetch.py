@@ -21,6 +21,7 @@ from img2prompt.errors import DataError, WeightsError
 from img2prompt.files import sha256
 from img2prompt.settings import MODELS
 from img2prompt.weights import Lock, Part, Record
+from img2prompt.wording import reason
 
 if TYPE_CHECKING:
     from huggingface_hub.hf_api import RepoSibling
@@ -291,7 +292,9 @@ def _alone(part: Part, folder: Path) -> Iterator[Path]:
     except Timeout:
         raise WeightsError(f"{part.name} is being fetched by another process. Wait for it.") from None
     except OSError as error:
-        raise WeightsError(f"{part.name} could not be written to {folder}: {error}.") from error
+        raise WeightsError(
+            f"{part.name} could not be written to {folder} ({reason(error)}). Check its permissions and space."
+        ) from error
 
 
 def _install(part: Part, folder: Path) -> Path:
@@ -318,14 +321,14 @@ def _hub_errors(part: Part) -> Iterator[None]:
         yield
     except HfHubHTTPError as error:
         raise WeightsError(
-            f"The hub does not give {part.repository} at {part.revision}: {error}. Try again later, or "
+            f"The hub does not give {part.repository} at {part.revision} ({reason(error)}). Try again later, or "
             f"take a local copy with: img2prompt models pull {part.name} --from DIR"
         ) from error
     except Exception as error:  # the HTTP library, and so its errors, differ between versions of the hub's
         if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise
         raise WeightsError(
-            f"The Hugging Face hub cannot be reached ({type(error).__name__}: {error}). When you are online, "
+            f"The Hugging Face hub cannot be reached ({reason(error)}). When you are online, "
             f"run: img2prompt models pull {part.name}. Offline, take a local copy with: "
             f"img2prompt models pull {part.name} --from DIR"
         ) from error

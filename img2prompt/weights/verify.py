@@ -11,6 +11,7 @@ from img2prompt.files import sha256
 from img2prompt.weights.catalogue import Part
 from img2prompt.weights.local import problem
 from img2prompt.weights.lock import read_lock
+from img2prompt.wording import reason
 
 SHA256 = re.compile(r"[0-9a-f]{64}")
 
@@ -48,7 +49,7 @@ def _changed(folder: Path, hashes: Mapping[str, str]) -> str | None:
         try:
             actual = sha256(folder / file)
         except OSError as error:
-            return str(error)
+            return reason(error)
         if actual != expected:
             return f"the SHA-256 of {file} is {actual}, not {expected}"
     return None
@@ -69,5 +70,5 @@ def unreadable(folder: Path) -> str | None:
             with safe_open(file, framework="numpy"):
                 pass
         except (SafetensorError, OSError) as error:
-            return f"{file.name} is no safetensors file ({error})"
+            return f"{file.name} is no safetensors file ({reason(error)})"
     return None

@@ -185,7 +185,9 @@ def test_a_folder_on_the_server(server, tmp_path, monkeypatch):
     for name in (str(tmp_path / "nowhere"), "~nobody-of-this-name", "x" * 300):
         press(choose(page, "folder", name), "Start Captioning")
         assert "is not a folder" in page.error[0].value
-    press(choose(page, "folder", str(tmp_path / "photos")), "Start Captioning")
+    press(
+        choose(page, "folder", f" {tmp_path / 'photos'} "), "Start Captioning"
+    )  # with spaces, as one copies it
     (run,) = sources.runs()._open.values()
     finish(run)
     assert len(captions(page.run())) == 1

@@ -26,7 +26,7 @@ def holiday(shared_data, tmp_path) -> Path:
 def download(page, name: str) -> list[dict[str, str]]:
     with page.expect_download() as waiting:
         page.get_by_role("button", name=name, exact=True).click()
-    with open(waiting.value.path(), encoding="utf-8", newline="") as file:
+    with open(waiting.value.path(), encoding="utf-8-sig", newline="") as file:
         return list(csv.DictReader(file))
 
 

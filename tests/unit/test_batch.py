@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tracemalloc
 import zipfile
+from codecs import BOM_UTF8
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
 from pathlib import Path
@@ -139,6 +140,31 @@ def test_a_list_keeps_its_order_and_each_picture_once(tmp_path, monkeypatch):
     assert names("-") == ["x.png"]
 
 
+def test_spaces_around_a_path_do_not_count_unless_they_are_in_its_name(tmp_path):
+    paint(tmp_path / "photos" / "a.png")
+    shutil.copy(tmp_path / "photos" / "a.png", tmp_path / "photos" / " b.png ")
+    assert names(f" {tmp_path / 'photos'} ") == ["a.png"]
+    (tmp_path / "list.txt").write_text(f" {tmp_path}/photos/a.png \n{tmp_path}/photos/ b.png \n")
+    assert [item.file.name for item in discover(tmp_path / "list.txt")] == ["a.png", " b.png "]
+
+
+@pytest.mark.parametrize("name", ["bad.zip", "bad", "-"])
+def test_a_file_that_is_no_list_is_not_taken_for_one(tmp_path, monkeypatch, name):
+    data = b"PKgarbage\x01\x02\nmore"
+    (tmp_path / name).write_bytes(data)
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(data)))
+    with pytest.raises(DataError, match="is (not a whole ZIP archive|neither a ZIP archive nor a list)"):
+        discover(name if name == "-" else tmp_path / name)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+def test_a_list_may_come_through_a_named_pipe(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit((tmp_path / "pipe").write_text, "a.png\n")
+        assert names(tmp_path / "pipe") == ["a.png"]
+
+
 def test_a_listed_picture_that_is_not_there_says_so_when_read(tmp_path):
     listed = tmp_path / "list.txt"
     listed.write_text(f"nowhere.png\n{tmp_path}\n")
@@ -227,7 +253,7 @@ def test_a_folder_in_a_store_is_listed_and_read(tmp_path):
 
 def test_a_store_that_cannot_be_used_says_why(tmp_path):
     paint(tmp_path / "sub" / "a.png")
-    with pytest.raises(DataError, match="cannot be opened: .*nowhere"):
+    with pytest.raises(DataError, match="cannot be opened .*nowhere"):
         discover("nowhere://photos")
     with pytest.raises(DataError, match="does not exist"):
         discover((tmp_path / "gone").as_uri())
@@ -365,7 +391,7 @@ def test_names_are_one_line_and_command_no_terminal(run, tmp_path):
     assert code == 2
     assert not set(told) & {"\x1b", "\x9b", "\u202e"}
     assert told.count("\n") == len(awkward) + 1  # and the summary
-    with open(tmp_path / "e.csv", newline="", encoding="utf-8") as file:
+    with open(tmp_path / "e.csv", newline="", encoding="utf-8-sig") as file:
         assert [line["path"] for line in csv.DictReader(file)] == expected
     code, told = run("batch", "\x1b[2Jnowhere", "-o", tmp_path / "out.csv")
     assert code == 2 and r"\x1b[2Jnowhere does not exist" in told
@@ -511,10 +537,10 @@ def test_results_of_other_weights_do_not_count(run, pipeline, folder, tmp_path, 
     values["mean_embedding"][0] += 1
     save_file(values, lite / "model.safetensors")
     command = ("batch", folder, "-o", tmp_path / "out.csv")
-    assert "5 of them now" in run(*command)[1]
-    assert "1 of them now" in run(*command)[1]  # the picture that failed
+    assert "5 tried now" in run(*command)[1]
+    assert "1 tried now" in run(*command)[1]  # the picture that failed
     monkeypatch.setattr(pipeline, "engine", LiteEngine(lite, pipeline.sentences))
-    assert "5 of them now" in run(*command)[1]
+    assert "5 tried now" in run(*command)[1]
 
 
 def test_a_journal_belongs_to_one_run(tmp_path):
@@ -605,10 +631,21 @@ def test_a_resting_journal_is_free_for_others_until_it_is_used_again(tmp_path):
 # Outputs
 
 
+def test_tables_for_people_open_in_excel_and_those_for_programs_are_plain(kept, tmp_path):
+    items, _, journal = kept
+    for kind in ("csv", "jsonl", "submission"):
+        batch.export(kind, tmp_path / kind, items, journal, np.zeros(384, np.float32))
+    batch.export_errors(tmp_path / "errors", items, journal)
+    marked = {
+        path.name for path in tmp_path.iterdir() if path.is_file() and path.read_bytes()[:3] == BOM_UTF8
+    }
+    assert marked == {"csv", "errors"}
+
+
 def test_csv_holds_every_cell_and_no_formula(kept, tmp_path):
     items, rows, journal = kept
     batch.export("csv", tmp_path / "out.csv", items, journal, None)
-    with open(tmp_path / "out.csv", newline="", encoding="utf-8") as file:
+    with open(tmp_path / "out.csv", newline="", encoding="utf-8-sig") as file:
         found = list(csv.DictReader(file))
     assert [plain(one["path"]) for one in found] == [item.name for item in items] == NAMES
     assert not any(cell.startswith(("=", "+", "-", "@")) for one in found for cell in one.values())
@@ -627,7 +664,7 @@ def test_csv_holds_every_cell_and_no_formula(kept, tmp_path):
 def test_any_text_survives_the_table_and_is_no_formula(table):
     file = io.BytesIO()
     write_table(file, ("a", "b"), table)
-    _, *found = csv.reader(io.StringIO(file.getvalue().decode(), newline=""))
+    _, *found = csv.reader(io.StringIO(file.getvalue().decode("utf-8-sig"), newline=""))
     assert [[plain(cell) for cell in line] for line in found] == table
     assert not any(cell.startswith(("=", "+", "-", "@", "\t", "\r", "\n")) for line in found for cell in line)
 
@@ -793,6 +830,11 @@ def test_checks_before_the_work(tmp_path):
     batch.check_output("csv", tmp_path / "out.csv", items, photos)
     with pytest.raises(ConfigError, match="Cannot tell the format"):
         batch.guess_format(tmp_path / "out.xlsx")
+    for kind, name in (("csv", "out.parquet"), ("submission", "out.npz"), ("jsonl", "out.csv")):
+        with pytest.raises(ConfigError, match=f"ends in {Path(name).suffix}, and what is written is"):
+            batch.check_output(kind, tmp_path / name, items[:2], photos)
+    batch.check_output("submission", tmp_path / "out.CSV", items[:2], photos)
+    batch.check_output("parquet", tmp_path / "out", items, photos)
 
 
 def test_texts_of_an_archive_need_a_folder(tmp_path):
@@ -826,10 +868,10 @@ def test_the_command_writes_what_is_asked_and_resumes(run, folder, tmp_path):
     code, told = run("batch", folder, "-o", out, "--errors", errors, "--batch-size", 3, "--journal", journal)
     assert code == 3
     assert "p3.png: The picture is not a readable" in told
-    assert "4 of 5 pictures described, 5 of them now" in told and "1 failed" in told
-    with open(errors, newline="") as file:
+    assert "4 of 5 pictures described, 5 tried now" in told and "1 failed" in told
+    with open(errors, newline="", encoding="utf-8-sig") as file:
         assert [line["path"] for line in csv.DictReader(file)] == ["p3.png"]
-    with open(out, newline="") as file:
+    with open(out, newline="", encoding="utf-8-sig") as file:
         assert [line["path"] for line in csv.DictReader(file)] == [f"p{i}.png" for i in range(5)]
 
     # The same work for another format; the picture that failed is tried again.
@@ -838,23 +880,23 @@ def test_the_command_writes_what_is_asked_and_resumes(run, folder, tmp_path):
         "batch", folder, "-o", tmp_path / "sub.csv", "--format", "submission", "--journal", journal
     )
     assert code == 0
-    assert "5 of 5 pictures described, 1 of them now" in told
+    assert "5 of 5 pictures described, 1 tried now" in told
     found = read_submission(tmp_path / "sub.csv")
     assert found.ids == [f"p{i}" for i in range(5)]
     np.testing.assert_allclose(np.linalg.norm(found.vectors, axis=1), 1, atol=1e-5)
     code, told = run("batch", folder, "-o", out, "--journal", journal, "--restart", "--style", "fast")
-    assert code == 0 and "5 of them now" in told
+    assert code == 0 and "5 tried now" in told
 
 
 def test_the_command_says_what_was_damaged_and_does_it_again(run, folder, tmp_path):
     (folder / "p3.png").unlink()
     command = ("batch", folder, "-o", tmp_path / "out.csv")
-    assert "4 of them now" in run(*command)[1]
+    assert "4 tried now" in run(*command)[1]
     before = (tmp_path / "out.csv").read_bytes()
     with closing(sqlite3.connect(tmp_path / "out.csv.journal")) as database, database:
         database.execute("UPDATE results SET labels = '{' WHERE name = 'p1.png'")
     code, told = run(*command)
-    assert code == 0 and "1 results in" in told and "1 of them now" in told
+    assert code == 0 and "out.csv.journal: 1 result; described again" in told and "1 tried now" in told
     assert (tmp_path / "out.csv").read_bytes() == before
 
 
@@ -868,6 +910,16 @@ def test_a_failed_picture_of_a_submission_gets_the_training_mean(run, pipeline, 
     for failed in ("p3", "dot"):
         assert np.array_equal(vectors[failed], pipeline.engine.mean_embedding)
     assert (tmp_path / "sub.csv.journal").is_file()
+
+
+def test_pictures_in_sub_folders_are_passed_over_with_a_word(run, folder, tmp_path):
+    paint(folder / "below" / "q.png")
+    (folder / ".hidden").mkdir()
+    shutil.copy(folder / "p0.png", folder / ".hidden")
+    _, told = run("batch", folder, "-o", tmp_path / "out.csv")
+    assert "passed over in sub-folders: 1 picture. Add --recursive to take all." in told
+    _, told = run("batch", folder, "-o", tmp_path / "out.csv", "--recursive")
+    assert "5 of 6 pictures described, 2 tried now" in told and "passed over" not in told
 
 
 def test_when_all_fail_the_old_output_stays(run, tmp_path):
@@ -886,7 +938,7 @@ def test_texts_beside_the_pictures_by_command(run, folder, tmp_path):
     code, told = run("batch", folder, "--format", "txt")
     assert code == 2 and "p0.txt" in told
     code, told = run("batch", folder, "--format", "txt", "--skip-existing", "--prepend", "sks, ")
-    assert code == 3 and "3 of 4 pictures described, 4 of them now" in told
+    assert code == 3 and "3 of 4 pictures described, 4 tried now" in told
     assert (folder / "p0.txt").read_text() == "mine"
     assert (folder / "p1.txt").read_text().startswith("sks, ")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["photos", "photos.journal"]
@@ -902,6 +954,7 @@ def test_texts_beside_the_pictures_by_command(run, folder, tmp_path):
         ([], "Cannot tell the format"),
         (["--format", "csv"], "--output"),
         (["-o", "out.csv", "--batch-size", "none"], "batch-size"),
+        (["-o", "out.csv", "--errors", "out.csv"], "is to be written twice"),
         (["-o", "out.csv", "--prepend", "x"], "--format txt"),
         (["-o", "out.csv", "--engine", "best"], "engine is 'best'"),
     ],
@@ -939,7 +992,7 @@ def test_score_and_ensemble_by_command(run, tmp_path):
     run("ensemble", "--ratio", 45, 55, first, second, "-o", tmp_path / "e2.csv")
     np.testing.assert_allclose(blended, read_submission(tmp_path / "e2.csv").vectors, atol=1e-6)
     assert run("score", tmp_path / "e.csv", truth, "-o", tmp_path / "table.csv")[0] == 0
-    with open(tmp_path / "table.csv", newline="") as file:
+    with open(tmp_path / "table.csv", newline="", encoding="utf-8-sig") as file:
         assert [line["imgId"] for line in csv.DictReader(file)] == [f"p{i}" for i in range(6)]
     assert run("ensemble", "tune", first, second, truth, "--json")[0] == 0
     assert run("ensemble", "tune", first, second)[0] == 2
@@ -972,5 +1025,5 @@ def test_kills_and_a_sigterm_at_random_moments_never_show(tmp_path):
     assert found["outputs"] >= 1 and found["different"] == 0
     assert {name for name in found["files"] if name.endswith(".part")} == set()
     assert found["code"] == 143
-    assert "of 16 pictures are done and kept; the same command goes on." in found["said"]
+    assert "of 16 pictures done and kept; the same command goes on." in found["said"]
     assert "Traceback" not in found["said"]

@@ -1,11 +1,17 @@
+import errno
 import io
+import os
+import re
 import shutil
+import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from img2prompt.__main__ import main as start
 from img2prompt.cli import pictures
 from img2prompt.cli.main import main
 from img2prompt.errors import ConfigError, ImageError
@@ -94,6 +100,13 @@ def test_a_missing_file_and_a_folder_say_so(run, tmp_path):
     assert code == 2 and "nowhere.jpg" in err
     code, _, err = run("caption", tmp_path)
     assert code == 2 and "is a folder" in err and "*.jpg" in err
+
+
+@pytest.mark.parametrize("command", ["caption", "post", "embed"])
+def test_several_pictures_none_of_which_can_be_read_are_bad_input(run, broken, tmp_path, command):
+    more = ["-o", tmp_path / "out.npz"] if command == "embed" else []
+    code, out, _ = run(command, broken, tmp_path / "nowhere.jpg", *more)
+    assert (code, out) == (2, "")
 
 
 def test_limits_of_the_settings_apply(run, monkeypatch):
@@ -216,6 +229,71 @@ def test_embed_refuses_before_working(run, tmp_path):
     assert code == 2 and "nowhere is not a folder" in err
     code, _, err = run("embed", CHINA, "-o", tmp_path)
     assert code == 2 and "is a folder" in err
+    code, _, err = run("embed", CHINA, "-o", tmp_path / "out.csv")
+    assert code == 2 and "ends in .csv, and what is written is .npz" in err
+    code, _, err = run("embed", CHINA, "-o", "-")
+    assert code == 2 and "Nothing is written to standard output" in err
+    code, _, err = run("embed", CHINA, "-o", os.devnull)
+    assert code == 2 and "is a device" in err
+    code, _, err = run("embed", CHINA, "-o", tmp_path / ("x" * 300))
+    assert code == 2 and "too long" in err
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
+@pytest.mark.parametrize(
+    ("command", "output"),
+    [
+        (["embed", CHINA], "e.npz"),
+        (["batch", CHINA.parent], "e.csv"),
+        (["score", "table.csv", "table.csv"], "e.csv"),
+        (["ensemble", "table.csv", "table.csv", "--ratio", "1", "1"], "e.csv"),
+        (["dataset", "clean", "table.csv"], "e.csv"),
+        (["dataset", "filter", "table.csv"], "e.csv"),
+        (["dataset", "explore", "table.csv"], "e.html"),
+        (["train", "ensemble", "pairs", "-m", "lite", "-m", "lite:prompt"], "e.json"),
+    ],
+)
+def test_each_output_is_checked_before_the_work(run, monkeypatch, tmp_path, command, output):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "table.csv").write_text("imgId,prompt\n1,a red boat on a lake\n")
+    code, _, err = run(*command, "-o", f"/proc/{output}")
+    assert code == 2 and err.startswith("img2prompt: /proc cannot be written: ")
+    code, _, err = run(*command, "-o", tmp_path / "nowhere" / output)
+    assert code == 2 and "nowhere is not a folder" in err
+    wrong = tmp_path / "e.docx"
+    code, _, err = run(*command, "-o", wrong)
+    assert code == 2 and f"from {wrong}" in err if command[0] == "batch" else f"{wrong} ends in .docx" in err
+    assert [path.name for path in tmp_path.iterdir()] == ["table.csv"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
+@pytest.mark.parametrize("command", ["regressor", "search", "knn"])
+def test_each_output_folder_is_checked_before_the_work(run, tmp_path, command):
+    (tmp_path / "file").touch()
+    for output, told in (("file", "is not a folder"), ("file/run", "is not a folder")):
+        code, _, err = run("train", command, tmp_path / "pairs", "-o", tmp_path / output)
+        assert code == 2 and f"{tmp_path / 'file'} {told}" in err
+    code, _, err = run("train", command, tmp_path / "pairs", "-o", "/proc/run")
+    assert code == 2 and err.startswith("img2prompt: /proc cannot be written: ")
+
+
+def test_what_may_not_be_read_is_bad_input(run, monkeypatch):
+    def refuse(*_, **__):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), "sealed/pairs")
+
+    monkeypatch.setattr("img2prompt.datasets.pairs.PairsFolder.__init__", refuse)  # root may read anything
+    code, _, err = run("evaluate", "styles", "sealed/pairs")
+    assert code == 2 and err.startswith("img2prompt: sealed/pairs cannot be read: Permission denied.")
+
+
+def test_tables_show_names_whole_and_as_they_are(run, tmp_path):
+    name = "[red]" + "x" * 90
+    for file, values in (("a.csv", "0.5"), ("b.csv", "0.25")):
+        rows = "".join(f"{name}_{i},{values}\n" for i in range(384))
+        (tmp_path / file).write_text(f"imgId_eId,val\n{rows}")
+    code, out, _ = run("score", tmp_path / "a.csv", tmp_path / "b.csv")
+    assert code == 0 and name in "".join(re.findall(r"[^│\s]+(?= *│ )", out)).replace("1.00000", "")
+    assert "mean cosine of 1 picture\n" in out
 
 
 def test_own_labels_are_shown_under_the_name_of_their_file(capsys, tmp_path):
@@ -243,10 +321,74 @@ def test_any_setting_can_be_set(run):
     assert record["prompt"].count(",") == 5  # the option of its own goes before --set
 
 
-@pytest.mark.parametrize("text", ["color=red", "beams", "beams=many"])
-def test_a_setting_that_is_none_is_refused(run, text):
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("color=red", "NAME one of engine, "),
+        ("beams", "write NAME=VALUE"),
+        ("beams=many", "beams (IMG2PROMPT_BEAMS) is 'many'; give a whole number."),
+        ("ratio=half", "ratio (IMG2PROMPT_RATIO) is 'half'; give a number."),
+        ("max_megabytes=nan", "max_megabytes is nan; it must be a number above 0."),
+    ],
+)
+def test_a_setting_that_is_none_is_refused(run, text, told):
     code, _, err = run("caption", CHINA, "--set", text)
-    assert code == 2 and "beams" in err.lower()
+    assert code == 2 and told in err
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+@pytest.mark.parametrize("sign, code", [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_command_that_is_stopped_says_so(tmp_path, sign, code):
+    os.mkfifo(tmp_path / "list")
+    program = [sys.executable, "-m", "img2prompt", "batch", tmp_path / "list", "-o", tmp_path / "out.csv"]
+    with (
+        subprocess.Popen(program, stderr=subprocess.PIPE, text=True) as process,
+        open(tmp_path / "list", "w"),  # waits until the command reads the list
+    ):
+        process.send_signal(sign)
+        assert process.stderr.read() == "img2prompt: stopped.\n"
+    assert process.returncode == code
+
+
+def test_ctrl_c_at_any_moment_has_its_word(run, monkeypatch):
+    def stop(*_, **__):
+        raise KeyboardInterrupt
+
+    for place in ("img2prompt.pipeline.load_pipeline", "img2prompt.cli.pictures.answers"):
+        with monkeypatch.context() as patch:
+            patch.setattr(place, stop)
+            code, _, err = run("caption", CHINA)
+            assert (code, err) == (130, "img2prompt: stopped.\n")
+    monkeypatch.setattr("img2prompt.cli.main.app", stop)
+    with pytest.raises(SystemExit) as left:
+        start()
+    assert left.value.code == 130
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs pipes that break")
+def test_a_reader_that_leaves_ends_the_command_without_a_word():
+    program = [sys.executable, "-m", "img2prompt", "models", "list", "--json"]
+    with subprocess.Popen(program, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        process.stdout.close()
+        assert process.stderr.read() == ""
+    assert process.returncode == 1
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_output_that_cannot_be_printed_is_one_line():
+    with open("/dev/full", "w") as full:
+        program = [sys.executable, "-m", "img2prompt", "models", "list", "--json"]
+        done = subprocess.run(program, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr == "img2prompt: No space left on device (img2prompt --debug … shows where)\n"
+
+
+def test_a_terminal_that_lacks_a_character_shows_another():
+    program = [sys.executable, "-c", "from img2prompt.cli import main; main.main(['models', 'path'])"]
+    folder = "/none/\N{DOG FACE}"
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii", "IMG2PROMPT_MODELS": folder}
+    done = subprocess.run(program, capture_output=True, text=True, env=environment, check=False)
+    assert (done.returncode, done.stdout) == (0, "/none/?\n")
 
 
 def test_app_without_streamlit_says_what_to_install(run, monkeypatch):

@@ -55,7 +55,7 @@ def write(path, rows, columns=("imgId", "prompt")):
 
 
 def read(path):
-    with open(path, newline="", encoding="utf-8") as file:
+    with open(path, newline="", encoding="utf-8-sig") as file:
         return list(csv.reader(file))
 
 
@@ -296,10 +296,10 @@ def test_a_glance_first_changes_nothing(encoder, shared_data, monkeypatch, thres
     ("content", "message"),
     [
         (b"imgId,words\n1,x\n", "needs a picture column"),
-        (b"", "needs a picture column"),
-        (b"imgId,prompt\n1,two, cells too many\n", "line 2: 3 cells for 2 columns"),
-        (b"imgId,prompt\n1\n", "line 2: 1 cells"),
-        ("imgId,prompt\n1,café\n".encode("latin-1"), "not a CSV in UTF-8"),
+        (b"", "is empty: it needs a picture column"),
+        (b"imgId,prompt\n1,two, cells too many\n", "line 2: 3 in place of 2 cells"),
+        (b"imgId,prompt\n1\n", "line 2: 1 in place of 2 cells"),
+        ("imgId,prompt\n1,café\n".encode("latin-1"), "is not UTF-8 text"),
     ],
 )
 def test_says_what_is_wrong_with_the_csv(run, tmp_path, content, message):

@@ -455,7 +455,7 @@ def test_no_folder_sends_for_a_network(root, tmp_path, part, file, name):
         config["model"] = name
     (folder / file).write_text(json.dumps(config))
     setting = "clip_model" if part == "clip" else part
-    with pytest.raises(WeightsError, match=f"folder holds no .* used: timm has no model {name!r}"):
+    with pytest.raises(WeightsError, match=f"folder holds no .* used \\(timm has no model {name!r}"):
         build(**(dict.fromkeys(PARTS, "none") | {setting: str(folder)}))
 
 

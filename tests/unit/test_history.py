@@ -558,7 +558,7 @@ def test_export(history: History) -> None:
     table, objects = io.BytesIO(), io.BytesIO()
     write_csv(table, history.export())
     write_json(objects, history.export())
-    first, second = csv.DictReader(io.StringIO(table.getvalue().decode()))
+    first, second = csv.DictReader(io.StringIO(table.getvalue().decode("utf-8-sig")))
     assert first["starred"] == "mine, all\nmine" and first["labels"] == "mediums: oil painting, photo"
     assert second["prompt"] == "'=1+1" and second["note"] == "강아지"
     newest, oldest = json.loads(objects.getvalue())

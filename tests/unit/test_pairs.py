@@ -107,11 +107,11 @@ def test_reads_the_shared_data(shared_data):
 def test_says_which_file_is_damaged(tmp_path):
     folder = make_folder(tmp_path, "image,caption\na.jpg,x\n")
     (folder / "pictures.tar").write_bytes(b"not a tar at all" * 100)
-    with pytest.raises(DataError, match="pictures.tar is not a complete"):
+    with pytest.raises(DataError, match="pictures.tar is not a whole, uncompressed tar"):
         PairsFolder(folder)
     (folder / "pictures.tar").unlink()
     (folder / "captions.csv").write_bytes("image,caption\na.jpg,café\n".encode("latin-1"))
-    with pytest.raises(DataError, match="captions.csv is not a CSV in UTF-8"):
+    with pytest.raises(DataError, match="captions.csv is not UTF-8 text"):
         PairsFolder(folder)
 
 

@@ -113,7 +113,7 @@ def test_every_format_holds_what_was_edited(described, quick):
     def load():
         return quick
 
-    rows = list(csv.DictReader(io.StringIO(described.export("csv", load).decode(), newline="")))
+    rows = list(csv.DictReader(io.StringIO(described.export("csv", load).decode("utf-8-sig"), newline="")))
     assert plain(rows[1]["caption"]) == own
     assert rows[3]["error"] and rows[0]["caption"] == described.lines()[0].caption
     records = [json.loads(line) for line in described.export("jsonl", load).splitlines()]
@@ -124,7 +124,9 @@ def test_every_format_holds_what_was_edited(described, quick):
     with zipfile.ZipFile(io.BytesIO(described.export("txt", load))) as archive:
         assert archive.namelist() == [f"trip/{number}.txt" for number in (0, 1, 2, 4)]
         assert archive.read("trip/1.txt").decode() == f"{own}\n"
-    failed = list(csv.DictReader(io.StringIO(described.export("errors", load).decode(), newline="")))
+    failed = list(
+        csv.DictReader(io.StringIO(described.export("errors", load).decode("utf-8-sig"), newline=""))
+    )
     assert [row["path"] for row in failed] == ["trip/3.jpg"]
     assert not described.problem("submission")
 

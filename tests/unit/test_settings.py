@@ -61,7 +61,7 @@ def test_accepts_the_ends_of_a_range(values):
 
 
 def test_names_the_variable_that_is_no_number():
-    with pytest.raises(ConfigError, match="IMG2PROMPT_BEAMS is 'many'"):
+    with pytest.raises(ConfigError, match=r"IMG2PROMPT_BEAMS\) is 'many'"):
         Settings.load({"IMG2PROMPT_BEAMS": "many"})
 
 

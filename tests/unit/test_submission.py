@@ -69,12 +69,12 @@ def test_rows_may_come_in_any_order(tmp_path):
         (lambda lines: [*lines[:-1], "a_384,0.5"], "a_384 does not end in 0 … 383"),
         (lambda lines: [*lines[:-1], "a_383,nan"], "a_383 has no finite value"),
         (lambda lines: [*lines[:-1], "a_383,"], "a_383 has no finite value"),
-        (lambda lines: [*lines[:-1], "a_383,high"], "cannot be read"),
+        (lambda lines: [*lines[:-1], "a_383,high"], "is not a submission"),
         (lambda lines: [*lines[:-1], "a_x,0.5"], "does not end in a number"),
         (lambda lines: [*lines[:-1], "383,0.5"], "ids must look like"),
         (lambda lines: lines[:1], "ids must look like"),
         (lambda lines: ["image,value", *lines[1:]], "it needs imgId_eId and val"),
-        (lambda lines: [], "cannot be read"),
+        (lambda lines: [], "is not a submission"),
     ],
 )
 def test_a_damaged_submission_says_where(tmp_path, change, message):

@@ -21,6 +21,7 @@ from torch import Tensor
 from img2prompt.engines.device import DTYPES, Batches, Place, resolve_precision
 from img2prompt.engines.full import blip_attention
 from img2prompt.errors import WeightsError
+from img2prompt.wording import reason
 
 MAX_NEW_TOKENS = 32
 FAMILIES = ("blip", "blip-2", "git")
@@ -63,7 +64,7 @@ class CaptionModel:
                 )
         except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
             raise WeightsError(
-                f"{folder} holds no caption model that can be used: {error}. Run: img2prompt models verify"
+                f"{folder} holds no caption model that can be used ({reason(error)}). Run: img2prompt models verify"
             ) from error
         self._net: Any = place.settle(net)
         if family == "blip":

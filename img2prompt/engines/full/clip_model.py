@@ -24,6 +24,7 @@ from img2prompt.engines.device import Batches, Place, SkipInit, resolve_precisio
 from img2prompt.engines.full import clip_text
 from img2prompt.engines.full.architecture import check_architecture
 from img2prompt.errors import WeightsError
+from img2prompt.wording import reason
 
 CONFIG, WEIGHTS = "open_clip_config.json", "open_clip_model.safetensors"
 SAMPLES, SAMPLE_BYTES = 64, 4096  # pieces of a file, evenly spaced, that tell it from another
@@ -81,7 +82,7 @@ class ClipModel:
                 _ = self._tokenize
         except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
             raise WeightsError(
-                f"{folder} holds no CLIP model that can be used: {error}. Run: img2prompt models verify"
+                f"{folder} holds no CLIP model that can be used ({reason(error)}). Run: img2prompt models verify"
             ) from error
         self.digest = digest(folder / WEIGHTS)
         self.prepare: Callable[[Image.Image], Tensor] = prepare  # RGB picture → pixels (3, H, W) on the CPU

@@ -32,6 +32,7 @@ from img2prompt.engines.device import DTYPES, Batches, Place, SkipInit, resolve_
 from img2prompt.engines.full.architecture import check_architecture
 from img2prompt.errors import WeightsError
 from img2prompt.files import replacing, replacing_path
+from img2prompt.wording import reason
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
 MEAN_EMBEDDING = "mean_embedding"
@@ -95,7 +96,7 @@ class VitRegressor:
             net.load_state_dict(weights, assign=True)
         except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
             raise WeightsError(
-                f"{folder} holds no regressor that can be used: {error}. It should be a folder that "
+                f"{folder} holds no regressor that can be used ({reason(error)}). It should be a folder that "
                 "img2prompt train wrote."
             ) from error
         self.prepare = config.prepare

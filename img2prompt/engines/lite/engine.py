@@ -34,6 +34,7 @@ from img2prompt.errors import WeightsError
 from img2prompt.minilm import SentenceEncoder
 from img2prompt.posts.facts import vividness
 from img2prompt.vector_cache import label_vectors
+from img2prompt.wording import reason
 
 FILES = ("config.json", "model.safetensors", "tokenizer.json", "labels.safetensors")
 BEAMS = 4
@@ -122,10 +123,12 @@ class LiteEngine:
             raise
         except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
             raise WeightsError(
-                f"{folder}: {error}. Install img2prompt again to restore the bundled model."
+                f"{folder} cannot be used ({reason(error)}). Install img2prompt again to restore the bundled model."
             ) from error
         except Exception as error:  # tokenizers raises bare Exception for a missing or damaged file
-            raise WeightsError(f"{folder / 'tokenizer.json'}: {error}. Install img2prompt again.") from error
+            raise WeightsError(
+                f"{folder / 'tokenizer.json'} cannot be used ({reason(error)}). Install img2prompt again."
+            ) from error
         self.net = net.eval().to(self.device)
         for part in (self.net.trunk, self.net.tail, self.net.imagenet_tail):
             part.to(memory_format=torch.channels_last)

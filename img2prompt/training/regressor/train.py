@@ -54,6 +54,7 @@ from img2prompt.training import checkpoint
 from img2prompt.training.lite import backbone
 from img2prompt.training.regressor.pictures import Batches, Pictures, Share, targets
 from img2prompt.training.schedule import warm_cosine
+from img2prompt.wording import reason
 
 LITE = "lite"  # as `TrainingConfig.init`: the ImageNet weights that the lite engine starts from
 RECORD = "training.json"
@@ -279,7 +280,9 @@ class Record:
             before = stored["config"]
             epochs = [Epoch(**epoch) for epoch in stored["epochs"]]
         except (ValueError, KeyError, TypeError) as error:
-            raise DataError(f"{file} is damaged: {error}. Delete {folder} to start again.") from error
+            raise DataError(
+                f"{file} is damaged ({reason(error)}). Delete {folder} to start again."
+            ) from error
         changed = [
             f"{name} was {before.get(name)!r} and is now {value!r}"
             for name, value in self.config.items()
@@ -419,7 +422,9 @@ def build(config: TrainingConfig) -> tuple[RegressorConfig, nn.Module]:
         with torch.no_grad():
             answer = net.eval()(torch.zeros(1, 3, shape.input, shape.input))
     except (RuntimeError, AssertionError, ValueError) as error:
-        raise ConfigError(f"{config.model} takes no pictures of {shape.input} pixels: {error}") from error
+        raise ConfigError(
+            f"{config.model} takes no pictures of {shape.input} pixels ({reason(error)}). Choose others with --input."
+        ) from error
     if answer.shape != (1, shape.width):
         raise ConfigError(
             f"{config.model} answers with {tuple(answer.shape)}, not with a vector; choose another."
@@ -464,7 +469,9 @@ def _load_backbone(net: nn.Module, config: TrainingConfig) -> None:
         try:
             weights = load_file(source)
         except (OSError, SafetensorError) as error:
-            raise WeightsError(f"{source}: {error}. Name a folder with a timm model's {WEIGHTS}.") from error
+            raise WeightsError(
+                f"{source} cannot be used ({reason(error)}). Name a folder with a timm model's {WEIGHTS}."
+            ) from error
         weights.pop(MEAN_EMBEDDING, None)
     own = net.state_dict()
     classifier: Any = timm.get_pretrained_cfg_value(config.model, "classifier")

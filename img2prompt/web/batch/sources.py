@@ -157,7 +157,7 @@ def _ask_for_folder() -> None:
         help=t("batch.server.help"),
         key="folder",
     )
-    if folder:
+    if folder := folder.strip():
         _begin_button(None, lambda: runs().add(folder=Path(os.path.expanduser(folder)), own=_own()))
 
 

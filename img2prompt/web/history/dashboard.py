@@ -173,6 +173,12 @@ def _failures(board: Dashboard) -> None:
             t("dashboard.latest"): [failure.latest for failure in failures],
         },
         hide_index=True,
+        # In the visitor's time, and without "+00:00", for which the column is too narrow.
+        column_config={
+            t("dashboard.latest"): st.column_config.DatetimeColumn(
+                format="YYYY-MM-DD HH:mm", timezone=st.context.timezone
+            )
+        },
     )
 
 

@@ -7,7 +7,7 @@ import math
 import streamlit as st
 
 from img2prompt.history.record import Picture, Post
-from img2prompt.images import open_image
+from img2prompt.images import Limits, open_image
 from img2prompt.posts import as_sentence, tones
 from img2prompt.prompts import SHOWN
 from img2prompt.results import Result
