@@ -54,7 +54,8 @@ def _work(run: Run, drawn: tuple[bool, bool, bool]) -> None:
         st.rerun()
     progress = run.progress()
     finished = progress.done == progress.total
-    st.progress(progress.done / max(progress.total, 1), as_it_is(run.title) or None)
+    st.text(run.title)
+    st.progress(progress.done / max(progress.total, 1))
     st.markdown(_how_far(run, progress))
     if run.error:
         show_error(run.error)
@@ -191,7 +192,7 @@ def _line(run: Run, line: Line) -> None:
             item = run.item(line.name)
             st.image(_thumbnail(run.id, line.name, item.stamp, item), width=112, alt=line.caption)
         with st.container(gap=None, width="stretch"):
-            st.caption(as_it_is(line.name))
+            st.text(line.name)
             if line.error:
                 show_error(line.error)
             else:
