@@ -112,6 +112,7 @@ def describe(pipeline: Pipeline, group: Sequence[Opened]) -> list[Row]:
                 width=opened.size[0],
                 height=opened.size[1],
                 embedding=result.embedding,
+                colours=seen.colours,
             )
         )
     return rows

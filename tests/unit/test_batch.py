@@ -11,6 +11,7 @@ import tracemalloc
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
+from dataclasses import replace
 from pathlib import Path
 
 import fsspec
@@ -589,6 +590,17 @@ def test_a_damaged_edit_gives_way_to_the_model(tmp_path):
         journal.drop_damaged()
         journal.add([item], [row("a.png")])
         assert next(journal.rows([item])).caption == "caption of a.png"
+
+
+def test_a_journal_without_colours_is_read_and_written(tmp_path):
+    items = [Item("a.png", "x", bytes), Item("b.png", "x", bytes)]
+    with closing(Journal(tmp_path / "j", "x")) as journal:
+        journal.add(items[:1], [row("a.png")])
+    with closing(sqlite3.connect(tmp_path / "j")) as database, database:
+        database.execute("ALTER TABLE results DROP COLUMN colours")  # as earlier versions had it
+    with closing(Journal(tmp_path / "j", "x")) as journal:
+        journal.add(items[1:], [replace(row("b.png"), colours=("red", "blue"))])
+        assert [found.colours for found in journal.rows(items)] == [(), ("red", "blue")]
 
 
 def test_a_resting_journal_is_free_for_others_until_it_is_used_again(tmp_path):

@@ -29,7 +29,7 @@ from img2prompt.pipeline import Pipeline
 from img2prompt.settings import RUNS_GIGABYTES, Settings
 from img2prompt.spreadsheet import plain
 from img2prompt.submission import read_submission
-from tests.helpers import ROOT
+from tests.helpers import ROOT, records
 from tests.helpers.batches import crop, finish, uploads
 
 GROUP = 2  # pictures that go through the model together in these tests
@@ -127,6 +127,28 @@ def test_every_format_holds_what_was_edited(described, quick):
     failed = list(csv.DictReader(io.StringIO(described.export("errors", load).decode(), newline="")))
     assert [row["path"] for row in failed] == ["trip/3.jpg"]
     assert not described.problem("submission")
+
+
+def test_what_derives_from_a_caption_follows_an_edit(described, quick):
+    def read(kind: str) -> list[dict]:
+        data = described.export(kind, lambda: quick)
+        return (
+            parquet.read_table(io.BytesIO(data)).to_pylist() if kind == "parquet" else records(data.decode())
+        )
+
+    before = read("jsonl")[1]
+    assert before["caption"] in before["prompt"]
+    described.edit("trip/1.jpg", "A lighthouse on Jeju Island.\nMina painted it.")
+    table = list(csv.DictReader(io.StringIO(described.export("csv", lambda: quick).decode(), newline="")))
+    for row in (read("jsonl")[1], read("parquet")[1], table[1]):
+        assert row["alt_text"] == "A lighthouse on Jeju Island. Mina painted it."
+        assert "#lighthouse" in row["hashtags"]
+        line = "A lighthouse on Jeju Island. Mina painted it"
+        assert row["prompt"] == before["prompt"].replace(before["caption"], line)
+    after = read("jsonl")
+    assert after[1]["labels"] == before["labels"]  # the model's, whatever the caption
+    described.edit("trip/1.jpg", "")
+    assert read("jsonl")[1] == before
 
 
 def test_a_submission_has_the_mean_for_failed_pictures(described, quick, tmp_path):
