@@ -169,6 +169,30 @@ def test_a_batch_shows_names_as_they_are(home, browser, size):
     runs.remove(run.id)
 
 
+@pytest.mark.parametrize("size", SIZES)
+def test_earlier_batches_are_called_by_their_names(home, browser, size):
+    runs = Runs(home.runs)
+    made = {}
+    for name in NAMES[::2]:
+        if name.endswith(".jpg"):
+            run = runs.add([(name, io.BytesIO(b"Milk, eggs, flour"))])
+            run.close()
+            made[run.id] = run.title
+    with open_page(f"{home.address}/batch", browser, size, locale="en-US") as page:
+        shown = page.locator(".st-key-earlier")
+        for title in made.values():
+            page.get_by_label("Search name, date or state").fill(f"{title} ·")
+            page.get_by_label("Search name, date or state").press("Enter")
+            # Everything that follows is the app's: time, number and state.
+            expect(shown.get_by_role("button")).to_have_text(
+                re.compile(re.escape(f"{title} · ") + "[A-Z][a-z]{2} ")
+            )
+            expect(shown.get_by_role("button")).to_contain_text("1 picture · stopped at 0 of 1")
+            expect(shown.locator(MARKUP)).to_have_count(0)
+    for id in made:
+        runs.remove(id)
+
+
 def test_a_date_is_no_list(home, browser):
     engine = open_database(home.database)
     number = History(engine, "local").save(make_post(1))

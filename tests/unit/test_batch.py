@@ -603,6 +603,23 @@ def test_a_journal_without_colours_is_read_and_written(tmp_path):
         assert [found.colours for found in journal.rows(items)] == [(), ("red", "blue")]
 
 
+def test_the_command_writes_posts_where_a_format_holds_them(folder, tmp_path, run):
+    out = tmp_path / "out.csv"
+    command = ["batch", folder, "-o", out]
+    assert run(*command, "--tone", "playful", "--length", "line", "--note", "Jeju")[0] == 3
+    with open(out, encoding="utf-8-sig", newline="") as file:
+        posts = [row["post"] for row in csv.DictReader(file) if not row["error"]]
+    assert len(posts) == 4 and all("Jeju" in post and "#" in post for post in posts)
+    for wrong, said in (
+        (["--tone", "shouted"], "tone is 'shouted'"),
+        (["--note", "Jeju"], "name a --tone"),
+        (["--tone", "plain", "--length", "endless"], "length is 'endless'"),
+        (["--tone", "plain", "--format", "submission"], "submission holds no posts"),
+    ):
+        code, error = run(*command, *wrong)
+        assert code == 2 and said in error
+
+
 def test_a_resting_journal_is_free_for_others_until_it_is_used_again(tmp_path):
     with closing(Journal(tmp_path / "j", "x")) as journal:
         journal.edit("a.png", "mine")

@@ -37,6 +37,7 @@ FAMILIES = {
     "batch.from.{}": ("files", "folder", "server"),
     "batch.explain.{}": BATCH_EXPLAINED,
     "batch.explain.{}.meaning": BATCH_EXPLAINED,
+    "batch.earlier.{}": ("stopped", "failed"),
     "batch.show.{}": ("all", "described", "failed"),
     "batch.format.{}": (*FORMATS, "errors"),
     "batch.format.{}.help": (*FORMATS, "errors"),

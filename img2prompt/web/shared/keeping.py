@@ -13,11 +13,15 @@ from img2prompt.errors import HistoryError
 from img2prompt.history.database import default_url, open_database
 from img2prompt.history.record import Variant, record_of
 from img2prompt.history.store import History
-from img2prompt.posts import Choices
+from img2prompt.posts import Choices, compose
 from img2prompt.web.shared import account
 from img2prompt.web.shared.registry import Registry
 
 if TYPE_CHECKING:
+    from PIL import Image
+
+    from img2prompt import Result
+    from img2prompt.posts import Seen
     from img2prompt.posts import Variant as Written
     from img2prompt.web.shared.photo import Photo
 
@@ -76,6 +80,18 @@ def keep(photos: Sequence[Photo], choices: Choices, variants: Sequence[Written])
         else:
             continue
         photo.post = replace(post, id=history.save(post))
+
+
+def save(owner: str, choices: Choices, picture: Image.Image, result: Result, seen: Seen) -> None:
+    """Save a post about a picture in somebody's history, from any thread, and while nobody visits: for batches.
+
+    Raises
+    ------
+    Img2PromptError
+        When it cannot be written or saved.
+    """
+    history = _HISTORIES((default_url(), owner))
+    history.save(record_of(picture, result, choices, compose(seen, choices), seen=seen))
 
 
 def mark(
