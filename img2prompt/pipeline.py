@@ -238,10 +238,7 @@ class Pipeline:
 def _neutral(captions: Sequence[str], texts: Sequence[str]) -> tuple[list[str], list[str]]:
     """Captions without anybody's gender, and prompts with these captions in place of the others."""
     neutral = [neutral_people(caption) for caption in captions]
-    return neutral, [
-        prompts.truncate(text.replace(before, after, 1)) if before != after else text
-        for text, before, after in zip(texts, captions, neutral, strict=True)
-    ]
+    return neutral, list(map(prompts.recaption, texts, captions, neutral))
 
 
 class _Clock:

@@ -286,6 +286,18 @@ def _with_medium(caption: str, labels: Matches) -> str:
     )
 
 
+def recaption(prompt: str, before: str, after: str) -> str:
+    """A prompt with another caption in place of its own; one that does not have it stays, as negative ones.
+
+    Parameters
+    ----------
+    before, after : the caption that the prompt was written with, and the one to put there
+    """
+    if not before or before == after:
+        return prompt
+    return truncate(prompt.replace(before, after, 1)) if before in prompt else prompt
+
+
 def truncate(prompt: str) -> str:
     """Keep as many whole comma-separated parts as CLIP reads; the first always stays.
 

@@ -4,7 +4,7 @@ import streamlit as st
 
 from img2prompt.batch.runs import DAYS
 from img2prompt.errors import Img2PromptError
-from img2prompt.web.batch import results, sources
+from img2prompt.web.batch import earlier, results, sources
 from img2prompt.web.shared import frame, pipelines
 from img2prompt.web.shared.i18n import t
 
@@ -19,7 +19,7 @@ try:
         st.markdown(t("batch.intro"))
         sources.ask()
         sources.explain()
-        sources.earlier()
+        earlier.show()
 except Img2PromptError as error:
     frame.show_error(error)
     st.button(t("batch.new"), on_click=sources.leave)

@@ -17,6 +17,7 @@ from typing import IO, Any
 import numpy as np
 
 from img2prompt import files
+from img2prompt.batch.derived import with_post
 from img2prompt.batch.journal import Journal
 from img2prompt.batch.rows import Row
 from img2prompt.batch.sources import Item
@@ -24,11 +25,12 @@ from img2prompt.batch.texts import output_of, text_files
 from img2prompt.embeddings import WIDTH
 from img2prompt.errors import ConfigError, DataError
 from img2prompt.files import replacing
+from img2prompt.posts import Choices
 from img2prompt.results import labels_line, words_record
 from img2prompt.spreadsheet import write_table
 from img2prompt.submission import write_submission
 
-COLUMNS = ("path", "caption", "prompt", "labels", "alt_text", "hashtags", "width", "height", "error")
+COLUMNS = ("path", "caption", "prompt", "labels", "alt_text", "hashtags", "post", "width", "height", "error")
 CHUNK = 1000  # rows of a parquet row group
 JOURNAL_BYTES = 6000  # that the journal takes for a picture, about
 
@@ -49,6 +51,7 @@ class Format:
     suffixes: tuple[str, ...] = ()  # of outputs; the first format that has one gets it where none is named
     picture_bytes: int = 0  # that a picture takes in the file, about
     by_id: bool = False  # pictures are identified by their stems, and sorted by them
+    posts: bool = False  # holds a post for each picture
 
 
 def guess_format(output: Path | None) -> str:
@@ -108,24 +111,38 @@ def check_output(kind: str, output: Path | None, items: Sequence[Item], source: 
     _check_space(FORMATS[kind], output.parent, items)
 
 
-def export(kind: str, output: Path, items: Sequence[Item], journal: Journal, mean: np.ndarray | None) -> None:
+def export(
+    kind: str,
+    output: Path,
+    items: Sequence[Item],
+    journal: Journal,
+    mean: np.ndarray | None,
+    posts: Choices | None = None,
+) -> None:
     """Write the results for the items to one file, in their order (a submission: sorted by id).
 
     Parameters
     ----------
     kind : one of `FORMATS`; ``txt`` makes a ZIP archive here, and single files in `export_text`
     mean : (384,) the embedding that stands for a failed picture in a submission
+    posts : what is wanted of the post about each picture, for the formats that hold one; None for no posts
 
     Raises
     ------
+    ConfigError
+        For an unknown tone.
     DataError
-        When the output cannot be written, or a picture failed and there is no mean.
+        When the output cannot be written, a picture failed and there is no mean, or the tone's file is
+        malformed.
     """
     format = FORMATS[kind]
     if format.by_id:
         items = sorted(items, key=lambda item: item.stem)
+    rows = journal.rows(items)
+    if posts is not None and format.posts:
+        rows = (with_post(row, posts) for row in rows)
     with replacing(output) as file:
-        format.write(file, journal.rows(items), mean)
+        format.write(file, rows, mean)
 
 
 def export_errors(output: Path, items: Sequence[Item], journal: Journal) -> None:
@@ -171,6 +188,7 @@ def _record(row: Row) -> dict[str, Any]:
         **words_record(row.caption, row.prompt, row.labels),
         "alt_text": row.alt_text,
         "hashtags": list(row.hashtags),
+        "post": row.post or None,
         "width": row.width,
         "height": row.height,
         "error": row.error or None,
@@ -181,7 +199,8 @@ def _cells(row: Row) -> list[object]:
     """A row as a line of the spreadsheet."""
     labels = labels_line(row.labels)
     size = [row.width, row.height]
-    return [row.name, row.caption, row.prompt, labels, row.alt_text, " ".join(row.hashtags), *size, row.error]
+    words = [row.caption, row.prompt, labels, row.alt_text, " ".join(row.hashtags), row.post]
+    return [row.name, *words, *size, row.error]
 
 
 def _write_parquet(file: IO[bytes], rows: Iterable[Row], _: np.ndarray | None) -> None:
@@ -190,7 +209,7 @@ def _write_parquet(file: IO[bytes], rows: Iterable[Row], _: np.ndarray | None) -
 
     label = pa.struct([("table", pa.string()), ("label", pa.string()), ("score", pa.float32())])
     types = [pa.string()] * 3 + [pa.list_(label), pa.string(), pa.list_(pa.string())]
-    types += [pa.int32(), pa.int32(), pa.string()]
+    types += [pa.string(), pa.int32(), pa.int32(), pa.string()]
     schema = pa.schema(list(zip(COLUMNS, types, strict=True)))
     rows = iter(rows)
     with parquet.ParquetWriter(file, schema) as writer:
@@ -229,11 +248,18 @@ def _check_space(format: Format, folder: Path, items: Sequence[Item]) -> None:
 
 
 FORMATS = {  # files for people first, then files for programs
-    "csv": Format("captions.csv", "text/csv", _write_csv, (".csv",), 1500),
+    "csv": Format("captions.csv", "text/csv", _write_csv, (".csv",), 2000, posts=True),
     "txt": Format("captions.zip", "application/zip", _write_texts, picture_bytes=4096),
-    "jsonl": Format("captions.jsonl", "application/x-ndjson", _write_jsonl, (".jsonl", ".ndjson"), 2500),
+    "jsonl": Format(
+        "captions.jsonl", "application/x-ndjson", _write_jsonl, (".jsonl", ".ndjson"), 3000, posts=True
+    ),
     "parquet": Format(
-        "captions.parquet", "application/vnd.apache.parquet", _write_parquet, (".parquet", ".pq"), 1500
+        "captions.parquet",
+        "application/vnd.apache.parquet",
+        _write_parquet,
+        (".parquet", ".pq"),
+        2000,
+        posts=True,
     ),
     "submission": Format("submission.csv", "text/csv", _write_submission, (".csv",), by_id=True),
 }

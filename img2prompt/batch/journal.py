@@ -14,7 +14,8 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from img2prompt.batch.rows import Row, decode, encode, is_text
+from img2prompt.batch.derived import with_caption
+from img2prompt.batch.rows import Row, decode, encode, is_text, text_of
 from img2prompt.batch.sources import Item
 from img2prompt.errors import DataError
 
@@ -34,7 +35,8 @@ CREATE TABLE IF NOT EXISTS results (
     width INTEGER,
     height INTEGER,
     embedding BLOB,
-    error TEXT NOT NULL
+    error TEXT NOT NULL,
+    colours TEXT NOT NULL DEFAULT '[]'
 );
 CREATE TABLE IF NOT EXISTS edits (
     name TEXT PRIMARY KEY,
@@ -46,9 +48,9 @@ CREATE TABLE IF NOT EXISTS written (
     PRIMARY KEY (path, digest)
 ) WITHOUT ROWID;
 """
+COLUMNS = "name, caption, prompt, labels, alt_text, hashtags, width, height, embedding, error, colours"
 # A caption that somebody edited takes precedence over the model's.
-CAPTION = "coalesce((SELECT caption FROM edits WHERE edits.name = results.name), results.caption)"
-COLUMNS = f"name, {CAPTION}, prompt, labels, alt_text, hashtags, width, height, embedding, error"
+EDIT = "(SELECT caption FROM edits WHERE edits.name = results.name)"
 
 DAMAGED = "What the journal says of the picture is damaged. The next run describes it again."
 
@@ -106,6 +108,7 @@ class Journal:
                 database.execute("PRAGMA journal_mode = WAL")
                 database.execute("PRAGMA synchronous = NORMAL")
                 database.executescript(TABLES)
+                _add_colours(database)
                 database.execute("DELETE FROM results WHERE false")  # takes the lock now
                 database.commit()
             except BaseException:
@@ -141,16 +144,21 @@ class Journal:
         return [item for item in items if known.get(item.name) != item.stamp]
 
     def rows(self, items: Sequence[Item]) -> Iterator[Row]:
-        """Yield the rows of the items that have one, in the given order, with few in memory at a time."""
+        """Yield the rows of the items that have one, in the given order, with few in memory at a time.
+
+        A row whose caption somebody edited has the edit, and what derives from it.
+        """
         for start in range(0, len(items), CHUNK):
             names = [item.name for item in items[start : start + CHUNK]]
             marks = ", ".join("?" * len(names))
-            query = f"SELECT {COLUMNS} FROM results WHERE settings = ? AND name IN ({marks})"
+            query = f"SELECT {COLUMNS}, {EDIT} FROM results WHERE settings = ? AND name IN ({marks})"
             by_name = {values[0]: values for values in self._read(query, [self.settings, *names])}
             for name in names:
                 if name in by_name:
+                    *values, edit = by_name[name]
                     try:
-                        yield decode(*by_name[name])
+                        row = decode(*values)
+                        yield row if edit is None else with_caption(row, text_of(edit))
                     except ValueError:
                         yield Row(name, error=DAMAGED)
 
@@ -160,7 +168,7 @@ class Journal:
 
     def overview(self) -> list[Line]:
         """The short form of all rows, sorted by name."""
-        query = f"SELECT name, {CAPTION}, error FROM results WHERE settings = ? ORDER BY name"
+        query = f"SELECT name, coalesce({EDIT}, caption), error FROM results WHERE settings = ? ORDER BY name"
         return [
             Line(*values) if all(map(is_text, values)) else Line(values[0], "", DAMAGED)
             for values in self._read(query, [self.settings])
@@ -234,6 +242,12 @@ class Journal:
         if "not a database" in reason:
             return DataError(f"{self.path} is no journal of this version. Move it away, or name another.")
         return DataError(f"{self.path} cannot be written ({reason}). Check the folder and its permissions.")
+
+
+def _add_colours(database: sqlite3.Connection) -> None:
+    """Give a journal of an earlier version the column that it lacks."""
+    if not any(column[1] == "colours" for column in database.execute("PRAGMA table_info(results)")):
+        database.execute("ALTER TABLE results ADD COLUMN colours TEXT NOT NULL DEFAULT '[]'")
 
 
 def _check_form(database: sqlite3.Connection) -> None:

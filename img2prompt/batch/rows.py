@@ -31,10 +31,12 @@ class Row:
     height: int | None = None
     embedding: np.ndarray | None = None  # (384,) float32; None where there is an error
     error: str = ""
+    colours: tuple[str, ...] = ()  # names of the dominant ones, the largest first
+    post: str = ""  # about the picture, where one was asked for; never kept, as it derives from the others
 
 
 def encode(row: Row) -> tuple[str | int | bytes | None, ...]:
-    """The values to keep of a row, in the order of its fields."""
+    """The values to keep of a row, in the order of its fields, without the post."""
     return (
         row.name,
         row.caption,
@@ -46,6 +48,7 @@ def encode(row: Row) -> tuple[str | int | bytes | None, ...]:
         row.height,
         None if row.embedding is None else row.embedding.astype("<f4").tobytes(),
         row.error,
+        json.dumps(row.colours),
     )
 
 
@@ -60,6 +63,7 @@ def decode(
     height: object,
     embedding: object,
     error: object,
+    colours: object,
 ) -> Row:
     """The row that these values were kept of.
 
@@ -69,32 +73,40 @@ def decode(
         When no row has such values: they are damaged.
     """
     return Row(
-        _text(name),
-        _text(caption),
-        _text(prompt),
+        text_of(name),
+        text_of(caption),
+        text_of(prompt),
         {
-            _text(table): [(_text(label), _finite(cosine)) for label, cosine in _each(pairs)]
+            text_of(table): [(text_of(label), _finite(cosine)) for label, cosine in _each(pairs)]
             for table, pairs in _parsed(labels, dict).items()
         },
-        _text(alt_text),
-        tuple(map(_text, _parsed(hashtags, list))),
+        text_of(alt_text),
+        tuple(map(text_of, _parsed(hashtags, list))),
         _side(width),
         _side(height),
-        None if _text(error) else _vector(embedding),
-        _text(error),
+        None if text_of(error) else _vector(embedding),
+        text_of(error),
+        tuple(map(text_of, _parsed(colours, list))),
     )
 
 
 def is_text(value: object) -> bool:
     """Whether a value is a text that can be written as UTF-8."""
     try:
-        _text(value)
+        text_of(value)
     except ValueError:
         return False
     return True
 
 
-def _text(value: object) -> str:
+def text_of(value: object) -> str:
+    """A value as the text that it is.
+
+    Raises
+    ------
+    ValueError
+        When it is none that can be written as UTF-8.
+    """
     if not isinstance(value, str):
         raise ValueError("not a text")  # noqa: TRY004 - one kind of error for all that is damaged
     value.encode()  # a UnicodeEncodeError, which is a ValueError, where a byte was no UTF-8
@@ -103,7 +115,7 @@ def _text(value: object) -> str:
 
 def _parsed(text: object, kind: type[Parsed]) -> Parsed:
     try:
-        value = json.loads(_text(text))
+        value = json.loads(text_of(text))
     except RecursionError as error:
         raise ValueError("nested too deep") from error
     if not isinstance(value, kind):

@@ -3,9 +3,10 @@
 Each batch has its own folder, named by an id that nobody can guess. So a visitor who reloads the
 page, or comes back after a restart of the server, finds it again, and nobody else does:
 
-    <id>/about.json   the title and the names of the pictures
+    <id>/about.json   the title, the names of the pictures, and what the visitor wants of them
     <id>/files/0, 1…  the uploads; their own names are never used as paths
     <id>/journal      the results and the visitor's edits
+    <id>/state.json   how far it is
     <id>/old          when the batch was first found to be nearly too old
 """
 
@@ -22,23 +23,29 @@ from collections import deque
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
+from datetime import datetime, timezone
 from functools import partial
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory, mkdtemp
 from typing import IO, TYPE_CHECKING
 
+from img2prompt.batch.derived import with_post
 from img2prompt.batch.formats import FORMATS, check_output, export, export_errors
 from img2prompt.batch.journal import Journal, Line
+from img2prompt.batch.keeper import Keeper
 from img2prompt.batch.limits import Limits
 from img2prompt.batch.queue import Queue, ending
 from img2prompt.batch.sources import Item, discover, in_archive, is_picture_path, on_disk
+from img2prompt.batch.state import State
 from img2prompt.batch.work import batch_size_for, fingerprint, work
-from img2prompt.errors import DataError, Img2PromptError
+from img2prompt.errors import ConfigError, DataError, Img2PromptError
 from img2prompt.files import one_line, replacing
+from img2prompt.posts import Choices
 from img2prompt.settings import RUNS, variable
 
 if TYPE_CHECKING:
     from img2prompt import Pipeline
+    from img2prompt.batch.keeper import Save
 
 log = logging.getLogger(__name__)
 
@@ -51,18 +58,38 @@ MANIFEST, FILES, JOURNAL, OLD, UNFINISHED = "about.json", "files", "journal", "o
 
 @dataclass(frozen=True)
 class Manifest:
-    """What a batch was made from; saved as ``about.json``."""
+    """What a batch was made from and what is wanted of it; saved as ``about.json``."""
 
     title: str
     names: tuple[str, ...] = ()  # of the uploads: files/0, files/1…
     folder: str = ""  # a folder on this machine, instead of uploads
     settings: str = ""  # fingerprint of the pipeline; empty before the first result
+    posts: Choices | None = None  # of the post about each picture; None for no posts
+    owner: str = ""  # in whose history each picture is kept too; empty for nobody's
+
+    @property
+    def others(self) -> int:
+        """How many uploads there are besides the one that gave the title; 0 where it is a folder's."""
+        return len(self.names) - 1 if self.title in self.names[:1] else 0
 
     @classmethod
     def load(cls, file: Path) -> Manifest:
         """Read a manifest from its file."""
         values = json.loads(file.read_text("utf-8"))
-        return cls(**values | {"names": tuple(values["names"])})
+        posts = values.get("posts")
+        return cls(**values | {"names": tuple(values["names"]), "posts": Choices(**posts) if posts else None})
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What a list of batches says of one."""
+
+    id: str
+    title: str
+    others: int  # uploads besides the one that gave the title
+    made: datetime  # UTC
+    working: bool
+    state: State | None  # None where it is not known
 
 
 @dataclass(frozen=True)
@@ -91,18 +118,66 @@ class Run:
         self.error = ""  # why the last work ended early; empty if it did not
         self._folder = run_folder
         self._manifest = Manifest.load(run_folder / MANIFEST)
-        self.title = self._manifest.title
+        self.kept: Keeper | None = None  # of the last work; None where the pictures are kept nowhere else
         self._limits = limits
         self._found: Mapping[str, Item] | None = self._find()
         self.journal = Journal(run_folder / JOURNAL, self._manifest.settings)
         self._failed = 0
         self._start = threading.Lock()
+        self._saving = threading.Lock()  # of the manifest, by the work and by visitors
         self._stop = threading.Event()
         self._idle = threading.Event()
         self._drop: Callable[[], bool]  # takes the job out of the queue; whether it was still there
         self._end()
         self._waiting = False
         self._count()
+
+    @property
+    def title(self) -> str:
+        """The folder's name, else that of the first upload."""
+        return self._manifest.title
+
+    @property
+    def others(self) -> int:
+        """How many uploads there are besides the one that gave the title; 0 where it is a folder's."""
+        return self._manifest.others
+
+    @property
+    def owner(self) -> str:
+        """In whose history each picture is kept too; empty for nobody's."""
+        return self._manifest.owner
+
+    @property
+    def choices(self) -> Choices | None:
+        """What is wanted of the post about each picture; None for no posts."""
+        return self._manifest.posts
+
+    def choose(self, posts: Choices | None) -> None:
+        """Write other posts, or none, from now on.
+
+        Raises
+        ------
+        DataError
+            When that cannot be saved.
+        """
+        if posts != self._manifest.posts:
+            with self._saving:
+                self._manifest = replace(self._manifest, posts=posts)
+                _save(self._folder, self._manifest)
+
+    def posts(self, names: Sequence[str]) -> dict[str, str]:
+        """Name → post of these pictures, from their current captions; without those that have none (yet).
+
+        Raises
+        ------
+        ConfigError, DataError
+            For a tone that is gone or malformed.
+        """
+        choices = self.choices
+        if choices is None:
+            return {}
+        rows = self.journal.rows([self.item(name) for name in names])
+        return {row.name: row.post for row in (with_post(row, choices) for row in rows) if row.post}
 
     @property
     def working(self) -> bool:
@@ -127,12 +202,13 @@ class Run:
         left = (total - pace.done) / rate if self.working and rate else None
         return Progress(total, pace.done, self._failed, rate, left)
 
-    def start(self, load: Callable[[], Pipeline], queue: Queue) -> None:
+    def start(self, load: Callable[[], Pipeline], queue: Queue, save: Save | None = None) -> None:
         """Describe the missing pictures when the queue comes to it, unless that is so already.
 
         Parameters
         ----------
         load : returns the pipeline; may take long
+        save : keeps each picture somewhere else too
 
         Raises
         ------
@@ -143,6 +219,7 @@ class Run:
             if self.working:
                 return
             self.error = ""
+            self.kept = Keeper(save) if save else None
             self._stop.clear()
             self._waiting = True
             job = partial(self._work, load)
@@ -220,7 +297,7 @@ class Run:
                 export_errors(output, self.items, self.journal)
             else:
                 mean = load().engine.mean_embedding if kind == "submission" and self._failed else None
-                export(kind, output, self.items, self.journal, mean)
+                export(kind, output, self.items, self.journal, mean, self.choices)
             return output.read_bytes()
 
     def touch(self) -> None:
@@ -279,6 +356,7 @@ class Run:
                     "Something went wrong; the terminal of the server says what. What is done is kept."
                 )
         finally:
+            self._note()
             self._end()
 
     def _end(self) -> None:
@@ -288,8 +366,9 @@ class Run:
     def _describe(self, pipeline: Pipeline) -> None:
         settings = fingerprint(pipeline)
         if settings != self._manifest.settings:  # no work was done yet, or the model or its settings changed
-            self._manifest = replace(self._manifest, settings=settings)
-            _save(self._folder, self._manifest)
+            with self._saving:
+                self._manifest = replace(self._manifest, settings=settings)
+                _save(self._folder, self._manifest)
             self.journal.settings = settings
         if self._manifest.folder:  # pictures may have been added or repaired meanwhile
             self._found = self._find()
@@ -301,9 +380,10 @@ class Run:
             return
         # Smaller groups than on the command line, as somebody watches and may want to stop.
         size = batch_size_for(pipeline.settings.device) // 2
-        for rows in work(pipeline, self.items, self.journal, size):
+        for rows in work(pipeline, self.items, self.journal, size, keep=self.kept):
             self._failed += sum(bool(row.error) for row in rows)
             self._pace.advance(len(rows))
+            self._note()
             if self._stop.is_set() or ending():
                 return
 
@@ -312,6 +392,12 @@ class Run:
         missing = {item.name for item in self.journal.missing(self.items)}
         self._failed = sum(bool(line.error) for line in self.lines() if line.name not in missing)
         self._pace = Pace(len(self._by_name) - len(missing))
+        self._note()
+
+    def _note(self) -> None:
+        """Save how far it is, for `Runs.summaries`."""
+        with suppress(DataError):  # the folder of the pictures may be gone
+            State(len(self._by_name), self._pace.done, self._failed, self.error).save(self._folder)
 
 
 class Pace:
@@ -378,8 +464,16 @@ class Runs:
         files: Sequence[tuple[str, IO[bytes]]] = (),
         folder: Path | None = None,
         own: Collection[str] = (),
+        posts: Choices | None = None,
+        owner: str = "",
     ) -> Run:
         """Make a batch from uploads (name, content), or from a folder on this machine with its sub-folders.
+
+        Parameters
+        ----------
+        own : ids of the session's batches
+        posts : what is wanted of the post about each picture; None for no posts
+        owner : in whose history each picture is kept too; empty for nobody's
 
         Raises
         ------
@@ -397,7 +491,11 @@ class Runs:
         ]
         title = (folder.name or str(folder)) if folder else _title(names)
         manifest = Manifest(
-            one_line(title), tuple(name for name, _ in uploads), str(folder.resolve()) if folder else ""
+            one_line(title),
+            tuple(name for name, _ in uploads),
+            str(folder.resolve()) if folder else "",
+            posts=posts,
+            owner=owner,
         )
         self._check_turn(own)
         if sum(is_archive(name) for name, _ in uploads) > self.limits.archives:
@@ -428,8 +526,20 @@ class Runs:
         with self._lock:
             return self._used(run)
 
-    def start(self, run: Run, load: Callable[[], Pipeline], own: Collection[str] = ()) -> None:
-        """Describe the missing pictures of a batch when its turn comes; `load` returns the pipeline.
+    def start(
+        self,
+        run: Run,
+        load: Callable[[], Pipeline],
+        own: Collection[str] = (),
+        save: Save | None = None,
+    ) -> None:
+        """Describe the missing pictures of a batch when its turn comes.
+
+        Parameters
+        ----------
+        load : returns the pipeline
+        own : ids of the session's batches
+        save : keeps each picture somewhere else too
 
         Raises
         ------
@@ -438,7 +548,7 @@ class Runs:
         """
         if not run.working:
             self._check_turn(own)
-            run.start(load, self.queue)
+            run.start(load, self.queue, save)
 
     def remove(self, id: str) -> None:
         """Stop a batch and delete it with everything in it."""
@@ -457,14 +567,25 @@ class Runs:
             if self._is_old(id) or (number >= self.limits.runs and self._gives_way(id)):
                 self.remove(id)
 
-    def titles(self) -> dict[str, str]:
-        """Id → title of all batches, the one looked at last first."""
-        folders = sorted(self._folders().values(), key=_looked_at, reverse=True)
-        titles = {}
-        for run_folder in folders:
-            with suppress(OSError, ValueError, TypeError):
-                titles[run_folder.name] = Manifest.load(run_folder / MANIFEST).title
-        return titles
+    def summaries(self, ids: Collection[str] | None = None) -> list[Summary]:
+        """All batches, or those with these ids, the one looked at last first; none is opened for it."""
+        folders = [folder for id, folder in self._folders().items() if ids is None or id in ids]
+        found = []
+        for run_folder in sorted(folders, key=_looked_at, reverse=True):
+            with suppress(OSError, ValueError, TypeError, ConfigError):
+                manifest = Manifest.load(run_folder / MANIFEST)
+                made = (run_folder / FILES).stat().st_mtime  # when the last upload was put there
+                found.append(
+                    Summary(
+                        run_folder.name,
+                        manifest.title,
+                        manifest.others,
+                        datetime.fromtimestamp(made, timezone.utc),
+                        self._works(run_folder.name),
+                        State.load(run_folder),
+                    )
+                )
+        return found
 
     def _used(self, run: Run) -> Run:
         """Note that somebody looks at a batch, and let those rest that were not looked at for longest."""

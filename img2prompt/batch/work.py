@@ -25,7 +25,13 @@ from img2prompt.posts import Choices, alt_text, hashtags, see
 from img2prompt.vector_cache import digest
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from img2prompt.pipeline import Pipeline
+    from img2prompt.posts import Seen
+    from img2prompt.results import Result
+
+    Keep = Callable[[Image.Image, Result, Seen], None]
 
 MOST_WORKERS = 8
 ON_CPU, ON_GPU = 16, 64  # pictures in a group
@@ -47,7 +53,12 @@ class Opened:
 
 
 def work(
-    pipeline: Pipeline, items: Sequence[Item], journal: Journal, batch_size: int, workers: int | None = None
+    pipeline: Pipeline,
+    items: Sequence[Item],
+    journal: Journal,
+    batch_size: int,
+    workers: int | None = None,
+    keep: Keep | None = None,
 ) -> Iterator[list[Row]]:
     """Describe the items that the journal lacks.
 
@@ -59,6 +70,8 @@ def work(
     ----------
     batch_size : pictures in a group
     workers : threads that open pictures; by default one for each core, at most 8
+    keep : is told of each picture that was described, before its row is saved: so after a crash rather twice
+        than never. What it raises ends the work.
 
     Yields
     ------
@@ -74,7 +87,7 @@ def work(
     # While the model describes one group, the threads open the next.
     opened = open_ahead(pipeline, missing, workers, ahead=batch_size + 1)
     for group in cut(missing, batch_size):
-        rows = describe(pipeline, list(islice(opened, len(group))))
+        rows = describe(pipeline, list(islice(opened, len(group))), keep)
         journal.add(group, rows)
         yield rows
 
@@ -87,8 +100,11 @@ def cut(items: Sequence[Item], size: int) -> list[Sequence[Item]]:
     return [items[start : start + size] for start in range(0, len(items), size)]
 
 
-def describe(pipeline: Pipeline, group: Sequence[Opened]) -> list[Row]:
-    """Describe one group in one call of the model; pictures that could not be opened get rows with errors."""
+def describe(pipeline: Pipeline, group: Sequence[Opened], keep: Keep | None = None) -> list[Row]:
+    """Describe one group in one call of the model; pictures that could not be opened get rows with errors.
+
+    `keep` is told of each picture that was described.
+    """
     pictures = [opened.picture for opened in group if opened.picture is not None]
     results = iter(pipeline.describe(pictures))
     rows = []
@@ -98,6 +114,8 @@ def describe(pipeline: Pipeline, group: Sequence[Opened]) -> list[Row]:
             continue
         result = next(results)
         seen = see(result, opened.picture)
+        if keep:
+            keep(opened.picture, result, seen)
         rows.append(
             Row(
                 name=opened.item.name,
@@ -112,6 +130,7 @@ def describe(pipeline: Pipeline, group: Sequence[Opened]) -> list[Row]:
                 width=opened.size[0],
                 height=opened.size[1],
                 embedding=result.embedding,
+                colours=seen.colours,
             )
         )
     return rows

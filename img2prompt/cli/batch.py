@@ -26,6 +26,9 @@ from img2prompt.cli.console import complain, finish, load, stoppable
 from img2prompt.cli.options import Device, EngineName, Labels, More, People, Style
 from img2prompt.errors import ConfigError
 from img2prompt.files import check_output
+from img2prompt.posts import Choices, tones
+from img2prompt.posts.post import LENGTHS
+from img2prompt.posts.templates import load_tone
 from img2prompt.wording import counted
 
 if TYPE_CHECKING:
@@ -89,6 +92,15 @@ def batch(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="txt: replace text files that this program did not write.")
     ] = False,
+    tone: Annotated[
+        str | None, typer.Option("--tone", help=f"Write a post for each picture too: {', '.join(tones())}.")
+    ] = None,
+    length: Annotated[
+        str | None, typer.Option("--length", help=f"Posts: one of {', '.join(LENGTHS)}.")
+    ] = None,
+    note: Annotated[
+        str, typer.Option("--note", help="Posts: your own words for all of them: place, names, occasion.")
+    ] = "",
     engine: EngineName = None,
     style: Style = None,
     labels: Labels = None,
@@ -110,7 +122,7 @@ def batch(
     Formats. submission: imgId_eId,val, the competition's; a failed picture gets the mean of the
     training embeddings, and an id is the file name as it is, even one that begins like a formula.
     csv: for spreadsheets; a cell that could be a formula, or begins with ', gets a ' before it.
-    jsonl, parquet: the same columns, untouched. txt: photo.txt for photo.jpg, as trainers such as
+    jsonl, parquet: the same columns, untouched. With --tone, these three hold a post for each picture. txt: photo.txt for photo.jpg, as trainers such as
     kohya read it; text files that this program did not write, or that were edited since, are never
     replaced unless you say --overwrite.
     """
@@ -132,6 +144,7 @@ def batch(
         raise ConfigError("--prepend, --append, --skip-existing and --overwrite are for --format txt.")
     if journal_file is None and output is None and source == "-":
         raise ConfigError("Name a file for the results so far with --journal, or an --output.")
+    posts = _posts(kind, tone, length, note)
     items = batches.discover(source, recursive)
     batches.check_output(kind, output, items, source)
     if errors is not None:
@@ -175,10 +188,25 @@ def batch(
             if kind == "txt":
                 batches.export_text(items, output, journal, text_options)
             elif output is not None:
-                batches.export(kind, output, items, journal, pipeline.engine.mean_embedding)
+                batches.export(kind, output, items, journal, pipeline.engine.mean_embedding, posts)
         journal.forget_errors()
     _summary(len(items), done, len(failed), seconds, kind, output)
     finish(len(failed), len(items))
+
+
+def _posts(kind: str, tone: str | None, length: str | None, note: str) -> Choices | None:
+    """What is wanted of the posts; None for no posts. An unknown tone is reported before the work starts."""
+    if tone is None:
+        if length is not None or note:
+            raise ConfigError("--length and --note are for posts; name a --tone too.")
+        return None
+    from img2prompt.batch import FORMATS
+
+    if kind in FORMATS and not FORMATS[kind].posts:
+        holders = ", ".join(name for name, format in FORMATS.items() if format.posts)
+        raise ConfigError(f"{kind} holds no posts, which --tone asks for; choose one of {holders}.")
+    load_tone(tone)
+    return Choices(tone=tone, length=length or Choices.length, note=note, variants=1)
 
 
 def _watch(groups: Iterable[list[Row]], total: int, missing: int) -> int:

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import expect
 
-from tests.helpers.browser import RED, assert_accessible, open_page, small_photos
+from img2prompt.history import History, open_database
+from tests.helpers.browser import RED, SIZES, assert_accessible, clipboard, open_page, small_photos
 
 
 @pytest.fixture
@@ -81,6 +82,53 @@ def test_a_folder_becomes_a_csv(home, browser, holiday):
             assert other.get_by_label("Caption of holiday").count() == 0
             other.goto(page.url)
             other.get_by_text("30 of 30").wait_for()
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_posts_a_place_in_the_history_and_the_way_back(home, browser, size):
+    engine = open_database(home.database)
+    history = History(engine, "local")
+    history.delete_all()
+    with open_page(f"{home.address}/batch", browser, size, color_scheme="light", locale="en-US") as page:
+        page.get_by_role("radio", name="Files or ZIP").wait_for()
+        page.locator("input[type=file]").set_input_files(small_photos())
+        for wish in ("Write a post for each picture", "Also keep in my history"):
+            page.get_by_text(wish).click()
+        page.get_by_role("radio", name="Playful").click()
+        page.get_by_label("A note for all posts").fill("Jeju, with Mina")
+        page.get_by_role("button", name="Start Captioning · 3 files").click()
+        page.get_by_text("3 of 3").wait_for()
+        page.get_by_role("button", name="New batch").wait_for()
+        results = page.locator(".st-key-results")
+        expect(results.get_by_text("Jeju, with Mina")).to_have_count(3)
+        assert_accessible(page, f"{size}-batch-posts")
+        page.get_by_role("button", name="Copy post").first.click()
+        page.get_by_role("button", name="Copied post").wait_for()
+        written = clipboard(page)
+        assert "Jeju, with Mina" in written and "#" in written
+        assert written in [row["post"] for row in download(page, "CSV")]
+
+        # Another tone or note needs no new look at the pictures.
+        page.get_by_label("A note for all posts").fill("Busan")
+        page.get_by_label("A note for all posts").press("Enter")
+        expect(results.get_by_text("Busan")).to_have_count(3)
+        kept = history.posts()
+        assert len(kept) == 3 and all("Jeju, with Mina" in post.variants[0].text for post in kept)
+
+        address = page.url
+        page.get_by_role("button", name="New batch").click()
+        page.get_by_role("heading", name="Earlier batches").wait_for()
+        page.get_by_label("Search name, date or state").fill("0.png and 2 more")
+        page.get_by_label("Search name, date or state").press("Enter")
+        entry = page.locator(".st-key-earlier").get_by_role("button").first
+        expect(entry).to_contain_text(
+            re.compile(r"0\.png and 2 more · \w+ \d+, \d{4}, \d\d:\d\d · 3 pictures · done")
+        )
+        assert_accessible(page, f"{size}-batch-earlier")
+        entry.click()
+        expect(results.get_by_text("Busan")).to_have_count(3)
+        assert page.url == address
+    engine.dispose()
 
 
 def test_a_batch_on_a_phone(home, browser):

@@ -28,8 +28,8 @@ class Server:
 
 
 @contextmanager
-def serve(folder: Path, **environment: str) -> Iterator[Server]:
-    """Start the app; what it keeps, and what it puts away for a while, is in `folder`."""
+def serve(folder: Path, script: str | Path = "app.py", **environment: str) -> Iterator[Server]:
+    """Start the app, or another script; what it keeps, and what it puts away for a while, is in `folder`."""
     with socket.socket() as probe:
         probe.bind(("localhost", 0))
         port = probe.getsockname()[1]
@@ -38,7 +38,7 @@ def serve(folder: Path, **environment: str) -> Iterator[Server]:
     temporary.mkdir()
     places = {"IMG2PROMPT_RUNS": runs, "IMG2PROMPT_DATABASE_URL": database, "TMPDIR": temporary}
     environment |= {name: str(place) for name, place in places.items()}
-    command = [sys.executable, "-m", "streamlit", "run", "app.py", "--server.port", str(port)]
+    command = [sys.executable, "-m", "streamlit", "run", str(script), "--server.port", str(port)]
     process = subprocess.Popen(
         command, cwd=ROOT, env={**os.environ, **environment}, stdout=subprocess.DEVNULL
     )

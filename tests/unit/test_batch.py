@@ -12,6 +12,7 @@ import zipfile
 from codecs import BOM_UTF8
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
+from dataclasses import replace
 from pathlib import Path
 
 import fsspec
@@ -615,6 +616,34 @@ def test_a_damaged_edit_gives_way_to_the_model(tmp_path):
         journal.drop_damaged()
         journal.add([item], [row("a.png")])
         assert next(journal.rows([item])).caption == "caption of a.png"
+
+
+def test_a_journal_without_colours_is_read_and_written(tmp_path):
+    items = [Item("a.png", "x", bytes), Item("b.png", "x", bytes)]
+    with closing(Journal(tmp_path / "j", "x")) as journal:
+        journal.add(items[:1], [row("a.png")])
+    with closing(sqlite3.connect(tmp_path / "j")) as database, database:
+        database.execute("ALTER TABLE results DROP COLUMN colours")  # as earlier versions had it
+    with closing(Journal(tmp_path / "j", "x")) as journal:
+        journal.add(items[1:], [replace(row("b.png"), colours=("red", "blue"))])
+        assert [found.colours for found in journal.rows(items)] == [(), ("red", "blue")]
+
+
+def test_the_command_writes_posts_where_a_format_holds_them(folder, tmp_path, run):
+    out = tmp_path / "out.csv"
+    command = ["batch", folder, "-o", out]
+    assert run(*command, "--tone", "playful", "--length", "line", "--note", "Jeju")[0] == 3
+    with open(out, encoding="utf-8-sig", newline="") as file:
+        posts = [row["post"] for row in csv.DictReader(file) if not row["error"]]
+    assert len(posts) == 4 and all("Jeju" in post and "#" in post for post in posts)
+    for wrong, said in (
+        (["--tone", "shouted"], "tone is 'shouted'"),
+        (["--note", "Jeju"], "name a --tone"),
+        (["--tone", "plain", "--length", "endless"], "length is 'endless'"),
+        (["--tone", "plain", "--format", "submission"], "submission holds no posts"),
+    ):
+        code, error = run(*command, *wrong)
+        assert code == 2 and said in error
 
 
 def test_a_resting_journal_is_free_for_others_until_it_is_used_again(tmp_path):

@@ -295,3 +295,12 @@ def test_without_open_clip_it_is_named(monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(WeightsError, match="open.clip.torch"):
         clip_tokens.tokenizer.__wrapped__()
+
+
+def test_another_caption_takes_the_place_of_the_prompts_own():
+    prompt = prompts.recaption("a red fox, a photo, minimalism, a red fox", "a red fox", "A vixen at dawn")
+    assert prompt == "A vixen at dawn, a photo, minimalism, a red fox"
+    for before in ("", "a dog", "x"):  # none, one that is not there, and itself
+        assert prompts.recaption("blurry, ugly", before, "x") == "blurry, ugly"
+    long = prompts.recaption("a fox, a photo, minimalism", "a fox", "a fox and " * 23 + "a hen")
+    assert long == "a fox and " * 23 + "a hen, a photo"  # cut where CLIP reads no more

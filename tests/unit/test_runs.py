@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import os
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -11,6 +12,8 @@ import threading
 import time
 import zipfile
 from contextlib import closing
+from dataclasses import replace
+from datetime import datetime, timedelta, timezone
 from functools import partial
 from pathlib import Path, PurePosixPath
 
@@ -21,15 +24,18 @@ from hypothesis import strategies as st
 from pyarrow import parquet
 
 from img2prompt.batch import runs as run_module
+from img2prompt.batch.keeper import MOST_IN_A_ROW
 from img2prompt.batch.limits import Limits
 from img2prompt.batch.queue import Queue
 from img2prompt.batch.runs import Runs, clean_name
-from img2prompt.errors import ConfigError, DataError, WeightsError
+from img2prompt.batch.state import State
+from img2prompt.errors import ConfigError, DataError, HistoryError, WeightsError
 from img2prompt.pipeline import Pipeline
+from img2prompt.posts import Choices
 from img2prompt.settings import RUNS_GIGABYTES, Settings
 from img2prompt.spreadsheet import plain
 from img2prompt.submission import read_submission
-from tests.helpers import ROOT
+from tests.helpers import ROOT, records
 from tests.helpers.batches import crop, finish, uploads
 
 GROUP = 2  # pictures that go through the model together in these tests
@@ -92,6 +98,11 @@ def described(runs, quick):
     return run
 
 
+def ids(runs: Runs) -> list[str]:
+    """The ids of all batches, the one looked at last first."""
+    return [summary.id for summary in runs.summaries()]
+
+
 # The run
 
 
@@ -131,11 +142,143 @@ def test_every_format_holds_what_was_edited(described, quick):
     assert not described.problem("submission")
 
 
+def test_what_derives_from_a_caption_follows_an_edit(described, quick):
+    def read(kind: str) -> list[dict]:
+        data = described.export(kind, lambda: quick)
+        return (
+            parquet.read_table(io.BytesIO(data)).to_pylist() if kind == "parquet" else records(data.decode())
+        )
+
+    before = read("jsonl")[1]
+    assert before["caption"] in before["prompt"]
+    described.edit("trip/1.jpg", "A lighthouse on Jeju Island.\nMina painted it.")
+    table = list(csv.DictReader(io.StringIO(described.export("csv", lambda: quick).decode(), newline="")))
+    for row in (read("jsonl")[1], read("parquet")[1], table[1]):
+        assert row["alt_text"] == "A lighthouse on Jeju Island. Mina painted it."
+        assert "#lighthouse" in row["hashtags"]
+        line = "A lighthouse on Jeju Island. Mina painted it"
+        assert row["prompt"] == before["prompt"].replace(before["caption"], line)
+    after = read("jsonl")
+    assert after[1]["labels"] == before["labels"]  # the model's, whatever the caption
+    described.edit("trip/1.jpg", "")
+    assert read("jsonl")[1] == before
+
+
 def test_a_submission_has_the_mean_for_failed_pictures(described, quick, tmp_path):
     (tmp_path / "s.csv").write_bytes(described.export("submission", lambda: quick))
     found = read_submission(tmp_path / "s.csv")
     assert found.ids == ["0", "1", "2", "3", "4"]
     assert np.array_equal(found.vectors[3], quick.engine.mean_embedding)
+
+
+def test_every_picture_gets_the_post_that_was_asked_for(runs, quick):
+    run = runs.add(
+        uploads(), posts=Choices(tone="playful", length="line", note="Jeju, with Mina", variants=1)
+    )
+    run.start(lambda: quick, runs.queue)
+    finish(run)
+    names = [line.name for line in run.lines()]
+    posts = run.posts(names)
+    assert list(posts) == names[:3] + names[4:]  # none of the broken picture
+    assert all("Jeju, with Mina" in post and "#" in post for post in posts.values())
+    found = records(run.export("jsonl", lambda: quick).decode())
+    assert {record["path"]: record["post"] for record in found if record["post"]} == posts
+    table = list(csv.DictReader(io.StringIO(run.export("csv", lambda: quick).decode(), newline="")))
+    assert {row["path"]: row["post"] for row in table if row["post"]} == posts
+    table = parquet.read_table(io.BytesIO(run.export("parquet", lambda: quick))).to_pylist()
+    assert [row["post"] for row in table] == [record["post"] for record in found]
+
+    run.edit(names[0], "a lighthouse on a cliff")
+    assert "lighthouse" in run.posts(names[:1])[names[0]].lower()
+    run.choose(replace(run.choices, note="Busan"))  # no picture is described again
+    assert quick.looks == 4 and "Busan" in run.posts(names[:1])[names[0]]
+    run.close()
+    again = Runs(runs._root).get(run.id)
+    assert again.choices == run.choices and "Busan" in again.posts(names[:1])[names[0]]
+    again.choose(None)
+    assert again.posts(names) == {}
+    assert {record["post"] for record in records(again.export("jsonl", lambda: quick).decode())} == {None}
+
+
+def test_pictures_are_kept_elsewhere_too_and_a_failure_stops_nothing(runs, quick):
+    kept = []
+
+    def save(picture, result, seen):
+        kept.append((picture.size, result.caption, seen.caption))
+        if len(kept) == 2:
+            raise HistoryError("The history is full.")
+        if len(kept) == 3:
+            raise ZeroDivisionError
+
+    run = runs.add(uploads(8), owner="local")
+    run.start(lambda: quick, runs.queue, save)
+    finish(run)
+    assert not run.error and run.progress().done == 8
+    assert [caption for _, caption, _ in kept] == [line.caption for line in run.lines() if not line.error]
+    assert run.kept.lost == 2 and all(size == (240, 200) and a == b for size, a, b in kept)
+    run.close()
+    assert Runs(runs._root).get(run.id).owner == "local"
+
+
+def test_a_history_that_always_fails_is_not_asked_for_every_picture(runs, quick):
+    asked = []
+
+    def save(*_):
+        asked.append(1)
+        raise HistoryError("The history is full.")
+
+    run = runs.add(uploads(8), owner="local")
+    run.start(lambda: quick, runs.queue, save)
+    finish(run)
+    assert len(asked) == MOST_IN_A_ROW
+    assert run.kept.lost == 7 and run.kept.problem == "The history is full."
+
+
+def test_a_list_says_what_each_batch_is_and_how_far(runs, quick, tmp_path):
+    before = datetime.now(timezone.utc) - timedelta(minutes=1)
+    trip = runs.add(uploads())
+    loose = runs.add([(f"{number}.jpg", io.BytesIO(crop(number))) for number in range(3)])
+    stopped = runs.add(uploads(7))
+    broken = runs.add(uploads())
+    found = {summary.id: summary for summary in runs.summaries()}
+    assert all(before < summary.made < before + timedelta(hours=1) for summary in found.values())
+    assert [(found[run.id].title, found[run.id].others) for run in (trip, loose)] == [
+        ("trip", 0),
+        ("0.jpg", 2),
+    ]
+    assert found[trip.id].state == State(5, 0, 0) and not found[trip.id].working
+
+    watched = Watched(quick, before=stopped.stop)
+    stopped.start(lambda: watched, runs.queue)
+    trip.start(lambda: quick, runs.queue)
+    broken.start(no_model, runs.queue)
+    for run in (stopped, trip, broken):
+        finish(run)
+        run.close()
+    found = {summary.id: summary for summary in Runs(runs._root).summaries()}  # after a restart
+    assert found[trip.id].state == State(5, 5, 1)
+    assert 0 < found[stopped.id].state.done < 7
+    assert found[broken.id].state == State(5, 0, 0, "no model")
+    assert [summary.id for summary in runs.summaries([trip.id])] == [trip.id]
+
+    (runs._root / trip.id / "state.json").unlink()  # as an earlier version left it
+    (runs._root / loose.id / "state.json").write_text("{")
+    assert [summary.state for summary in runs.summaries([trip.id, loose.id])] == [None, None]
+
+
+def test_a_batch_whose_folder_is_gone_ends_with_an_error(runs, quick, tmp_path):
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "0.jpg").write_bytes(crop(0))
+    run = runs.add(folder=tmp_path / "photos")
+    run.rest()
+    shutil.rmtree(tmp_path / "photos")
+    run.start(lambda: quick, runs.queue)
+    finish(run)
+    assert "does not exist" in run.error
+
+
+def no_model():
+    raise WeightsError("no model")
 
 
 def test_an_emptied_caption_is_the_models_again(described):
@@ -367,7 +510,7 @@ def test_old_runs_go_and_others_stay(runs, tmp_path):
     runs.clean()
     assert {path.name for path in root.iterdir()} == {kept.id, seen.id, "mine"}
     assert runs.get(old.id) is None
-    assert set(runs.titles()) == {kept.id, seen.id}
+    assert set(ids(runs)) == {kept.id, seen.id}
 
 
 def test_one_wrong_clock_removes_nothing(runs, tmp_path, monkeypatch):
@@ -376,10 +519,10 @@ def test_one_wrong_clock_removes_nothing(runs, tmp_path, monkeypatch):
     for ahead in (365, 365.5, 0, 366, 365.9, 366.8):  # days
         monkeypatch.setattr(time, "time", lambda ahead=ahead: now + ahead * run_module.DAY)
         runs.clean()
-        assert list(runs.titles()) == [run.id]
+        assert ids(runs) == [run.id]
     monkeypatch.setattr(time, "time", lambda: now + 367 * run_module.DAY)
     runs.clean()  # found too old a day before, too
-    assert not runs.titles()
+    assert not ids(runs)
 
 
 def test_of_too_many_runs_the_oldest_go_if_nobody_looks_at_them(tmp_path, monkeypatch):
@@ -387,13 +530,13 @@ def test_of_too_many_runs_the_oldest_go_if_nobody_looks_at_them(tmp_path, monkey
     old, new = (runs.add(uploads(1, broken=None)) for _ in range(2))
     look_back(tmp_path / "runs" / old.id, 1)
     runs.clean()
-    assert set(runs.titles()) == {
+    assert set(ids(runs)) == {
         old.id,
         new.id,
     }  # somebody has looked at both lately, whatever the clock says
     monkeypatch.setattr(run_module, "IDLE_SECONDS", -1.0)
     runs.clean()
-    assert list(runs.titles()) == [new.id]
+    assert ids(runs) == [new.id]
 
 
 def test_a_run_at_work_is_not_cleaned_away(runs, quick, over, tmp_path):
@@ -508,11 +651,11 @@ def test_uploads_have_a_quota_for_each_session_and_for_all(tmp_path, monkeypatch
     third = runs.add(one, own=[first.id])
     with pytest.raises(DataError, match="The pictures of all batches would take more than"):
         runs.add(one)
-    assert set(runs.titles()) == {*own, third.id}
+    assert set(ids(runs)) == {*own, third.id}
     monkeypatch.setattr(run_module, "IDLE_SECONDS", -1.0)  # nobody looks at them any more
     look_back(tmp_path / "runs" / second.id, 1)
     fourth = runs.add(one)
-    assert set(runs.titles()) == {first.id, third.id, fourth.id}
+    assert set(ids(runs)) == {first.id, third.id, fourth.id}
     with pytest.raises(DataError, match="would take more than"):
         runs.add([("a.jpg", io.BytesIO(bytes(4000)))])
 

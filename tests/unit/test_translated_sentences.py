@@ -26,7 +26,9 @@ def shape(template: str) -> str:
 
 def test_every_error_that_a_page_can_meet_has_a_translation():
     said = sentences()
-    assert len(said) > 150 and "{} cannot be read: {}. Check its name and permissions." in said  # the reading itself works
+    assert (
+        len(said) > 150 and "{} cannot be read: {}. Check its name and permissions." in said
+    )  # the reading itself works
     known = {shape(template) for template in KOREAN} | {SECRET_COMMAND}  # which is for a terminal
     missing = {
         sentence: place

@@ -15,7 +15,8 @@ from img2prompt.errors import ImageError, Img2PromptError
 from img2prompt.images import Limits, open_image
 from img2prompt.settings import Settings
 from img2prompt.web import components
-from img2prompt.web.batch import sources
+from img2prompt.web.batch import earlier, sources, wishes
+from img2prompt.web.caption.reading import copyable
 from img2prompt.web.shared import pipelines, session
 from img2prompt.web.shared.frame import as_it_is, delete_button, show_error
 from img2prompt.web.shared.i18n import t
@@ -37,6 +38,7 @@ def show(run: Run) -> None:
     with st.container(key="batch-work"):
         st.fragment(_work, run_every=EVERY if working else None)(run, _stage(run))
     if run.progress().done:
+        _posts(run)
         _downloads(run)
         # A fragment only while the batch works: a click in a fragment waits for the page to be drawn, and is
         # lost if the visitor leaves meanwhile.
@@ -55,10 +57,13 @@ def _work(run: Run, drawn: tuple[bool, bool, bool]) -> None:
         st.rerun()
     progress = run.progress()
     finished = progress.done == progress.total
-    st.progress(progress.done / max(progress.total, 1), as_it_is(run.title) or None)
+    st.text(earlier.title(run))
+    st.progress(progress.done / max(progress.total, 1))
     st.markdown(_how_far(run, progress))
     if run.error:
         show_error(run.error)
+    if run.kept and run.kept.lost:
+        st.warning(t("batch.not_kept", count=run.kept.lost, reason=as_it_is(run.kept.problem)))
     with st.container(horizontal=True):
         if run.working:
             st.button(t("batch.stop"), icon=":material/stop:", on_click=run.stop, disabled=run.stopping)
@@ -111,6 +116,18 @@ def _time_left(seconds: float) -> str:
     if seconds < 5400:
         return t("batch.left.minutes", count=round(seconds / 60))
     return t("batch.left.hours", count=f"{round(seconds / 1800) / 2:g}")
+
+
+def _posts(run: Run) -> None:
+    """Let the visitor choose the posts: they derive from the results, so nothing is described again.
+
+    Only a change counts: who has the batch open elsewhere must not undo what was chosen here.
+    """
+    asked = st.session_state.setdefault(session.POSTS_ASKED, {})
+    wanted = wishes.posts(f"posts-{run.id}", run.choices)
+    if wanted != asked.setdefault(run.id, run.choices):
+        asked[run.id] = wanted
+        run.choose(wanted)
 
 
 def _downloads(run: Run) -> None:
@@ -171,9 +188,15 @@ def _results(run: Run) -> None:
     st.caption(t("batch.count", count=len(lines)) if lines else t("batch.none"))
     # Above the pictures, so that it does not move when more pictures come.
     page = st.pagination(pages, key=f"batch-page-{shown}-{text}") if pages > 1 else 1
+    lines = lines[(page - 1) * PAGE : page * PAGE]
+    try:
+        posts = run.posts([line.name for line in lines])
+    except Img2PromptError as error:  # a tone that is gone
+        show_error(error)
+        posts = {}
     with st.container(key="results", gap="small"):
-        for line in lines[(page - 1) * PAGE : page * PAGE]:
-            _line(run, line)
+        for line in lines:
+            _line(run, line, posts.get(line.name, ""))
 
 
 def _matches(line: Line, shown: str, text: str) -> bool:
@@ -183,7 +206,7 @@ def _matches(line: Line, shown: str, text: str) -> bool:
     return text.casefold() in f"{line.name}\n{line.caption}\n{line.error}".casefold()
 
 
-def _line(run: Run, line: Line) -> None:
+def _line(run: Run, line: Line, post: str) -> None:
     with st.container(horizontal=True, gap="small"):
         if line.error:
             with st.container(key=f"broken-{_key(run, line)}", width=112):
@@ -191,12 +214,14 @@ def _line(run: Run, line: Line) -> None:
         else:
             item = run.item(line.name)
             st.image(_thumbnail(run.id, line.name, item.stamp, item), width=112, alt=line.caption)
-        with st.container(gap=None, width="stretch"):
-            st.caption(as_it_is(line.name))
+        with st.container(gap="xsmall" if post else None, width="stretch"):
+            st.text(line.name)
             if line.error:
                 show_error(line.error)
             else:
                 _caption(run, line)
+            if post:
+                copyable(t("batch.post"), post, f"batch-{_key(run, line)}")
 
 
 def _caption(run: Run, line: Line) -> None:

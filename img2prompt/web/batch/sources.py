@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import streamlit as st
 
-from img2prompt.batch.runs import DAYS, Run, Runs, runs_folder
+from img2prompt.batch.runs import Run, Runs, runs_folder
 from img2prompt.errors import Img2PromptError
 from img2prompt.images import SUFFIXES
+from img2prompt.posts import Choices
 from img2prompt.settings import SERVER_FOLDERS, Settings, switch
-from img2prompt.web.shared import pipelines, session, visitor
-from img2prompt.web.shared.frame import as_it_is, show_error
+from img2prompt.web.batch import wishes
+from img2prompt.web.shared import account, keeping, pipelines, session, visitor
+from img2prompt.web.shared.frame import show_error
 from img2prompt.web.shared.i18n import t
 from img2prompt.web.shared.registry import Registry
 from img2prompt.web.shared.uploader import Words, ask_for_files
-
-MOST_EARLIER = 5  # batches offered to come back to
-
 
 _RUNS = Registry(Runs)
 
@@ -50,7 +50,7 @@ def current() -> Run | None:
     return run
 
 
-def _own() -> list[str]:
+def own() -> list[str]:
     """The ids of this session's batches."""
     return st.session_state.get(session.RUNS, [])
 
@@ -62,12 +62,15 @@ def leave() -> None:
 
 
 def start(run: Run) -> None:
-    """Start or continue the work on a batch."""
-    runs().start(run, pipelines.loader(), _own())
+    """Start or continue the work on a batch, as who began it wanted."""
+    save = None
+    if run.owner and not account.is_switched_off():
+        save = partial(keeping.save, run.owner, run.choices or Choices(variants=1))
+    runs().start(run, pipelines.loader(), own(), save)
 
 
 def ask() -> None:
-    """Ask for pictures, and start a batch with them."""
+    """Ask for pictures and what to do with them, and start a batch."""
     origins = ["files", "folder", "server"] if may_name_folders() else ["files", "folder"]
     origin = st.segmented_control(
         t("batch.from"),
@@ -90,25 +93,6 @@ def explain() -> None:
     st.space("small")
     for column, part in zip(st.columns(3, gap="medium"), ("work", "edit", "download"), strict=True):
         column.markdown(f"**{t(f'batch.explain.{part}')}**  \n:small[{t(f'batch.explain.{part}.meaning')}]")
-
-
-def earlier() -> None:
-    """Offer earlier batches: all of them to a visitor who sits at this machine, else those of this session."""
-    own_ids = _own()
-    sees_all = visitor.sits_here()
-    titles = {id: title for id, title in runs().titles().items() if id in own_ids or sees_all}
-    if titles:
-        st.space("small")
-        st.caption(t("batch.earlier", days=DAYS))
-        row = st.container(horizontal=True, gap="small")
-        for id, title in list(titles.items())[:MOST_EARLIER]:
-            row.button(
-                as_it_is(title) or t("batch"),
-                icon=":material/history:",
-                key=f"earlier-{id}",
-                on_click=_come_back,
-                args=(id,),
-            )
 
 
 def may_name_folders() -> bool:
@@ -147,7 +131,7 @@ def _ask_for_uploads(whole_folder: bool) -> None:
         shows_label=False,
     )
     if files:
-        _begin_button(len(files), lambda: runs().add([(file.name, file) for file in files], own=_own()))
+        _begin_button(len(files), files=[(file.name, file) for file in files])
 
 
 def _ask_for_folder() -> None:
@@ -157,17 +141,19 @@ def _ask_for_folder() -> None:
         help=t("batch.server.help"),
         key="folder",
     )
-    if folder := folder.strip():
-        _begin_button(None, lambda: runs().add(folder=Path(os.path.expanduser(folder)), own=_own()))
+    if folder := folder.strip():  # pasted with a space or a line break beside it
+        _begin_button(None, folder=Path(os.path.expanduser(folder)))
 
 
-def _begin_button(count: int | None, make: Callable[[], Run]) -> None:
+def _begin_button(count: int | None, **source: Any) -> None:
+    """Ask what is wanted of the pictures, and begin; `source` is what `Runs.add` takes."""
+    posts, owner = wishes.posts("batch"), wishes.owner()
     label = t("batch.start.count", count=count) if count else t("batch.start")
     if not st.button(label, type="primary", width="stretch", key="batch-start"):
         return
     try:
         with st.spinner(t("batch.saving")):
-            run = make()
+            run = runs().add(**source, own=own(), posts=posts, owner=owner)
             # Inside the spinner, as another click may end this run of the script when the spinner ends.
             st.session_state[session.BEGUN] = st.session_state.get(session.BEGUN, 0) + 1
             _go_to(run)
@@ -176,10 +162,6 @@ def _begin_button(count: int | None, make: Callable[[], Run]) -> None:
         show_error(error)
         return
     st.rerun()
-
-
-def _come_back(id: str) -> None:
-    st.session_state[session.RUN] = id
 
 
 def _go_to(run: Run) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from datetime import timedelta
 from functools import partial
 from io import BytesIO
 from typing import IO, Any
@@ -16,9 +15,9 @@ from img2prompt.history.store import History
 from img2prompt.posts import as_sentence, tones
 from img2prompt.web.caption import reading
 from img2prompt.web.history import period, reopening
-from img2prompt.web.shared import account, identity, session
+from img2prompt.web.shared import account, dates, identity, session
 from img2prompt.web.shared.frame import as_it_is, delete_button
-from img2prompt.web.shared.i18n import language, t
+from img2prompt.web.shared.i18n import t
 
 PAGE = 24  # posts shown at a time
 ALIKE = 6  # similar posts shown with a post
@@ -239,9 +238,5 @@ def _about(post: Post) -> str:
 
 
 def _date(post: Post) -> str:
-    """The day of a post in the visitor's time zone and language."""
-    minutes = st.context.timezone_offset or 0  # that UTC is ahead of the visitor, as in JavaScript
-    date = post.created_at - timedelta(minutes=minutes)
-    if language() == "ko":
-        return f"{date.year}. {date.month}. {date.day}."
-    return f"{date:%b} {date.day}, {date.year}"
+    """The day of a post in the visitor's time zone and language, as Markdown."""
+    return as_it_is(dates.day(post.created_at))

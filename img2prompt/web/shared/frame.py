@@ -19,6 +19,10 @@ ASSETS = resource("assets")
 # What Markdown, or Streamlit beside it, reads as markup in a line: anywhere, at the edge of a word, at the start.
 _MARKUP = re.compile(r"[\\`*\[\]$<~:&]|(?<![^\W_])_|_(?![^\W_])|^[#>+-]")
 _NUMBER = re.compile(r"^(\d+)(?=[.)])")  # of a list
+# What both look for in the text that is left, where an escape no longer counts: addresses (https://…, www.…,
+# a@b.c), icons and emoji (:material/home:, :smile:), arrows and signs (->, --, >=).
+_REPLACED = re.compile(r"(?<=:)(?=\S)|(?<=www)(?=\.)|(?=@)|(?<=[<>~-])(?=[->=])", re.IGNORECASE)
+_NOTHING = ":small[]"  # parts the text and shows nothing
 
 _LANGUAGE = components.register("language")
 
@@ -49,9 +53,13 @@ def end(privacy: str) -> None:
 
 
 def as_it_is(text: str) -> str:
-    """Escape a text so that Markdown shows it unchanged, on one line."""
+    """Write a text so that Markdown shows it unchanged, on one line.
+
+    For names of files and other words that are not the app's, where Streamlit takes Markdown only.
+    """
     line = " ".join(text.split())
-    return _NUMBER.sub(r"\1\\", _MARKUP.sub(r"\\\g<0>", line))
+    escaped = _NUMBER.sub(r"\1\\", _MARKUP.sub(r"\\\g<0>", line))
+    return _REPLACED.sub(_NOTHING, escaped)
 
 
 def delete_button(label: str, key: str) -> bool:

@@ -49,10 +49,13 @@ def _choose() -> None:
 def t(key: str, **values: object) -> str:
     """The text for a key in the current language, with each ``{name}`` replaced by its value.
 
-    A key without a text, such as that of a tone that somebody added, gives its last part:
+    Where ``count`` is 1, the text for ``KEY.one`` comes first, in languages that have one. A key without a
+    text, such as that of a tone that somebody added, gives its last part:
     ``tone.cheerful`` gives "Cheerful".
     """
-    text = catalogue(language()).get(key) or key.rpartition(".")[2].capitalize()
+    texts = catalogue(language())
+    one = texts.get(f"{key}.one") if values.get("count") == 1 else None
+    text = one or texts.get(key) or key.rpartition(".")[2].capitalize()
     return text.format(**values) if values else text
 
 

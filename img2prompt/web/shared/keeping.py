@@ -13,11 +13,14 @@ from img2prompt.errors import HistoryError
 from img2prompt.history.database import default_url, open_database
 from img2prompt.history.record import Picture, Post, picture_of, record_of, rewritten
 from img2prompt.history.store import History
-from img2prompt.posts import Choices
+from img2prompt.posts import Choices, compose
 from img2prompt.web.shared import account
 from img2prompt.web.shared.registry import Registry
 
 if TYPE_CHECKING:
+    from PIL import Image
+
+    from img2prompt.posts import Seen
     from img2prompt.posts import Variant as Written
     from img2prompt.results import Result
     from img2prompt.web.shared.photo import Photo
@@ -97,6 +100,19 @@ def _record(photo: Photo, result: Result) -> Picture:
     if photo.record is None or photo.post is None:  # without a post, the result may be a new one
         photo.record = picture_of(photo.picture, result, seen=photo.seen)
     return photo.record
+
+
+def save(owner: str, choices: Choices, picture: Image.Image, result: Result, seen: Seen) -> None:
+    """Save a post about a picture in somebody's history, from any thread, and while nobody visits: for batches.
+
+    Raises
+    ------
+    Img2PromptError
+        When it cannot be written or saved.
+    """
+    history = _HISTORIES((default_url(), owner))
+    pictures = [picture_of(picture, result, seen=seen)]
+    history.save(record_of(pictures, result.engine, choices, compose(seen, choices)))
 
 
 def mark(

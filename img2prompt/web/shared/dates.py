@@ -1,0 +1,28 @@
+"""Dates and times in the visitor's time zone and language."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+import streamlit as st
+
+from img2prompt.web.shared.i18n import language
+
+
+def day(moment: datetime) -> str:
+    """The day of a moment, which is in UTC: "Nov 26, 2026", or "2026. 11. 26." in Korean."""
+    date = _of_visitor(moment)
+    if language() == "ko":
+        return f"{date.year}. {date.month}. {date.day}."
+    return f"{date:%b} {date.day}, {date.year}"
+
+
+def minute(moment: datetime) -> str:
+    """The day of a moment and its time, to the minute: "Nov 26, 2026, 14:05"."""
+    comma = "" if language() == "ko" else ","
+    return f"{day(moment)}{comma} {_of_visitor(moment):%H:%M}"
+
+
+def _of_visitor(moment: datetime) -> datetime:
+    minutes = st.context.timezone_offset or 0  # that UTC is ahead of the visitor, as in JavaScript
+    return moment - timedelta(minutes=minutes)
