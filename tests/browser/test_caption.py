@@ -16,6 +16,8 @@ from tests.helpers.browser import (
     assert_accessible,
     clipboard,
     open_page,
+    screenshot,
+    settle,
     sidebar,
     small_photos,
 )
@@ -134,6 +136,68 @@ def test_limits_are_counted_while_typing(server, browser):
         page.locator(".st-key-post").get_by_text("x" * 2201).wait_for()
         page.locator(".st-key-post").get_by_role("button", name="less").click()
         assert_accessible(page, "desktop-dark")
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_what_is_copied_is_what_the_page_shows_in_the_end(server, browser, size):
+    def copies(number: int) -> None:
+        """Whether *Copy*, at once, copies what the page shows when it has settled."""
+        page.get_by_role("button", name=f"Copy post {number}").click()
+        page.get_by_role("button", name=f"Copied post {number}").wait_for()
+        copied = clipboard(page)
+        settle(page)
+        assert copied == page.get_by_label(f"Text of post {number}").input_value()
+
+    with open_page(server, browser, size, locale="en-US") as page:
+        page.get_by_role("button", name="Flower").click()
+        page.get_by_role("button", name="Start Captioning").click()
+        post = page.get_by_label("Text of post 1")
+        plain = post.input_value()
+        with sidebar(page) as choices:
+            choices.get_by_role("textbox", name="Anything to add?").fill("Jeju, with Mina")
+        copies(1)
+        assert "Jeju, with Mina" in clipboard(page)
+
+        with sidebar(page) as choices:
+            choices.get_by_role("radio", name="Playful").click()
+        copies(2)
+        assert plain != clipboard(page)
+
+        with sidebar(page) as choices:
+            choices.get_by_role("radio", name="Poetic").click()
+        settle(page)
+        post.fill("Typed by hand")
+        copies(1)
+        page.get_by_role("button", name="Shuffle").click()
+        copies(2)
+
+        settle(page)
+        page.wait_for_timeout(
+            10_000
+        )  # until it is sure that nothing is on its way: then the browser copies alone
+        post.fill("Typed again")
+        copies(1)
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_a_long_note_is_cut_and_says_so(server, browser, size):
+    with open_page(server, browser, size, locale="ko-KR") as page:
+        page.get_by_role("button", name="꽃").click()
+        page.get_by_role("button", name="캡션 만들기").click()
+        page.get_by_label("게시글 1의 내용").wait_for()
+        page.evaluate(f"navigator.clipboard.writeText({'word ' * 79 + 'tail'!r})")
+        with sidebar(page) as choices:
+            note = choices.get_by_role("textbox", name="덧붙일 말이 있나요?")
+            note.press("Control+V")
+            choices.get_by_text("300자까지만").wait_for()
+            assert note.input_value().endswith("tail")
+            expect(page.get_by_test_id("InputInstructions").first).to_be_hidden()
+            if size == "phone":
+                screenshot(page, f"{size}-long-note")
+            post = page.get_by_label("게시글 1의 내용")
+            assert post.input_value().split("\n")[1] == ("word " * 60).strip()
+            note.fill("word")
+            expect(choices.get_by_text("300자까지만")).to_have_count(0)
 
 
 @pytest.mark.parametrize("size", SIZES)

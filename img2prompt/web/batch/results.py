@@ -159,6 +159,7 @@ def _results(run: Run) -> None:
             placeholder=t("batch.search"),
             icon=":material/search:",
             key="batch-search",
+            live=True,
             label_visibility="collapsed",
         )
     try:

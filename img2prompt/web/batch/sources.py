@@ -143,6 +143,7 @@ def _ask_for_folder() -> None:
         placeholder=t("batch.server.placeholder"),
         help=t("batch.server.help"),
         key="folder",
+        live=True,
     )
     if folder:
         _begin_button(None, lambda: runs().add(folder=Path(os.path.expanduser(folder)), own=_own()))

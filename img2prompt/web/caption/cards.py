@@ -21,6 +21,7 @@ from img2prompt.web.shared.i18n import t
 from img2prompt.web.shared.photo import Photo
 
 _CARD = components.register("card")
+_COPIER = components.register("copier")
 
 
 @dataclass
@@ -34,6 +35,9 @@ class Desk:
     seed: int = 0  # of the variants
     saved: tuple | None = None  # what the history was last asked to save
     problem: str = ""  # why that failed; empty if it did not
+    wanted: dict | None = None  # what the copier asked for: id, post (its first text) and its number
+    answered: tuple[float, str] | None = None  # the id of that, and the post whose text it got
+    outcome: dict | None = None  # how its copying ended: id, and whether it was copied
 
     def shuffle(self) -> None:
         """Ask for other variants."""
@@ -99,6 +103,7 @@ def show(photos: list[Photo], choices: Choices) -> None:
         shown = _shown(desk, posts)
         for number, text in enumerate(posts, 1):
             _card(number, text, text == shown, desk)
+        _copier(posts, desk)
     with left, st.container(key="preview"):
         preview.show(photos, alts, desk.now(shown))
 
@@ -154,11 +159,17 @@ def _card(number: int, text: str, shown: bool, desk: Desk) -> None:
     def copy() -> None:
         desk.mark(text, copied=True)
 
+    outcome = None
+    if desk.outcome and desk.answered == (desk.outcome["id"], text):
+        desk.outcome, outcome = None, desk.outcome  # said once
     title = t("post", number=number)
     _CARD(
         key=key,
         data={
+            "post": text,
+            "number": number,
             "text": desk.now(text),
+            "outcome": outcome,
             "starred": text in desk.starred,
             "shown": shown,
             "limits": {"first": HOOK_LIMIT, "all": POST_LIMIT},
@@ -167,6 +178,7 @@ def _card(number: int, text: str, shown: bool, desk: Desk) -> None:
                 "title": title,
                 "text_name": t("post.text", number=number),
                 "star_name": t("post.star", number=number),
+                "undo_name": t("post.undo", number=number),
                 "show": t("post.show"),
                 "show_name": t("post.show.name", number=number),
                 "first": t("post.first"),
@@ -180,3 +192,26 @@ def _card(number: int, text: str, shown: bool, desk: Desk) -> None:
         on_show_change=choose,
         on_copied_change=copy,
     )
+
+
+def _copier(posts: list[str], desk: Desk) -> None:
+    """Answer what is to be copied, where the visitor asked for that before a change of theirs was on the page."""
+    key = "copier"
+
+    def want() -> None:
+        desk.wanted = st.session_state[key].wanted
+
+    def end() -> None:
+        desk.outcome = st.session_state[key].outcome
+        if desk.answered and desk.outcome["copied"]:
+            desk.mark(desk.answered[1], copied=True)
+
+    answer = None
+    if desk.wanted:
+        wanted, desk.wanted = desk.wanted, None
+        # The post itself if it is still there, else the one that now has its place.
+        place = min(int(wanted["number"]), len(posts)) - 1
+        text = wanted["post"] if wanted["post"] in posts else posts[place]
+        desk.answered = (wanted["id"], text)
+        answer = {"id": wanted["id"], "text": desk.now(text)}
+    _COPIER(key=key, data={"answer": answer}, on_wanted_change=want, on_outcome_change=end)

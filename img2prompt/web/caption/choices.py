@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 import streamlit as st
 
 from img2prompt.posts import Choices, tones
+from img2prompt.posts.limits import cut, size, tidy
 from img2prompt.posts.post import EMOJI, GOALS, LENGTHS, MAX_HASHTAGS, MAX_NOTE
 from img2prompt.web.shared.i18n import t
 
@@ -35,12 +36,16 @@ def ask() -> Choices:
         )
         note = st.text_input(
             t("note"),
-            max_chars=MAX_NOTE,
             placeholder=t("note.placeholder"),
             help=t("note.help"),
             key="note",
             persist_state="session",
+            live=True,
         )
+        # Not `max_chars`, with which the browser drops a longer text that is pasted, without a word.
+        if size(note := tidy(note)) > MAX_NOTE:
+            note = cut(note, MAX_NOTE, mark="")
+            st.warning(t("note.cut", most=MAX_NOTE))
     return Choices(tone, goal, emoji, length, hashtags, variants, note)
 
 
