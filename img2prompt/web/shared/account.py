@@ -5,15 +5,12 @@ from __future__ import annotations
 import streamlit as st
 
 from img2prompt.settings import HISTORY, switch
-from img2prompt.web import components
-from img2prompt.web.shared import session, visitor
+from img2prompt.web.shared import cookie, session, visitor
 from img2prompt.web.shared.i18n import t
 from img2prompt.web.shared.identity import has_sign_in
 
 LOCAL = "local"  # the owner of the history where there is only one person
 COOKIE = "img2prompt-history"
-
-_REMEMBER = components.register("remember")
 
 
 def owner() -> str | None:
@@ -74,7 +71,7 @@ def show() -> None:
                 persist_state="session",
                 help=t("history.keep.help"),
             )
-            _REMEMBER(key="remember-history", data={"name": COOKIE, "value": "on" if wants else "off"})
+            cookie.remember(COOKIE, "on" if wants else "off")
 
 
 def sign_in(position: str) -> None:
