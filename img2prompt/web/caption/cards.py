@@ -13,8 +13,8 @@ from img2prompt.errors import HistoryError, Img2PromptError
 from img2prompt.posts import Choices, Variant, alt_text, compose
 from img2prompt.posts.post import HOOK_LIMIT, POST_LIMIT
 from img2prompt.web import components
-from img2prompt.web.caption import preview
-from img2prompt.web.caption.reading import copy_strings, copyable
+from img2prompt.web.caption import preview, reading
+from img2prompt.web.caption.reading import copy_strings
 from img2prompt.web.shared import account, keeping, session
 from img2prompt.web.shared.frame import as_it_is, show_error
 from img2prompt.web.shared.i18n import t
@@ -47,6 +47,16 @@ class Desk:
         """The current text of a post."""
         return self.edits.get(text, text)
 
+    def edit(self, text: str, current: str) -> None:
+        """Give a post another text; its first one undoes all edits."""
+        self.edits.pop(text, None)
+        if current != text:
+            self.edits[text] = current
+
+    def posts(self, written: list[str]) -> list[str]:
+        """These posts, after those that stay, whatever is changed or shuffled: the starred and the edited."""
+        return [text for text in dict.fromkeys([*self.starred, *self.edits]) if text not in written] + written
+
     def keep(self, choices: Choices, variants: Sequence[Variant]) -> None:
         """Save the posts in the history, once; a failure becomes the `problem`."""
         state = ([photo.result for photo in self.photos], choices, account.keeps())
@@ -67,10 +77,37 @@ class Desk:
             self.problem = str(error)
 
 
+def desk_of(photos: list[Photo]) -> Desk | None:
+    """The posts that are on the page, which may be about an earlier set of photos; None before there are any.
+
+    They go when none of their photos is left.
+    """
+    desk = st.session_state.get(session.DESK)
+    if desk is None or not any(photo in desk.photos for photo in photos):
+        st.session_state[session.DESK] = None
+        return None
+    return desk
+
+
+def begin(photos: list[Photo]) -> Desk:
+    """Put posts about photos that were described on the page; what stays of an earlier set stays."""
+    desk = desk_of(photos)
+    if desk is None:
+        desk = Desk(photos)
+    elif desk.photos != photos:
+        desk = Desk(photos, edits=desk.edits, starred=desk.starred)
+    st.session_state[session.DESK] = desk
+    reading.answered(photos)
+    return desk
+
+
 @st.fragment  # a click in here draws only this part again
-def show(photos: list[Photo], choices: Choices) -> None:
-    """Write posts about photos that were described, and let the visitor edit, star and copy them."""
-    desk = _desk(photos)
+def show(desk: Desk, choices: Choices, is_current: bool) -> None:
+    """Write posts about photos that were described, and let the visitor edit, star and copy them.
+
+    `is_current` says whether those are the photos that are chosen now.
+    """
+    photos = desk.photos
     seen = [photo.seen for photo in photos if photo.seen]
     choices = replace(choices, seed=desk.seed)
     try:
@@ -78,18 +115,18 @@ def show(photos: list[Photo], choices: Choices) -> None:
     except Img2PromptError as error:  # an own tone whose file is malformed
         show_error(error)
         return
-    written = [variant.text for variant in variants]
-    # Starred posts stay, whatever the visitor changes or shuffles.
-    posts = [text for text in desk.starred if text not in written] + written
+    posts = desk.posts([variant.text for variant in variants])
     alts = [alt_text(picture) for picture in seen]
 
     st.header(t("posts"), anchor=False)
+    if not is_current:
+        st.info(t("posts.earlier"), icon=":material/history:")
     st.caption(t("posts.help"))
     problem = st.empty()
     with st.container(key="where-choices-are"):
         st.caption(t("posts.choices"))
-    left, right = st.columns([2, 3], gap="medium")
-    with right:
+    left, right = st.columns([3, 2], gap="medium")
+    with left:
         with st.container(horizontal=True):
             st.button(t("shuffle"), icon=":material/shuffle:", on_click=desk.shuffle)
             st.download_button(
@@ -104,14 +141,10 @@ def show(photos: list[Photo], choices: Choices) -> None:
         for number, text in enumerate(posts, 1):
             _card(number, text, text == shown, desk)
         _copier(posts, desk)
-    with left, st.container(key="preview"):
-        preview.show(photos, alts, desk.now(shown))
-
-    st.space("xxsmall")
-    for number, alt in enumerate(alts, 1):
-        title = t("alt") if len(alts) == 1 else t("alt.number", number=number)
-        copyable(title, alt, f"alt-{number}")
-    st.caption(t("alt.help"))
+    with right:
+        with st.container(key="preview"):
+            preview.show(photos, alts, desk.now(shown))
+        reading.show(photos, alts)
     desk.keep(choices, variants)  # last, when everything is on the page
     if desk.problem:
         problem.warning(t("history.not_saved", reason=as_it_is(desk.problem)))
@@ -124,14 +157,6 @@ def as_text(posts: list[str], alts: list[str]) -> str:
     return "\n\n\n".join(f"— {title} —\n\n{text}" for title, text in parts) + "\n"
 
 
-def _desk(photos: list[Photo]) -> Desk:
-    """The desk of these photos; other photos get a new one."""
-    desk = st.session_state.get(session.DESK)
-    if desk is None or desk.photos != photos:
-        desk = st.session_state[session.DESK] = Desk(photos)
-    return desk
-
-
 def _shown(desk: Desk, posts: list[str]) -> str:
     """The post for the preview: the chosen one, else the first starred one, else the first."""
     candidates = [desk.shown, *desk.starred, *posts]
@@ -142,9 +167,9 @@ def _card(number: int, text: str, shown: bool, desk: Desk) -> None:
     key = f"card-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
 
     def edit() -> None:
-        desk.edits[text] = st.session_state[key].text
+        desk.edit(text, st.session_state[key].text)
         desk.shown = text
-        desk.mark(text, edited=desk.edits[text])
+        desk.mark(text, edited=desk.now(text))
 
     def star() -> None:
         desk.starred = [starred for starred in desk.starred if starred != text]
