@@ -48,6 +48,7 @@ def test_from_upload_to_clipboard(server, browser, size):
         text = caption.inner_text()
         assert re.fullmatch(r"[A-Z].+\.", text)
         page.get_by_label("Text of post 5").wait_for()
+        expect(page.get_by_role("status").get_by_text("The posts are ready.")).to_have_count(1)
         assert_accessible(page, f"{size}-posts")
         page.get_by_text("Prompt and labels").click()
         page.get_by_text("Read by the lite engine").wait_for()
@@ -167,17 +168,23 @@ def test_what_is_copied_is_what_the_page_shows_in_the_end(server, browser, size)
         assert plain != clipboard(page)
 
         with sidebar(page) as choices:
+            choices.get_by_role("textbox", name="Anything to add?").fill("Busan, alone")
+        with page.expect_download() as download:
+            page.get_by_role("button", name="Download all").click()
+        saved = Path(download.value.path()).read_text("utf-8")
+        assert saved.count("Busan, alone") == 5 and "Jeju" not in saved
+
+        with sidebar(page) as choices:
+            playful = post.input_value()
             choices.get_by_role("radio", name="Poetic").click()
-        settle(page)
+        changed(post, playful)
         post.fill("Typed by hand")
         copies(1)
         page.get_by_role("button", name="Shuffle").click()
         copies(2)
 
         settle(page)
-        page.wait_for_timeout(
-            10_000
-        )  # until it is sure that nothing is on its way: then the browser copies alone
+        page.wait_for_timeout(10_000)  # nothing can be on its way any more: the browser copies alone
         post.fill("Typed again")
         copies(1)
 

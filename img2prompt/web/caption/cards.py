@@ -22,6 +22,18 @@ from img2prompt.web.shared.photo import Photo
 
 _CARD = components.register("card")
 _COPIER = components.register("copier")
+_DOWNLOAD = components.register("download")
+
+
+@dataclass
+class Copying:
+    """A post that is copied while a change is on its way to the page."""
+
+    id: float
+    post: str  # its first text
+    number: int  # its place on the page
+    text: str | None = None  # what to copy, once that is known
+    copied: bool | None = None  # whether it was, once that is known
 
 
 @dataclass
@@ -35,9 +47,8 @@ class Desk:
     seed: int = 0  # of the variants
     saved: tuple | None = None  # what the history was last asked to save
     problem: str = ""  # why that failed; empty if it did not
-    wanted: dict | None = None  # what the copier asked for: id, post (its first text) and its number
-    answered: tuple[float, str] | None = None  # the id of that, and the post whose text it got
-    outcome: dict | None = None  # how its copying ended: id, and whether it was copied
+    copying: Copying | None = None  # the last such
+    file: dict[str, Any] | None = None  # the last file that was downloaded: id of the click, and text
 
     def shuffle(self) -> None:
         """Ask for other variants."""
@@ -129,18 +140,11 @@ def show(desk: Desk, choices: Choices, is_current: bool) -> None:
     with left:
         with st.container(horizontal=True):
             st.button(t("shuffle"), icon=":material/shuffle:", on_click=desk.shuffle)
-            st.download_button(
-                t("download"),
-                as_text([desk.now(text) for text in posts], alts),
-                file_name="posts.txt",
-                mime="text/plain",
-                icon=":material/download:",
-                on_click="ignore",
-            )
+            _download(as_text([desk.now(text) for text in posts], alts), desk)
+        _copier(posts, desk)
         shown = _shown(desk, posts)
         for number, text in enumerate(posts, 1):
             _card(number, text, text == shown, desk)
-        _copier(posts, desk)
     with right:
         with st.container(key="preview"):
             preview.show(photos, alts, desk.now(shown))
@@ -185,8 +189,8 @@ def _card(number: int, text: str, shown: bool, desk: Desk) -> None:
         desk.mark(text, copied=True)
 
     outcome = None
-    if desk.outcome and desk.answered == (desk.outcome["id"], text):
-        desk.outcome, outcome = None, desk.outcome  # said once
+    if desk.copying and desk.copying.copied is not None and desk.copying.post == text:
+        outcome = {"id": desk.copying.id, "copied": desk.copying.copied}
     title = t("post", number=number)
     _CARD(
         key=key,
@@ -219,24 +223,40 @@ def _card(number: int, text: str, shown: bool, desk: Desk) -> None:
     )
 
 
+def _download(text: str, desk: Desk) -> None:
+    """Offer a file with this text, as it is when Python hears of the click."""
+    key = "download"
+
+    def want() -> None:
+        desk.file = {"id": st.session_state[key].wanted}
+
+    if desk.file:
+        desk.file.setdefault("text", text)
+    _DOWNLOAD(
+        key=key,
+        data={"label": t("download"), "file": "posts.txt", "answer": desk.file},
+        width="content",
+        on_wanted_change=want,
+    )
+
+
 def _copier(posts: list[str], desk: Desk) -> None:
     """Answer what is to be copied, where the visitor asked for that before a change of theirs was on the page."""
     key = "copier"
 
     def want() -> None:
-        desk.wanted = st.session_state[key].wanted
+        desk.copying = Copying(**st.session_state[key].wanted)
 
     def end() -> None:
-        desk.outcome = st.session_state[key].outcome
-        if desk.answered and desk.outcome["copied"]:
-            desk.mark(desk.answered[1], copied=True)
+        outcome = st.session_state[key].outcome
+        if desk.copying and desk.copying.id == outcome["id"]:
+            desk.copying.copied = outcome["copied"]
+            if outcome["copied"]:
+                desk.mark(desk.copying.post, copied=True)
 
-    answer = None
-    if desk.wanted:
-        wanted, desk.wanted = desk.wanted, None
-        # The post itself if it is still there, else the one that now has its place.
-        place = min(int(wanted["number"]), len(posts)) - 1
-        text = wanted["post"] if wanted["post"] in posts else posts[place]
-        desk.answered = (wanted["id"], text)
-        answer = {"id": wanted["id"], "text": desk.now(text)}
+    if (copying := desk.copying) and copying.text is None:
+        if copying.post not in posts:
+            copying.post = posts[min(copying.number, len(posts)) - 1]  # what has its place now
+        copying.text = desk.now(copying.post)
+    answer = {"id": copying.id, "text": copying.text} if copying else None
     _COPIER(key=key, data={"answer": answer}, on_wanted_change=want, on_outcome_change=end)

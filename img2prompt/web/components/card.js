@@ -81,12 +81,14 @@ export default function ({ data, parentElement, setTriggerValue }) {
     setUpCopying(button, find(".copying"), strings, () => area.value, () => setTriggerValue("copied", true));
     const copyNow = button.onclick;
     button.onclick = () => {
-        if (performance.now() - document.img2promptTouched > SETTLING) return copyNow();
-        const detail = { post: data.post, number: data.number, shown: area.value };
-        document.dispatchEvent(new CustomEvent("img2prompt-copy", { detail }));
+        const isSettled = performance.now() - document.img2promptTouched > SETTLING;
+        if (isSettled || area.value !== data.post) return copyNow(); // what was edited stays as it is
+        const detail = { post: data.post, number: data.number, shown: area.value, say: button.say };
+        const isFree = document.dispatchEvent(new CustomEvent("img2prompt-copy", { detail, cancelable: true }));
+        if (isFree) copyNow(); // nobody listens yet
     };
-    if (data.outcome && data.outcome.id !== button.told) {
-        button.told = data.outcome.id;
+    if (data.outcome && data.outcome.id === document.img2promptWish?.id) {
+        document.img2promptWish = undefined; // said once
         button.say(data.outcome.copied);
     }
 }

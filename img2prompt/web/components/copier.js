@@ -4,21 +4,28 @@
 const PATIENCE = 10_000; // milliseconds without an answer before the text that the page shows is copied
 
 export default function ({ data, parentElement, setTriggerValue }) {
-    const wish = parentElement.wish;
-    if (wish && data.answer?.id === wish.id) wish.resolve(data.answer.text);
-
+    const wish = document.img2promptWish; // the document's, as this part of the page may be made anew meanwhile
+    if (wish) {
+        wish.tell = setTriggerValue;
+        if (data.answer?.id === wish.id) wish.resolve(data.answer.text);
+    }
     parentElement.listening?.abort();
     parentElement.listening = new AbortController();
     document.addEventListener(
         "img2prompt-copy",
-        ({ detail }) => {
-            const id = Math.random();
+        (event) => {
+            event.preventDefault(); // it is taken care of
+            const { post, number, shown, say } = event.detail;
+            const wish = (document.img2promptWish = { id: Math.random(), tell: setTriggerValue });
             const text = new Promise((resolve) => {
-                parentElement.wish = { id, resolve };
-                setTimeout(resolve, PATIENCE, detail.shown);
+                wish.resolve = resolve;
+                setTimeout(resolve, PATIENCE, shown);
             });
-            setTriggerValue("wanted", { id, post: detail.post, number: detail.number });
-            copy(text).then((copied) => setTriggerValue("outcome", { id, copied }));
+            setTriggerValue("wanted", { id: wish.id, post, number });
+            copy(text).then((copied) => {
+                say(copied);
+                wish.tell("outcome", { id: wish.id, copied }); // for the card that came in place of this one
+            });
         },
         { signal: parentElement.listening.signal },
     );
