@@ -20,6 +20,7 @@ except Img2PromptError as error:
     st.stop()
 pipelines.start_loading()
 
+announcement = st.container(key="announcements")
 left, right = st.columns(2, gap="medium")
 with left:
     photos.sources(settings)
@@ -27,28 +28,43 @@ with right:
     photos.samples()
 
 chosen = photos.chosen(settings)
+desk = cards.desk_of(chosen)
 if not chosen:
+    with announcement:
+        reading.announce([])
     reopening.offer()
     reading.explain()
     st.page_link("pages/batch.py", label=t("batch.hint"), icon=":material/photo_library:")
     st.stop()
 
-st.space("xxsmall")
-left, right = st.columns(2, gap="medium")
-with left:
-    photos.show(chosen)
-    if reopened := any(photo.reopened for photo in chosen):
-        st.caption(t("history.reopened"))
-    else:
-        st.button(t("start"), type="primary", width="stretch", on_click=reading.ask_for, args=(chosen,))
-with right:
-    if any(photo.asked for photo in chosen):
-        try:
-            reading.read(chosen)
-        except Img2PromptError as error:
-            keeping.failed("caption", pipelines.settings().engine, error)
-            frame.show_error(error)
-    if described := all(photo.result for photo in chosen):
-        reading.show(chosen)
-if described:
-    cards.show(chosen, post_choices)
+to_read = st.empty()
+if any(photo.reopened for photo in chosen):
+    st.caption(t("history.reopened"))
+elif desk is None or desk.photos != chosen or not reading.is_up_to_date():
+    with to_read.container():
+        left, right = st.columns(2, gap="medium")
+        with left:
+            photos.show(chosen, small=desk is not None)
+        with right:
+            st.button(
+                t("start") if desk is None or len(chosen) == 1 else t("start.again", count=len(chosen)),
+                type="primary",
+                width="stretch",
+                on_click=reading.ask_for,
+                args=(chosen,),
+            )
+            if any(photo.asked for photo in chosen):
+                try:
+                    reading.read(chosen)
+                except Img2PromptError as error:
+                    keeping.failed("caption", settings.engine, error)
+                    frame.show_error(error)
+                else:
+                    desk = cards.begin(chosen)
+    if desk and desk.photos == chosen and reading.is_up_to_date():
+        to_read.empty()
+
+if desk:
+    cards.show(desk, post_choices, is_current=desk.photos == chosen)
+with announcement:
+    reading.announce(desk.photos if desk else [])

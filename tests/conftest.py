@@ -83,6 +83,14 @@ def temporary_folders(tmp_path_factory) -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="session", autouse=True)
+def no_cookies() -> Iterator[None]:
+    """The browser that `AppTest` pretends to be remembers nothing; of its own it has a mock that answers all."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(type(st.context), "cookies", {})
+        yield
+
+
 @pytest.fixture(autouse=True)
 def request_headers(monkeypatch) -> Callable[..., None]:
     """Sets the headers of the requests that `AppTest` pretends to make; by default somebody at this machine asks.

@@ -202,7 +202,7 @@ def test_posts_and_a_place_in_the_history(server, tmp_path, monkeypatch):
     assert len(written) == 2 and shown_posts(page) == written
     history = keeping._HISTORIES((default_url(), "local"))
     posts = history.posts()
-    assert [post.seen.caption for post in posts][::-1] == [
+    assert [post.cover.seen.caption for post in posts][::-1] == [
         line.caption for line in run.lines() if not line.error
     ]
     assert {post.choices for post in posts} == {run.choices}

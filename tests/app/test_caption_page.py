@@ -2,7 +2,9 @@
 
 import json
 import re
+import string
 from collections.abc import Iterator
+from dataclasses import replace
 from io import BytesIO
 
 import pytest
@@ -12,6 +14,7 @@ from streamlit.testing.v1 import AppTest
 import img2prompt
 from img2prompt.images import SUFFIXES
 from img2prompt.posts import Choices, alt_text, compose, tones
+from img2prompt.web.caption import choices
 from img2prompt.web.caption.photos import MOST_PHOTOS
 from img2prompt.web.shared import pipelines
 from img2prompt.web.shared.i18n import catalogue
@@ -230,6 +233,67 @@ def test_too_many_photos_are_cut():
     page = upload(open_page(), *[(f"{n}.png", drawing()) for n in range(MOST_PHOTOS + 1)])
     assert str(MOST_PHOTOS) in page.error[0].value
     assert len(page.session_state["opened"]) == MOST_PHOTOS
+
+
+def test_what_a_browser_remembers_is_what_was_chosen():
+    chosen = Choices("poetic", "tag", "off", "long", 0, 10, note="with Mina", seed=3)
+    cookie = choices.as_cookie(chosen)
+    assert "Mina" not in cookie and set(cookie) <= set(string.ascii_letters + string.digits + "=&+%-._~")
+    assert choices.as_choices(cookie) == replace(chosen, note="", seed=0)
+
+
+@pytest.mark.parametrize(
+    "cookie",
+    [
+        "",
+        "&&==",
+        "tone",
+        "=plain",
+        "%",
+        "%ff%00=%ff",
+        "tone=plain%00",
+        "tone=../plain",
+        "tone=<script>",
+        "goal=sell",
+    ]
+    + [
+        f"{name}={value}"
+        for name in ("hashtags", "variants")
+        for value in ("", "-1", "31", "1e3", "٣", "05", "9" * 9)
+    ]
+    + ["variants=0", "note=Mina", "seed=7", "tone=&tone=", "&".join(f"a{n}=1" for n in range(99))],
+)
+def test_what_no_form_sent_is_not_remembered(cookie):
+    assert choices.as_choices(cookie) == Choices()
+    assert choices.as_choices(f"{cookie}&length=long").length in ("long", "short")
+
+
+def test_a_long_note_is_cut_and_says_so(flower):
+    choose(flower, "note", "at " + "word " * 79)
+    assert [warning.value for warning in flower.sidebar.warning] == [
+        catalogue("en")["note.cut"].format(most=300)
+    ]
+    seed = flower.session_state["desk"].seed  # of what other tests have shuffled
+    assert posts(flower) == written(flower, note="at" + " word" * 59, seed=seed)
+    choose(flower, "note", "")
+    assert not flower.warning
+
+
+def announced(page: AppTest) -> str:
+    """What a screen reader is told."""
+    (words,) = [data for data in shown(page) if isinstance(data, dict) and set(data) == {"caption", "posts"}]
+    return f"{words['caption']} {words['posts']}".strip()
+
+
+def test_a_screen_reader_hears_of_the_caption():
+    page = open_page()
+    assert announced(page) == ""
+    assert announced(press(page, "Flower")) == ""
+    press(page, "Start Captioning")
+    assert announced(page) == f"{words(page)['Caption']} The posts are ready."
+    before = announced(page)
+    assert announced(press(page, "Shuffle")) == announced(choose(page, "tone", "poetic")) == before
+    assert announced(press(page, "Temple")) == ""
 
 
 def test_a_visit_to_another_page_loses_nothing():

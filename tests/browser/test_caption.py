@@ -16,6 +16,8 @@ from tests.helpers.browser import (
     assert_accessible,
     clipboard,
     open_page,
+    screenshot,
+    settle,
     sidebar,
     small_photos,
 )
@@ -45,9 +47,11 @@ def test_from_upload_to_clipboard(server, browser, size):
         caption.wait_for()
         text = caption.inner_text()
         assert re.fullmatch(r"[A-Z].+\.", text)
-        page.get_by_text("Read by the lite engine").wait_for()
         page.get_by_label("Text of post 5").wait_for()
+        expect(page.get_by_role("status").get_by_text("The posts are ready.")).to_have_count(1)
         assert_accessible(page, f"{size}-posts")
+        page.get_by_text("Prompt and labels").click()
+        page.get_by_text("Read by the lite engine").wait_for()
 
         page.get_by_role("button", name="Copy caption").click()
         page.get_by_role("button", name="Copied caption").wait_for()
@@ -88,8 +92,10 @@ def test_from_upload_to_clipboard(server, browser, size):
 
         starred = page.get_by_label("게시글 1의 내용").input_value()
         page.get_by_role("button", name="다시 섞기").click()
-        page.get_by_label("게시글 6의 내용").wait_for()
+        page.get_by_label("게시글 7의 내용").wait_for()
+        settle(page)
         assert page.get_by_label("게시글 1의 내용").input_value() == starred
+        assert page.get_by_label("게시글 2의 내용").input_value() == typed
 
 
 def test_a_click_while_the_model_looks_costs_nothing(server, browser):
@@ -137,6 +143,198 @@ def test_limits_are_counted_while_typing(server, browser):
 
 
 @pytest.mark.parametrize("size", SIZES)
+def test_what_is_copied_is_what_the_page_shows_in_the_end(server, browser, size):
+    def copies(number: int) -> None:
+        """Whether *Copy*, at once, copies what the page shows when it has settled."""
+        page.get_by_role("button", name=f"Copy post {number}").click()
+        page.get_by_role("button", name=f"Copied post {number}").wait_for()
+        copied = clipboard(page)
+        settle(page)
+        assert copied == page.get_by_label(f"Text of post {number}").input_value()
+
+    with open_page(server, browser, size, locale="en-US") as page:
+        page.get_by_role("button", name="Flower").click()
+        page.get_by_role("button", name="Start Captioning").click()
+        post = page.get_by_label("Text of post 1")
+        plain = post.input_value()
+        with sidebar(page) as choices:
+            choices.get_by_role("textbox", name="Anything to add?").fill("Jeju, with Mina")
+        copies(1)
+        assert "Jeju, with Mina" in clipboard(page)
+
+        with sidebar(page) as choices:
+            choices.get_by_role("radio", name="Playful").click()
+        copies(2)
+        assert plain != clipboard(page)
+
+        with sidebar(page) as choices:
+            choices.get_by_role("textbox", name="Anything to add?").fill("Busan, alone")
+        with page.expect_download() as download:
+            page.get_by_role("button", name="Download all").click()
+        saved = Path(download.value.path()).read_text("utf-8")
+        assert saved.count("Busan, alone") == 5 and "Jeju" not in saved
+        expect(post).to_have_value(re.compile("Busan, alone"))
+        settle(page)
+
+        with sidebar(page) as choices:
+            playful = post.input_value()
+            choices.get_by_role("radio", name="Poetic").click()
+        changed(post, playful)
+        post.fill("Typed by hand")
+        copies(1)
+        page.get_by_role("button", name="Shuffle").click()
+        copies(2)
+
+        settle(page)
+        page.wait_for_timeout(10_000)  # nothing can be on its way any more: the browser copies alone
+        post.fill("Typed again")
+        copies(1)
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_an_edited_post_stays_until_its_edit_is_undone(server, browser, size):
+    with open_page(server, browser, size, locale="en-US") as page:
+        page.get_by_role("button", name="Flower").click()
+        page.get_by_role("button", name="Start Captioning").click()
+        second, sixth = page.get_by_label("Text of post 2"), page.get_by_label("Text of post 6")
+        undo = page.get_by_role("button", name="Undo edits of post")
+        original = second.input_value()
+        expect(undo).to_have_count(0)
+
+        # Among the posts that are written now, undoing gives back what was there.
+        second.fill("Typed by hand")
+        undo.click()
+        assert second.input_value() == original
+        expect(undo).to_have_count(0)
+
+        # At once, before Python can have heard of the edit.
+        second.fill("Typed by hand")
+        page.get_by_role("button", name="Shuffle").click()
+        sixth.wait_for()
+        settle(page)
+        assert page.get_by_label("Text of post 1").input_value() == "Typed by hand"
+        with sidebar(page) as choices:
+            choices.get_by_role("radio", name="Poetic").click()
+        settle(page)
+        assert page.get_by_label("Text of post 1").input_value() == "Typed by hand"
+        assert_accessible(page, f"{size}-edited")
+
+        # Its own time is over: with the edit, it goes.
+        undo.click()
+        expect(sixth).to_have_count(0)
+        settle(page)
+        assert page.get_by_label("Text of post 1").input_value() not in ("Typed by hand", original)
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_posts_stay_when_photos_are_added_or_removed(server, browser, size):
+    with open_page(server, browser, size, locale="en-US") as page:
+        page.locator("input[type=file]").set_input_files(small_photos()[0])
+        page.get_by_role("button", name="Start Captioning").click()
+        first, pictures = page.get_by_label("Text of post 1"), page.locator(".st-key-post img")
+        start = page.get_by_role("button", name="Start Captioning")
+        earlier = page.get_by_text("These posts are about the photos from before")
+        first.fill("Typed by hand")
+        expect(pictures).to_have_count(1)
+        expect(start).to_have_count(0)
+
+        page.locator("input[type=file]").set_input_files(small_photos()[1])
+        earlier.wait_for()
+        settle(page)
+        assert first.input_value() == "Typed by hand"
+        expect(pictures).to_have_count(1)
+        assert_accessible(page, f"{size}-earlier")
+        start.click()
+        expect(pictures).to_have_count(2)
+        expect(earlier).to_have_count(0)
+        expect(start).to_have_count(0)
+        settle(page)
+        assert first.input_value() == "Typed by hand"
+
+        page.get_by_test_id("stFileUploader").get_by_role("button", name="0.png").click()
+        earlier.wait_for()
+        expect(pictures).to_have_count(2)
+        start.click()
+        expect(pictures).to_have_count(1)
+        expect(earlier).to_have_count(0)
+        settle(page)
+        page.get_by_test_id("stFileUploader").get_by_role("button", name="1.png").click()
+        expect(first).to_have_count(0)
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_posts_come_first(server, browser, size):
+    with open_page(server, browser, size, locale="en-US") as page:
+        page.get_by_role("button", name="Flower").click()
+        page.get_by_role("button", name="Start Captioning").click()
+        first = page.get_by_label("Text of post 1")
+        first.wait_for()
+        page.get_by_role("button", name="Copy prompt").wait_for(state="hidden")
+        settle(page)
+        beside = page.locator(".st-key-preview")
+        screen = SIZES[size]["height"]
+        assert first.bounding_box()["y"] < screen
+        assert page.evaluate("document.querySelector('.stMain').scrollHeight") < (
+            3300 if size == "phone" else 2000
+        )
+        if size == "phone":
+            assert beside.bounding_box()["y"] > page.get_by_label("Text of post 5").bounding_box()["y"]
+        else:
+            assert beside.bounding_box()["y"] < first.bounding_box()["y"]
+            expect(page.locator(".st-key-post img")).to_be_in_viewport(ratio=0.5)
+        page.get_by_text("Prompt and labels").click()
+        page.get_by_role("button", name="Copy prompt").click()
+        page.get_by_role("button", name="Copied prompt").wait_for()
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_choices_survive_a_reload(server, browser, size):
+    with open_page(server, browser, size, locale="en-US") as page:
+        with sidebar(page) as choices:
+            for name in ("Poetic", "Tag a friend", "Long", "Off"):
+                choices.get_by_role("radio", name=name, exact=True).click()
+                settle(page)
+            choices.get_by_role("slider", name="Hashtags").press("End")
+            choices.get_by_role("slider", name="Number of posts").press("Home")
+            choices.get_by_role("textbox", name="Anything to add?").fill("with Mina")
+            settle(page)
+        page.wait_for_function(
+            "document.cookie.includes('variants=1') && document.cookie.includes('hashtags=30')"
+        )
+        assert "Mina" not in page.evaluate("document.cookie")
+        page.reload()
+        settle(page)
+        with sidebar(page) as choices:
+            for name in ("Poetic", "Tag a friend", "Long", "Off"):
+                expect(choices.get_by_role("radio", name=name, exact=True)).to_be_checked()
+            expect(choices.get_by_role("slider", name="Hashtags")).to_have_value("30")
+            expect(choices.get_by_role("slider", name="Number of posts")).to_have_value("1")
+            expect(choices.get_by_role("textbox", name="Anything to add?")).to_have_value("")
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_a_long_note_is_cut_and_says_so(server, browser, size):
+    with open_page(server, browser, size, locale="ko-KR") as page:
+        page.get_by_role("button", name="꽃").click()
+        page.get_by_role("button", name="캡션 만들기").click()
+        page.get_by_label("게시글 1의 내용").wait_for()
+        page.evaluate(f"navigator.clipboard.writeText({'at ' + 'word ' * 79 + 'tail'!r})")
+        with sidebar(page) as choices:
+            note = choices.get_by_role("textbox", name="덧붙일 말이 있나요?")
+            note.press("Control+V")
+            choices.get_by_text("300자까지만").wait_for()
+            settle(page)
+            assert note.input_value().endswith("tail")
+            expect(page.get_by_test_id("InputInstructions").first).to_be_hidden()
+            if size == "phone":
+                screenshot(page, f"{size}-long-note")
+            post = page.get_by_label("게시글 1의 내용")
+            assert post.input_value().split("\n")[1] == "at" + " word" * 59
+            note.fill("word")
+            expect(choices.get_by_text("300자까지만")).to_have_count(0)
+
+
+@pytest.mark.parametrize("size", SIZES)
 def test_carousel_of_three(server, browser, size):
     with open_page(server, browser, size, color_scheme="dark", locale="ko-KR") as page:
         page.locator("input[type=file]").set_input_files(small_photos())
@@ -157,6 +355,7 @@ def test_carousel_of_three(server, browser, size):
         page.get_by_role("radio", name="1.91:1").click()
         expect(preview.locator("img").first).to_have_css("aspect-ratio", "1.91 / 1")
         for number in (1, 2, 3):
+            page.get_by_role("tab", name=f"사진 {number}").click()
             page.get_by_role("button", name=f"대체 텍스트 {number} 복사").click()
             page.get_by_role("button", name=f"대체 텍스트 {number} 복사됨").wait_for()
             assert 0 < len(clipboard(page)) <= 100

@@ -177,6 +177,7 @@ def _results(run: Run) -> None:
             placeholder=t("batch.search"),
             icon=":material/search:",
             key="batch-search",
+            live=True,
             label_visibility="collapsed",
         )
     try:

@@ -140,6 +140,7 @@ def _ask_for_folder() -> None:
         placeholder=t("batch.server.placeholder"),
         help=t("batch.server.help"),
         key="folder",
+        live=True,
     )
     if folder := folder.strip():  # pasted with a space or a line break beside it
         _begin_button(None, folder=Path(os.path.expanduser(folder)))

@@ -13,8 +13,8 @@ from img2prompt.errors import HistoryError, Img2PromptError
 from img2prompt.posts import Choices, Variant, alt_text, compose
 from img2prompt.posts.post import HOOK_LIMIT, POST_LIMIT
 from img2prompt.web import components
-from img2prompt.web.caption import preview
-from img2prompt.web.caption.reading import copy_strings, copyable
+from img2prompt.web.caption import preview, reading
+from img2prompt.web.caption.reading import copy_strings
 from img2prompt.web.shared import account, keeping, session
 from img2prompt.web.shared.frame import as_it_is, show_error
 from img2prompt.web.shared.i18n import t
@@ -22,6 +22,19 @@ from img2prompt.web.shared.photo import Photo
 from img2prompt.web.shared.sentences import say
 
 _CARD = components.register("card")
+_COPIER = components.register("copier")
+_DOWNLOAD = components.register("download")
+
+
+@dataclass
+class Copying:
+    """A post that is copied while a change is on its way to the page."""
+
+    id: float
+    post: str  # its first text
+    number: int  # its place on the page
+    text: str | None = None  # what to copy, once that is known
+    copied: bool | None = None  # whether it was, once that is known
 
 
 @dataclass
@@ -36,6 +49,8 @@ class Desk:
     seed: int = 0  # of the variants
     saved: tuple | None = None  # what the history was last asked to save
     problem: str = ""  # why that failed; empty if it did not
+    copying: Copying | None = None  # the last such
+    file: dict[str, Any] | None = None  # the last file that was downloaded: id of the click, and text
 
     def shuffle(self) -> None:
         """Ask for other variants."""
@@ -44,6 +59,17 @@ class Desk:
     def now(self, text: str) -> str:
         """The current text of a post."""
         return self.edits.get(text, text)
+
+    def edit(self, text: str, current: str) -> None:
+        """Give a post another text; its first one undoes all edits."""
+        self.edits.pop(text, None)
+        if current != text:
+            self.edits[text] = current
+
+    def posts(self, written: list[str]) -> list[str]:
+        """These posts, after those that stay, whatever is changed or shuffled: starred, edited, and reopened."""
+        kept = dict.fromkeys([*self.starred, *self.edits, *self.reopened])
+        return [text for text in kept if text not in written] + written
 
     def keep(self, choices: Choices, variants: Sequence[Variant]) -> None:
         """Save the posts in the history, once; a failure becomes the `problem`."""
@@ -65,10 +91,37 @@ class Desk:
             self.problem = str(error)
 
 
+def desk_of(photos: list[Photo]) -> Desk | None:
+    """The posts that are on the page, which may be about an earlier set of photos; None before there are any.
+
+    They go when none of their photos is left.
+    """
+    desk = st.session_state.get(session.DESK)
+    if desk is None or not any(photo in desk.photos for photo in photos):
+        st.session_state[session.DESK] = None
+        return None
+    return desk
+
+
+def begin(photos: list[Photo]) -> Desk:
+    """Put posts about photos that were described on the page; what stays of an earlier set stays."""
+    desk = desk_of(photos)
+    if desk is None:
+        desk = Desk(photos)
+    elif desk.photos != photos:
+        desk = Desk(photos, edits=desk.edits, starred=desk.starred, reopened=desk.reopened)
+    st.session_state[session.DESK] = desk
+    reading.answered(photos)
+    return desk
+
+
 @st.fragment  # a click in here draws only this part again
-def show(photos: list[Photo], choices: Choices) -> None:
-    """Write posts about photos that were described, and let the visitor edit, star and copy them."""
-    desk = _desk(photos)
+def show(desk: Desk, choices: Choices, is_current: bool) -> None:
+    """Write posts about photos that were described, and let the visitor edit, star and copy them.
+
+    `is_current` says whether those are the photos that are chosen now.
+    """
+    photos = desk.photos
     seen = [photo.seen for photo in photos if photo.seen]
     choices = replace(choices, seed=desk.seed)
     try:
@@ -76,40 +129,29 @@ def show(photos: list[Photo], choices: Choices) -> None:
     except Img2PromptError as error:  # an own tone whose file is malformed
         show_error(error)
         return
-    written = [variant.text for variant in variants]
-    # Starred posts stay, whatever the visitor changes or shuffles, and so do those from the history.
-    kept = dict.fromkeys([*desk.starred, *desk.reopened])
-    posts = [text for text in kept if text not in written] + written
+    posts = desk.posts([variant.text for variant in variants])
     alts = [alt_text(picture) for picture in seen]
 
     st.header(t("posts"), anchor=False)
+    if not is_current:
+        st.info(t("posts.earlier"), icon=":material/history:")
     st.caption(t("posts.help"))
     problem = st.empty()
     with st.container(key="where-choices-are"):
         st.caption(t("posts.choices"))
-    left, right = st.columns([2, 3], gap="medium")
-    with right:
+    left, right = st.columns([3, 2], gap="medium")
+    with left:
         with st.container(horizontal=True):
             st.button(t("shuffle"), icon=":material/shuffle:", on_click=desk.shuffle)
-            st.download_button(
-                t("download"),
-                as_text([desk.now(text) for text in posts], alts),
-                file_name="posts.txt",
-                mime="text/plain",
-                icon=":material/download:",
-                on_click="ignore",
-            )
+            _download(as_text([desk.now(text) for text in posts], alts), desk)
+        _copier(posts, desk)
         shown = _shown(desk, posts)
         for number, text in enumerate(posts, 1):
             _card(number, text, text == shown, desk)
-    with left, st.container(key="preview"):
-        preview.show(photos, alts, desk.now(shown))
-
-    st.space("xxsmall")
-    for number, alt in enumerate(alts, 1):
-        title = t("alt") if len(alts) == 1 else t("alt.number", number=number)
-        copyable(title, alt, f"alt-{number}")
-    st.caption(t("alt.help"))
+    with right:
+        with st.container(key="preview"):
+            preview.show(photos, alts, desk.now(shown))
+        reading.show(photos, alts)
     desk.keep(choices, variants)  # last, when everything is on the page
     if desk.problem:
         problem.warning(t("history.not_saved", reason=as_it_is(say(desk.problem))))
@@ -122,14 +164,6 @@ def as_text(posts: list[str], alts: list[str]) -> str:
     return "\n\n\n".join(f"— {title} —\n\n{text}" for title, text in parts) + "\n"
 
 
-def _desk(photos: list[Photo]) -> Desk:
-    """The desk of these photos; other photos get a new one."""
-    desk = st.session_state.get(session.DESK)
-    if desk is None or desk.photos != photos:
-        desk = st.session_state[session.DESK] = Desk(photos)
-    return desk
-
-
 def _shown(desk: Desk, posts: list[str]) -> str:
     """The post for the preview: the chosen one, else the first starred one, else the first."""
     candidates = [desk.shown, *desk.starred, *posts]
@@ -140,9 +174,9 @@ def _card(number: int, text: str, shown: bool, desk: Desk) -> None:
     key = f"card-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
 
     def edit() -> None:
-        desk.edits[text] = st.session_state[key].text
+        desk.edit(text, st.session_state[key].text)
         desk.shown = text
-        desk.mark(text, edited=desk.edits[text])
+        desk.mark(text, edited=desk.now(text))
 
     def star() -> None:
         desk.starred = [starred for starred in desk.starred if starred != text]
@@ -157,11 +191,17 @@ def _card(number: int, text: str, shown: bool, desk: Desk) -> None:
     def copy() -> None:
         desk.mark(text, copied=True)
 
+    outcome = None
+    if desk.copying and desk.copying.copied is not None and desk.copying.post == text:
+        outcome = {"id": desk.copying.id, "copied": desk.copying.copied}
     title = t("post", number=number)
     _CARD(
         key=key,
         data={
+            "post": text,
+            "number": number,
             "text": desk.now(text),
+            "outcome": outcome,
             "starred": text in desk.starred,
             "shown": shown,
             "limits": {"first": HOOK_LIMIT, "all": POST_LIMIT},
@@ -170,6 +210,7 @@ def _card(number: int, text: str, shown: bool, desk: Desk) -> None:
                 "title": title,
                 "text_name": t("post.text", number=number),
                 "star_name": t("post.star", number=number),
+                "undo_name": t("post.undo", number=number),
                 "show": t("post.show"),
                 "show_name": t("post.show.name", number=number),
                 "first": t("post.first"),
@@ -183,3 +224,42 @@ def _card(number: int, text: str, shown: bool, desk: Desk) -> None:
         on_show_change=choose,
         on_copied_change=copy,
     )
+
+
+def _download(text: str, desk: Desk) -> None:
+    """Offer a file with this text, as it is when Python hears of the click."""
+    key = "download"
+
+    def want() -> None:
+        desk.file = {"id": st.session_state[key].wanted}
+
+    if desk.file:
+        desk.file.setdefault("text", text)
+    _DOWNLOAD(
+        key=key,
+        data={"label": t("download"), "file": "posts.txt", "answer": desk.file},
+        width="content",
+        on_wanted_change=want,
+    )
+
+
+def _copier(posts: list[str], desk: Desk) -> None:
+    """Answer what is to be copied, where the visitor asked for that before a change of theirs was on the page."""
+    key = "copier"
+
+    def want() -> None:
+        desk.copying = Copying(**st.session_state[key].wanted)
+
+    def end() -> None:
+        outcome = st.session_state[key].outcome
+        if desk.copying and desk.copying.id == outcome["id"]:
+            desk.copying.copied = outcome["copied"]
+            if outcome["copied"]:
+                desk.mark(desk.copying.post, copied=True)
+
+    if (copying := desk.copying) and copying.text is None:
+        if copying.post not in posts:
+            copying.post = posts[min(copying.number, len(posts)) - 1]  # what has its place now
+        copying.text = desk.now(copying.post)
+    answer = {"id": copying.id, "text": copying.text} if copying else None
+    _COPIER(key=key, data={"answer": answer}, on_wanted_change=want, on_outcome_change=end)

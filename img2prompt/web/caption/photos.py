@@ -4,7 +4,8 @@ While a photo of more than 1 MB arrives, Streamlit's web server holds it in a te
 is deleted at once; Streamlit has no option against it.
 
 The post shows the photos that the uploader, the camera and the sample buttons hold now. Removing
-a file from the uploader forgets the photo; a visit to another page does not.
+a file from the uploader forgets the photo, as soon as there are posts about the others, or no others;
+a visit to another page does not.
 """
 
 from __future__ import annotations
@@ -98,11 +99,12 @@ def put(photos: list[Photo]) -> None:
     st.session_state[session.SAMPLE], st.session_state[session.EMPTIED] = None, False
 
 
-def show(photos: list[Photo]) -> None:
-    """Show the photos, a single one large."""
+def show(photos: list[Photo], small: bool = False) -> None:
+    """Show the photos; a single one large, unless `small`."""
     alts = [t("photo.alt", number=number) for number, _ in enumerate(photos, 1)]
-    with st.container(key="picture" if len(photos) == 1 else "pictures"):
-        st.image([photo.preview for photo in photos], width="content" if len(photos) == 1 else 104, alt=alts)
+    small = small or len(photos) > 1
+    with st.container(key="pictures" if small else "picture"):
+        st.image([photo.preview for photo in photos], width=104 if small else "content", alt=alts)
     if len(photos) > 1:
         st.caption(t("photo.carousel", count=len(photos)))
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 import streamlit as st
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 
 _COPYABLE = components.register("copyable")
 _BARS = components.register("bars")
+_ANNOUNCEMENT = components.register("announcement")
 
 
 def explain() -> None:
@@ -30,8 +33,11 @@ def explain() -> None:
         column.markdown(f"**{t(f'explain.{part}')}**  \n:small[{t(f'explain.{part}.meaning')}]")
 
 
-def show(photos: list[Photo]) -> None:
-    """Show the result for each photo, in tabs if there are several."""
+def show(photos: list[Photo], alts: Sequence[str] = ()) -> None:
+    """Show the words of each photo, in tabs if there are several.
+
+    With `alts`, the alt text of each, they stand beside the posts: prompt and labels are folded.
+    """
     results = [photo.result for photo in photos if photo.result]
     containers = (
         st.tabs([t("photo", number=number) for number, _ in enumerate(results, 1)])
@@ -40,11 +46,16 @@ def show(photos: list[Photo]) -> None:
     )
     for number, (container, result) in enumerate(zip(containers, results, strict=True), 1):
         with container:
-            _show_one(result, number)
+            copyable(t("caption"), as_sentence(result.caption), f"caption-{number}", large=True)
+            if alts:
+                title = t("alt") if len(alts) == 1 else t("alt.number", number=number)
+                copyable(title, alts[number - 1], f"alt-{number}")
+                st.caption(t("alt.help"))
+            with st.expander(t("words.more")) if alts else nullcontext():
+                _show_prompt_and_labels(result, number)
 
 
-def _show_one(result: Result, number: int) -> None:
-    copyable(t("caption"), as_sentence(result.caption), f"caption-{number}", large=True)
+def _show_prompt_and_labels(result: Result, number: int) -> None:
     copyable(t("prompt"), result.prompt, f"prompt-{number}")
     # A full bar is a score (cosine) of 1.
     _BARS(
@@ -78,14 +89,37 @@ def copy_strings(what: str) -> dict[str, str]:
     }
 
 
+def announce(photos: Sequence[Photo]) -> None:
+    """Say to a screen reader what was read, once; without photos, nothing. Call this in every run, at one place."""
+    with st.container(key="announcement"):
+        _ANNOUNCEMENT(
+            key="announcement-words",
+            data={
+                "caption": " ".join(as_sentence(photo.result.caption) for photo in photos if photo.result),
+                "posts": t("posts.ready") if photos else "",
+            },
+        )
+
+
 def ask_for(photos: list[Photo]) -> None:
     """Note that the visitor wants these photos described.
 
     Another click ends Streamlit's run of the script, and the state of the button is lost. The note
-    lasts until there is a result or an error.
+    lasts until the wish is `answered`, with posts or an error.
     """
     for photo in photos:
         photo.asked = True
+
+
+def answered(photos: list[Photo]) -> None:
+    """Note that the visitor has what they asked for, or knows why not."""
+    for photo in photos:
+        photo.asked = False
+
+
+def is_up_to_date() -> bool:
+    """Whether the model that this visitor chose is the one that described the photos."""
+    return bool(st.session_state.get(session.READ_WITH) == pipelines.settings())
 
 
 def read(photos: list[Photo]) -> None:
@@ -101,13 +135,8 @@ def read(photos: list[Photo]) -> None:
     try:
         _read(photos)
     except Exception:  # not BaseException: after the end of a run, the photos are still asked for
-        _answered(photos)
+        answered(photos)
         raise
-
-
-def _answered(photos: list[Photo]) -> None:
-    for photo in photos:
-        photo.asked = False
 
 
 def _read(photos: list[Photo]) -> None:
@@ -116,6 +145,8 @@ def _read(photos: list[Photo]) -> None:
     pipeline = pipelines.shared()
     is_other_model = st.session_state.get(session.READ_WITH) != pipeline.settings
     unseen = [photo for photo in photos if is_other_model or photo.result is None]
+    if not unseen:
+        return
     with st.spinner(t("reading", count=len(unseen))):
         results = pipeline.describe([photo.picture for photo in unseen])
         # Inside the spinner, as the run may end when the spinner does.
@@ -124,4 +155,3 @@ def _read(photos: list[Photo]) -> None:
             photo.result = result
             photo.post = None
         st.session_state[session.READ_WITH] = pipeline.settings
-        _answered(photos)

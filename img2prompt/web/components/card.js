@@ -1,9 +1,19 @@
 const PAUSE = 400; // milliseconds without a key before Python hears of an edit
+const SETTLING = 10_000; // milliseconds in which what was pressed beside the posts may still change them
+
+// When anything beside the posts was last touched, for all cards, which come and go.
+if (document.img2promptTouched === undefined) {
+    document.img2promptTouched = -Infinity;
+    const note = ({ target }) => {
+        if (!target.closest?.("[class*='st-key-card-']")) document.img2promptTouched = performance.now();
+    };
+    for (const kind of ["pointerdown", "keydown", "input"]) document.addEventListener(kind, note, { capture: true });
+}
 
 export default function ({ data, parentElement, setTriggerValue }) {
     const find = (selector) => parentElement.querySelector(selector);
     const { strings, limits } = data;
-    const area = find("textarea"), star = find(".star"), show = find(".show");
+    const area = find("textarea"), star = find(".star"), show = find(".show"), undo = find(".undo");
 
     // The text is the person's from the first moment on: later runs must not overwrite their typing.
     if (area.sent === undefined) area.value = area.sent = data.text;
@@ -16,6 +26,7 @@ export default function ({ data, parentElement, setTriggerValue }) {
         fill(".first", strings.first, first, limits.first);
         fill(".all", strings.all, all, limits.all);
         area.setAttribute("aria-invalid", all > limits.all);
+        undo.hidden = area.value === data.post;
         const over = [];
         if (first > limits.first) over.push(strings.first_over);
         if (all > limits.all) over.push(strings.all_over);
@@ -57,5 +68,27 @@ export default function ({ data, parentElement, setTriggerValue }) {
         document.querySelector(".st-key-preview")?.scrollIntoView({ block: "nearest", behavior: "smooth" });
     };
 
-    setUpCopying(find(".copy"), find(".copying"), strings, () => area.value, () => setTriggerValue("copied", true));
+    undo.setAttribute("aria-label", strings.undo_name);
+    undo.title = strings.undo_name;
+    undo.onclick = () => {
+        area.value = data.post;
+        area.focus(); // the button goes
+        count();
+        send();
+    };
+
+    const button = find(".copy");
+    setUpCopying(button, find(".copying"), strings, () => area.value, () => setTriggerValue("copied", true));
+    const copyNow = button.onclick;
+    button.onclick = () => {
+        const isSettled = performance.now() - document.img2promptTouched > SETTLING;
+        if (isSettled || area.value !== data.post) return copyNow(); // what was edited stays as it is
+        const detail = { post: data.post, number: data.number, shown: area.value, say: button.say };
+        const isFree = document.dispatchEvent(new CustomEvent("img2prompt-copy", { detail, cancelable: true }));
+        if (isFree) copyNow(); // nobody listens yet
+    };
+    if (data.outcome && data.outcome.id === document.img2promptWish?.id) {
+        document.img2promptWish = undefined; // said once
+        button.say(data.outcome.copied);
+    }
 }

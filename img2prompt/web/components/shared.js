@@ -8,28 +8,38 @@ function setUpCopying(button, status, strings, text, done = () => {}) {
         button.setAttribute("aria-label", name);
         status.textContent = message;
     };
-    const rest = () => show(strings.copy, strings.copy_name, "", false);
-    clearTimeout(button.timer);
-    rest();
-    button.onclick = async () => {
-        const copied = await copy(text());
+    button.rest = () => show(strings.copy, strings.copy_name, "", false);
+    button.say = (copied) => {
         if (copied) show(strings.copied, strings.copied_name, strings.copied_message, true);
         else show(strings.not_copied, strings.not_copied, strings.not_copied_message, false);
         button.focus();
         clearTimeout(button.timer);
-        button.timer = setTimeout(rest, 2500);
+        button.timer = setTimeout(() => {
+            button.timer = undefined;
+            button.rest();
+        }, 2500);
+    };
+    if (!button.timer) button.rest();
+    button.onclick = async () => {
+        const copied = await copy(text());
+        button.say(copied);
         if (copied) done();
     };
 }
 
+// Copies a text, or one that is promised: browsers let a page write in the moment of a click only, but then wait.
 async function copy(text) {
     try {
-        await navigator.clipboard.writeText(text);
+        if (text instanceof Promise) {
+            const type = "text/plain";
+            const content = text.then((text) => new Blob([text], { type }));
+            await navigator.clipboard.write([new ClipboardItem({ [type]: content })]);
+        } else await navigator.clipboard.writeText(text);
         return true;
     } catch {
         // No clipboard API without https, unless on localhost: the old way still works.
         const area = document.createElement("textarea");
-        area.value = text;
+        area.value = await text;
         area.style.cssText = "position: fixed; opacity: 0";
         document.body.append(area);
         area.select();

@@ -88,6 +88,7 @@ def _ask() -> dict[str, Any]:
         placeholder=t("history.search"),
         icon=":material/search:",
         key="history-search",
+        live=True,
         persist_state="session",
         label_visibility="collapsed",
     )
