@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import expect
 
+from img2prompt.batch.runs import Runs
 from img2prompt.history import History, open_database
+from tests.helpers.batches import uploads
 from tests.helpers.browser import RED, SIZES, assert_accessible, clipboard, open_page, small_photos
 
 
@@ -89,6 +91,7 @@ def test_posts_a_place_in_the_history_and_the_way_back(home, browser, size):
     engine = open_database(home.database)
     history = History(engine, "local")
     history.delete_all()
+    Runs(home.runs).add(uploads(1, None)).close()  # another one: of several, one is searched for
     with open_page(f"{home.address}/batch", browser, size, color_scheme="light", locale="en-US") as page:
         page.get_by_role("radio", name="Files or ZIP").wait_for()
         page.locator("input[type=file]").set_input_files(small_photos())
