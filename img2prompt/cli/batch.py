@@ -23,7 +23,7 @@ from rich.progress import (
 from rich.text import Text
 
 from img2prompt.cli.console import complain, finish, load, stoppable
-from img2prompt.cli.options import Device, EngineName, Labels, More, People, Style
+from img2prompt.cli.options import Device, EngineName, Labels, More, Note, People, Style
 from img2prompt.errors import ConfigError
 from img2prompt.files import check_output
 from img2prompt.posts import Choices, tones
@@ -98,9 +98,7 @@ def batch(
     length: Annotated[
         str | None, typer.Option("--length", help=f"Posts: one of {', '.join(LENGTHS)}.")
     ] = None,
-    note: Annotated[
-        str, typer.Option("--note", help="Posts: your own words for all of them: place, names, occasion.")
-    ] = "",
+    note: Note = "",
     engine: EngineName = None,
     style: Style = None,
     labels: Labels = None,

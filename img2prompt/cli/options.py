@@ -7,7 +7,17 @@ from typing import Annotated
 
 import typer
 
+from img2prompt.posts.limits import size, tidy
+from img2prompt.posts.post import MAX_NOTE
 from img2prompt.settings import AUTO, ENGINES, PEOPLE, STYLES
+
+
+def _short_enough(note: str) -> str:
+    """A note as it is; one of which posts would hold only the beginning is refused."""
+    if (length := size(tidy(note))) > MAX_NOTE:
+        raise typer.BadParameter(f"it has {length} characters; at most {MAX_NOTE} go into a post.")
+    return note
+
 
 Paths = Annotated[list[str], typer.Argument(metavar="PATH...", help="Pictures; - reads one from stdin.")]
 EngineName = Annotated[str | None, typer.Option("--engine", help=f"One of {', '.join((AUTO, *ENGINES))}.")]
@@ -30,6 +40,12 @@ More = Annotated[
         "--set",
         metavar="NAME=VALUE",
         help="Any other setting, such as caption_model=blip-base or low_vram=yes; may be repeated.",
+    ),
+]
+Note = Annotated[
+    str,
+    typer.Option(
+        "--note", help="Posts: your own words, such as place, names, occasion.", callback=_short_enough
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Write JSON, for programs.")]

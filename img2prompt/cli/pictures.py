@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.progress import track
 
 from img2prompt.cli.console import complain, finish, load, write
-from img2prompt.cli.options import AsJson, Device, EngineName, Labels, More, Paths, People, Style
+from img2prompt.cli.options import AsJson, Device, EngineName, Labels, More, Note, Paths, People, Style
 from img2prompt.errors import ConfigError, DataError, ImageError
 from img2prompt.files import check_output, replacing
 from img2prompt.posts import Choices, alt_text, as_sentence, compose, see, tones
@@ -75,9 +75,7 @@ def post(
     variants: Annotated[
         int, typer.Option("--variants", help=f"How many, 1 to {MAX_VARIANTS}.")
     ] = Choices.variants,
-    note: Annotated[
-        str, typer.Option("--note", help="Your own words: place, names, occasion.")
-    ] = Choices.note,
+    note: Note = Choices.note,
     seed: Annotated[int, typer.Option("--seed", help="Another seed, other variants.")] = Choices.seed,
     engine: EngineName = None,
     people: People = None,

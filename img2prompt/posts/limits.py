@@ -37,7 +37,11 @@ def cut(text: str, limit: int, mark: str = ELLIPSIS) -> str:
             break
         end = cluster.end()
     start = text[:end]
-    if not text[end].isspace() and (pieces := start.rsplit(maxsplit=1)) and len(pieces) == 2:
+    if (
+        not (text[end].isspace() or start[-1:].isspace())
+        and (pieces := start.rsplit(maxsplit=1))
+        and len(pieces) == 2
+    ):
         start = pieces[0]
     start = regex.sub(r"[\s,;:\-–—(\[\"“‘]+$", "", start)
     return start + mark if start else ""

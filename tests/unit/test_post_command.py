@@ -42,6 +42,12 @@ def test_options_reach_the_composer(run):
         assert len(variant["hashtags"]) == 3
 
 
+def test_a_note_that_no_post_would_hold_is_refused(run):
+    for command in (["post", CHINA], ["batch", CHINA, "--tone", "plain", "-o", "captions.csv"]):
+        code, out, err = run(*command, "--note", "x" * 301)
+        assert (code, out) == (2, "") and "301 characters" in err and "300" in err
+
+
 @pytest.mark.slow
 def test_seeds(run):
     def texts(seed):

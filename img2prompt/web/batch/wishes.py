@@ -5,8 +5,8 @@ from __future__ import annotations
 import streamlit as st
 
 from img2prompt.posts import Choices, tones
-from img2prompt.posts.post import LENGTHS, MAX_NOTE
-from img2prompt.web.shared import account
+from img2prompt.posts.post import LENGTHS
+from img2prompt.web.shared import account, note
 from img2prompt.web.shared.i18n import t
 
 
@@ -41,14 +41,8 @@ def posts(key: str, chosen: Choices | None = None) -> Choices | None:
             format_func=lambda name: t(f"length.{name}"),
             key=f"{key}-length",
         )
-        note = st.text_input(
-            t("batch.note"),
-            now.note,
-            max_chars=MAX_NOTE,
-            placeholder=t("note.placeholder"),
-            key=f"{key}-note",
-        )
-        return Choices(tone=tone, length=length, note=note, variants=1)
+        own_words = note.ask(t("batch.note"), f"{key}-note", now.note)
+        return Choices(tone=tone, length=length, note=own_words, variants=1)
 
 
 def owner() -> str:

@@ -9,9 +9,8 @@ from urllib.parse import parse_qs, urlencode
 import streamlit as st
 
 from img2prompt.posts import Choices, tones
-from img2prompt.posts.limits import cut, size, tidy
-from img2prompt.posts.post import EMOJI, GOALS, LENGTHS, MAX_HASHTAGS, MAX_NOTE
-from img2prompt.web.shared import cookies
+from img2prompt.posts.post import EMOJI, GOALS, LENGTHS, MAX_HASHTAGS
+from img2prompt.web.shared import cookies, note
 from img2prompt.web.shared.i18n import t
 
 COOKIE = "choices"
@@ -42,19 +41,8 @@ def ask() -> Choices:
         variants = st.slider(
             t("variants"), 1, MOST_VARIANTS, default.variants, key="variants", persist_state="session"
         )
-        note = st.text_input(
-            t("note"),
-            placeholder=t("note.placeholder"),
-            help=t("note.help"),
-            key="note",
-            persist_state="session",
-            live=True,
-        )
-        # Not `max_chars`, with which the browser drops a longer text that is pasted, without a word.
-        if size(note := tidy(note)) > MAX_NOTE:
-            note = cut(note, MAX_NOTE, mark="")
-            st.warning(t("note.cut", most=MAX_NOTE))
-        choices = Choices(tone, goal, emoji, length, hashtags, variants, note)
+        own_words = note.ask(t("note"), "note", help=t("note.help"), persist="session")
+        choices = Choices(tone, goal, emoji, length, hashtags, variants, own_words)
         cookies.remember(COOKIE, as_cookie(choices))
     return choices
 

@@ -185,9 +185,7 @@ def _failures(board: Dashboard) -> None:
 def _questions(history: History) -> None:
     with st.expander(t("dashboard.sql"), icon=":material/terminal:"), st.form("dashboard-sql", border=False):
         st.caption(t("dashboard.sql.help", rows=sandbox.MOST_ROWS, seconds=sandbox.MOST_SECONDS))
-        question = st.text_area(
-            t("dashboard.sql.question"), EXAMPLE, height=120, max_chars=sandbox.MOST_CHARACTERS
-        )
+        question = st.text_area(t("dashboard.sql.question"), EXAMPLE, height=120)
         tables = sql.columns().items()
         st.code(
             "\n".join(f"{table}({', '.join(names)})" for table, names in tables),
