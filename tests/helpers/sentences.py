@@ -4,6 +4,7 @@ A sentence is a template with ``{}`` for each value: ``{} is empty. Copy it agai
 """
 
 import ast
+from collections import defaultdict
 from collections.abc import Iterator
 
 import img2prompt.errors
@@ -89,7 +90,7 @@ def _said(text: ast.expr, scope: ast.AST, module: str) -> Iterator[str]:
         case ast.Call(func=ast.Name(id=name)):
             for home, function in _defined(name, module):
                 for node in _own(function):
-                    if isinstance(node, ast.Return) and isinstance(node.value, (ast.Constant, ast.JoinedStr)):
+                    if isinstance(node, ast.Return) and node.value:
                         yield from _said(node.value, function, home)
         case ast.Name(id=name):
             own = [(module, node) for node in _own(scope)]
@@ -97,6 +98,25 @@ def _said(text: ast.expr, scope: ast.AST, module: str) -> Iterator[str]:
                 match node:
                     case ast.Assign(targets=[ast.Name(id=target)], value=value) if target == name:
                         yield from _said(value, scope, home)
+            if isinstance(scope, FUNCTIONS):
+                for value in _given(name, scope):
+                    yield from _said(value, scope, module)
+
+
+def _given(parameter: str, function: ast.FunctionDef | ast.AsyncFunctionDef) -> Iterator[ast.expr]:
+    """The texts that a parameter of a function is by default, and in its calls by name."""
+    takes = function.args
+    names = [argument.arg for argument in takes.args + takes.kwonlyargs]
+    if parameter not in names:
+        return
+    place = names.index(parameter)
+    needed = len(takes.args) - len(takes.defaults)
+    values = [*[None] * needed, *takes.defaults, *takes.kw_defaults][place : place + 1]
+    for module, call in _CALLS.get(function.name, ()):
+        if any(defined is function for _, defined in _defined(function.name, module)):
+            values += call.args[place : place + 1]
+            values += [keyword.value for keyword in call.keywords if keyword.arg == parameter]
+    yield from (value for value in values if isinstance(value, (ast.Constant, ast.JoinedStr)))
 
 
 def _template(text: ast.Constant | ast.JoinedStr) -> str:
@@ -126,6 +146,11 @@ def _read() -> dict[str, ast.Module]:
 
 
 _MODULES = _read()
+_CALLS: dict[str, list[tuple[str, ast.Call]]] = defaultdict(list)  # by the name that is called
+for _module, _tree in _MODULES.items():
+    for _node in ast.walk(_tree):
+        if isinstance(_node, ast.Call) and isinstance(_node.func, ast.Name):
+            _CALLS[_node.func.id].append((_module, _node))
 _ERRORS = {name for name, value in vars(img2prompt.errors).items() if isinstance(value, type)}
 _ERRORS |= {  # and what is derived from them elsewhere
     node.name

@@ -26,9 +26,12 @@ def shape(template: str) -> str:
 
 def test_every_error_that_a_page_can_meet_has_a_translation():
     said = sentences()
-    assert (
-        len(said) > 150 and "{} cannot be read: {}. Check its name and permissions." in said
-    )  # the reading itself works
+    assert len(said) > 150  # the reading itself works
+    assert {
+        "{} cannot be read: {}. Check its name and permissions.",  # what is raised
+        "it is not UTF-8 text",  # what a function returns to stand in it
+        "a list of paths",  # what a function is given to put in it
+    } <= set(said)
     known = {shape(template) for template in KOREAN} | {SECRET_COMMAND}  # which is for a terminal
     missing = {
         sentence: place
@@ -77,12 +80,27 @@ def test_translations_are_korean_and_take_the_same_values():
             "{name}.zip holds no pictures. Choose others.",
             "{name}.zip: 사진이 없어요. 다른 파일을 골라 주세요.",
         ),
+        (
+            "my.csv is not a CSV (it is not UTF-8 text). Save it as one.",
+            "my.csv: 읽을 수 있는 형식이 아니에요(UTF-8로 저장된 글이 아니에요). 필요한 형식(CSV 파일)으로 저장해 주세요.",
+        ),
+        (
+            "The clip model a/b in /w cannot be used: a.bin is missing (b.bin is a pickle, which is never loaded). Get it with: img2prompt models pull a/b",
+            "clip 모델 a/b: /w에 있지만 쓸 수 없어요(a.bin 파일이 없어요. b.bin 파일은 pickle이라 불러오지 않아요). 이렇게 내려받아 주세요: img2prompt models pull a/b",
+        ),
         ("nobody wrote this", "nobody wrote this"),
         ("", ""),
     ],
 )
 def test_values_come_along(english, korean):
     assert translated(english, "ko") == korean
+
+
+def test_no_sentence_is_taken_for_another():
+    for english, korean in KOREAN.items():
+        names = {name for _, name, _, _ in Formatter().parse(english) if name}
+        values = {name: f"value{number}" for number, name in enumerate(sorted(names))}
+        assert translated(english.format_map(values), "ko") == korean.format_map(values)
 
 
 def test_a_real_error():

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from img2prompt.web.shared.i18n import catalogue, language
 
-DEEPEST = 3  # sentences in a sentence: "tones/my.toml: cannot be read (Permission denied)."
+DEEPEST = 4  # sentences in a sentence: "{model} cannot be used: a.bin is missing (b.bin is a pickle)."
 
 
 class _Sentence(NamedTuple):
