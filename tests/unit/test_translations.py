@@ -59,7 +59,12 @@ FAMILIES = {
     "models.people.{}": PEOPLE,
     "models.preset.{}": presets(),
 }
-NEVER_ONE = ("photo.carousel", "photo.too_many", "batch.left.")  # texts whose {count} is more
+NEVER_ONE = (
+    "photo.carousel",
+    "photo.too_many",
+    "history.photos",
+    "batch.left.",
+)  # texts whose {count} is more
 CHOICES = ("tone", "goal", "length", "emoji")  # `choices.py` names these controls and their options by key
 
 
