@@ -15,6 +15,7 @@ import img2prompt
 from img2prompt.images import SUFFIXES
 from img2prompt.posts import Choices, alt_text, compose, tones
 from img2prompt.web.caption import choices
+from img2prompt.web.caption.cards import Desk
 from img2prompt.web.caption.photos import MOST_PHOTOS
 from img2prompt.web.shared import pipelines
 from img2prompt.web.shared.i18n import catalogue
@@ -193,6 +194,23 @@ def test_shuffle_writes_others_without_another_look(flower, looks):
     assert len(first) == len(second) == len(third) == 5
     assert len({*first, *second, *third}) > 10
     assert len(looks) == before
+
+
+def test_posts_stay_where_they_are_until_others_are_written():
+    desk = Desk([], starred=["s"])
+    assert desk.posts(["a", "b"]) == ["s", "a", "b"]
+    desk.edit("a", "my a")
+    desk.edit("b", "my b")
+    assert desk.posts(["c", "d"]) == ["s", "a", "b", "c", "d"]
+
+    # Neither an edit, nor a star, nor the end of either moves or removes one.
+    desk.edit("a", "my other a")
+    desk.starred = ["b", "d"]
+    assert desk.posts(["c", "d"]) == ["s", "a", "b", "c", "d"]
+    desk.edit("a", "a")
+    assert desk.now("a") == "a" and desk.posts(["c", "d"]) == ["s", "a", "b", "c", "d"]
+
+    assert desk.posts(["b", "e"]) == ["d", "b", "e"]  # also where one is written again
 
 
 def test_browser_decides_the_language_and_the_switch_overrides():

@@ -192,7 +192,7 @@ def test_what_is_copied_is_what_the_page_shows_in_the_end(server, browser, size)
 
 
 @pytest.mark.parametrize("size", SIZES)
-def test_an_edited_post_stays_until_its_edit_is_undone(server, browser, size):
+def test_an_edited_post_stays_until_its_edit_is_undone_and_others_are_written(server, browser, size):
     with open_page(server, browser, size, locale="en-US") as page:
         page.get_by_role("button", name="Flower").click()
         page.get_by_role("button", name="Start Captioning").click()
@@ -219,8 +219,12 @@ def test_an_edited_post_stays_until_its_edit_is_undone(server, browser, size):
         assert page.get_by_label("Text of post 1").input_value() == "Typed by hand"
         assert_accessible(page, f"{size}-edited")
 
-        # Its own time is over: with the edit, it goes.
+        # The edit goes at once, the post when others are written.
         undo.click()
+        expect(undo).to_have_count(0)
+        settle(page)
+        assert page.get_by_label("Text of post 1").input_value() == original
+        page.get_by_role("button", name="Shuffle").click()
         expect(sixth).to_have_count(0)
         settle(page)
         assert page.get_by_label("Text of post 1").input_value() not in ("Typed by hand", original)

@@ -45,6 +45,8 @@ class Desk:
     edits: dict[str, str] = field(default_factory=dict)  # first text → current text
     starred: list[str] = field(default_factory=list)
     reopened: list[str] = field(default_factory=list)  # posts that the visitor worked on earlier
+    written: list[str] = field(default_factory=list)  # the posts that were written last
+    above: list[str] = field(default_factory=list)  # those that stayed when these were written
     shown: str | None = None  # the post in the preview
     seed: int = 0  # of the variants
     saved: tuple | None = None  # what the history was last asked to save
@@ -67,9 +69,17 @@ class Desk:
             self.edits[text] = current
 
     def posts(self, written: list[str]) -> list[str]:
-        """These posts, after those that stay, whatever is changed or shuffled: starred, edited, and reopened."""
-        kept = dict.fromkeys([*self.starred, *self.edits, *self.reopened])
-        return [text for text in kept if text not in written] + written
+        """These posts, after those that stay, whatever is changed or shuffled: starred, edited, and reopened.
+
+        Which stay is settled when others are written, so that none moves or goes while it is starred,
+        edited, or given its first text back.
+        """
+        if written != self.written:
+            staying = {*self.starred, *self.edits, *self.reopened}
+            known = [*self.above, *self.written, *self.starred, *self.edits, *self.reopened]
+            self.above = [text for text in dict.fromkeys(known) if text in staying and text not in written]
+            self.written = written
+        return self.above + self.written
 
     def keep(self, choices: Choices, variants: Sequence[Variant]) -> None:
         """Save the posts in the history, once; a failure becomes the `problem`."""
