@@ -153,7 +153,7 @@ def _lengths(lengths: Sequence[Length]) -> None:
         t(
             "dashboard.lengths.help",
             first=HOOK_LIMIT,
-            all=POST_LIMIT,
+            all=f"{POST_LIMIT:,}",
             count=len(lengths),
             over=sum(length.first > HOOK_LIMIT for length in lengths),
             too_long=sum(length.all > POST_LIMIT for length in lengths),
@@ -168,9 +168,10 @@ def _failures(board: Dashboard) -> None:
         {
             t("dashboard.step"): [t(f"dashboard.step.{failure.step}") for failure in failures],
             t("dashboard.engine"): [t(f"models.{failure.engine}") for failure in failures],
-            t("dashboard.message"): [say(failure.message) for failure in failures],
             t("dashboard.times"): [failure.times for failure in failures],
             t("dashboard.latest"): [failure.latest for failure in failures],
+            # Last, as only its end is cut off where there is no room.
+            t("dashboard.message"): [say(failure.message) for failure in failures],
         },
         hide_index=True,
         # In the visitor's time, and without "+00:00", for which the column is too narrow.
