@@ -72,7 +72,8 @@ def figures(survey: Survey) -> dict[str, Figure]:
                 )
     for plot in plots.values():
         plot.update_traces(marker_color=None)  # the template's, also where Plotly Express has put its own
-        plot.update_layout(template="plotly_white", margin={"l": 60, "r": 20, "t": 20, "b": 50})
+        # At the top, room for the tools, which phones always show.
+        plot.update_layout(template="plotly_white", margin={"l": 60, "r": 20, "t": 40, "b": 50})
     return plots
 
 
