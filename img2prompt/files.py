@@ -179,8 +179,8 @@ def check_output(output: Path, *suffixes: str, inputs: Iterable[Path] = ()) -> N
         raise cannot_write(output, error) from error
     if not regular:
         raise DataError(f"{output} is a device or a pipe, which no file can replace. Name a file.")
-    if any(
-        os.path.exists(file) and os.path.exists(output) and os.path.samefile(output, file) for file in inputs
+    if os.path.exists(output) and any(
+        os.path.exists(file) and os.path.samefile(output, file) for file in inputs
     ):
         raise DataError(f"{output} must not be replaced: it is part of the input. Choose another --output.")
     if suffixes and output.suffix.lower() not in ("", *suffixes):

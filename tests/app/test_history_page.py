@@ -333,6 +333,17 @@ def test_a_database_that_cannot_be_opened_costs_no_caption(tmp_path, monkeypatch
     assert "is damaged or no SQLite database" in go(page).error[0].value
 
 
+def test_a_post_with_a_damaged_thumbnail_is_not_offered(url, tmp_path):
+    caption(open_page())
+    assert TEXT["history.go_on"] in buttons(open_page())
+    with closing(sqlite3.connect(tmp_path / "history.db")) as database, database:
+        ((webp,),) = database.execute("SELECT webp FROM thumbnails")
+        database.execute("UPDATE thumbnails SET webp = ?", [webp[:12] + bytes(len(webp) - 12)])
+    page = open_page()
+    assert not page.exception and TEXT["start"] not in buttons(page)
+    assert TEXT["history.go_on"] not in buttons(page)
+
+
 def test_damaged_posts_are_passed_by_and_can_be_deleted(url, tmp_path):
     history = History(open_database(url), "local")
     first, second = history.save(make_post(1)), history.save(make_post(2))

@@ -28,6 +28,7 @@ def show() -> None:
             placeholder=t("batch.earlier.search"),
             icon=":material/search:",
             key="earlier-search",
+            live=True,
             label_visibility="collapsed",
         )
     entries = [(summary.id, _line(summary)) for summary in found]

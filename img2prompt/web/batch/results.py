@@ -63,7 +63,7 @@ def _work(run: Run, drawn: tuple[bool, bool, bool]) -> None:
     if run.error:
         show_error(run.error)
     if run.kept and run.kept.lost:
-        st.warning(t("batch.not_kept", count=run.kept.lost, reason=as_it_is(run.kept.problem)))
+        st.warning(t("batch.not_kept", count=run.kept.lost, reason=as_it_is(say(run.kept.problem))))
     with st.container(horizontal=True):
         if run.working:
             st.button(t("batch.stop"), icon=":material/stop:", on_click=run.stop, disabled=run.stopping)

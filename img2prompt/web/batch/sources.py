@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -63,10 +62,13 @@ def leave() -> None:
 
 def start(run: Run) -> None:
     """Start or continue the work on a batch, as who began it wanted."""
-    save = None
-    if run.owner and not account.is_switched_off():
-        save = partial(keeping.save, run.owner, run.choices or Choices(variants=1))
-    runs().start(run, pipelines.loader(), own(), save)
+
+    def save(*described: Any) -> None:
+        # The choices of now: the visitor may change them while the batch works.
+        keeping.save(run.owner, run.choices or Choices(variants=1), *described)
+
+    keeps = run.owner and not account.is_switched_off()
+    runs().start(run, pipelines.loader(), own(), save if keeps else None)
 
 
 def ask() -> None:

@@ -6,6 +6,7 @@ import math
 
 import streamlit as st
 
+from img2prompt.errors import ImageError
 from img2prompt.history.record import Picture, Post
 from img2prompt.images import Limits, open_image
 from img2prompt.posts import as_sentence, tones
@@ -27,16 +28,22 @@ def offer() -> None:
     """
     if session.READ_WITH in st.session_state:  # the visitor was at work, and put the photos away
         return
-    if post := keeping.last():
-        with st.container(horizontal=True, vertical_alignment="center", key="go-on"):
-            st.image(post.cover.thumbnail, width=48, alt="")
-            st.button(
-                t("history.go_on"),
-                icon=":material/history:",
-                on_click=reopen,
-                args=(post,),
-                help=as_it_is(as_sentence(post.cover.seen.caption)),
-            )
+    post = keeping.last()
+    if post is None:
+        return
+    try:
+        cover, *_ = photos_of(post)
+    except ImageError:  # a thumbnail is damaged, which must not stop this page
+        return
+    with st.container(horizontal=True, vertical_alignment="center", key="go-on"):
+        st.image(cover.preview, width=48, alt="")
+        st.button(
+            t("history.go_on"),
+            icon=":material/history:",
+            on_click=reopen,
+            args=(post,),
+            help=as_it_is(as_sentence(post.cover.seen.caption)),
+        )
 
 
 def reopen(post: Post) -> None:
