@@ -119,10 +119,9 @@ def test_photos_are_looked_at_again_by_another_model(monkeypatch):
         page.run()
     [photo] = page.session_state["opened"].values()
     first = photo.result
-    press_start(page)
-    assert photo.result is first
+    assert not any(button.label == "Start Captioning" for button in page.run().button)
     page.session_state["model_choice"] = {"engine": "lite", "regressor": "vit"}
-    press_start(page)
+    press_start(page.run())
     assert photo.result is not first and photo.result.caption == first.caption
 
 
@@ -150,7 +149,6 @@ def test_page_speaks_korean():
     labels = [*page.metric, *page.selectbox, *page.get("button_group")]
     for text in [element.value for element in said] + [element.label for element in labels]:
         assert re.search("[가-힣]", text), text
-    assert catalogue("ko").keys() == catalogue("en").keys()
 
 
 def test_only_so_many_pipelines_are_kept(monkeypatch):

@@ -143,7 +143,6 @@ def test_a_carousel_is_one_post_and_comes_back(server, browser, size):
         page.get_by_role("button", name="Work on it again").click()
         page.get_by_text("From your history.").wait_for()
         expect(page.locator(".st-key-post img")).to_have_count(3)
-        expect(page.locator(".st-key-pictures img")).to_have_count(3)
 
 
 def test_after_a_reload_one_can_go_on(server, browser, size):

@@ -154,7 +154,9 @@ def test_a_batch_shows_names_as_they_are(home, browser, size):
     run.journal.add(run.items, rows)
     run.close()
     with open_page(f"{home.address}/batch?run={run.id}", browser, size, locale="en-US") as page:
-        expect(page.locator(".st-key-batch-work").get_by_test_id("stText")).to_have_text(run.title)
+        expect(page.locator(".st-key-batch-work").get_by_test_id("stText")).to_have_text(
+            f"{run.title} and {len(names) - 1} more"
+        )
         results = page.locator(".st-key-results")
         for start in range(0, len(rows), PAGE):
             if start:

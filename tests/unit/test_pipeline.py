@@ -74,7 +74,8 @@ def test_the_ensemble_weighs_prompt_and_regressor(pipeline, sample_photos):
     result = pipeline(sample_photos[0])[0]
     features = pipeline.engine.encode([pipeline.open(sample_photos[0])])
     written, regressed = pipeline.sentences.encode([result.prompt])[0], pipeline.engine.regress(features)[0]
-    mixed = 0.45 * written + 0.55 * regressed
+    (made,) = pipeline.engine.generated(features)
+    mixed = 0.45 * (1 - made) * written + 0.55 * regressed
     assert result.embedding @ (mixed / np.linalg.norm(mixed)) == pytest.approx(1.0, abs=1e-4)
 
 

@@ -183,7 +183,9 @@ def test_every_picture_gets_the_post_that_was_asked_for(runs, quick):
     assert all("Jeju, with Mina" in post and "#" in post for post in posts.values())
     found = records(run.export("jsonl", lambda: quick).decode())
     assert {record["path"]: record["post"] for record in found if record["post"]} == posts
-    table = list(csv.DictReader(io.StringIO(run.export("csv", lambda: quick).decode(), newline="")))
+    table = list(
+        csv.DictReader(io.StringIO(run.export("csv", lambda: quick).decode("utf-8-sig"), newline=""))
+    )
     assert {row["path"]: row["post"] for row in table if row["post"]} == posts
     table = parquet.read_table(io.BytesIO(run.export("parquet", lambda: quick))).to_pylist()
     assert [row["post"] for row in table] == [record["post"] for record in found]
