@@ -173,8 +173,8 @@ def test_what_is_copied_is_what_the_page_shows_in_the_end(server, browser, size)
             page.get_by_role("button", name="Download all").click()
         saved = Path(download.value.path()).read_text("utf-8")
         assert saved.count("Busan, alone") == 5 and "Jeju" not in saved
+        settle(page)  # until then, cards of before and after may stand side by side
         expect(post).to_have_value(re.compile("Busan, alone"))
-        settle(page)
 
         with sidebar(page) as choices:
             playful = post.input_value()
