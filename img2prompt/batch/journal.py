@@ -146,7 +146,7 @@ class Journal:
     def rows(self, items: Sequence[Item]) -> Iterator[Row]:
         """Yield the rows of the items that have one, in the given order, with few in memory at a time.
 
-        A row whose caption somebody edited has the edit, and what derives from it.
+        A row whose caption somebody edited has the edit, and what derives from it, unless the picture failed.
         """
         for start in range(0, len(items), CHUNK):
             names = [item.name for item in items[start : start + CHUNK]]
@@ -158,7 +158,7 @@ class Journal:
                     *values, edit = by_name[name]
                     try:
                         row = decode(*values)
-                        yield row if edit is None else with_caption(row, text_of(edit))
+                        yield row if edit is None or row.error else with_caption(row, text_of(edit))
                     except ValueError:
                         yield Row(name, error=DAMAGED)
 

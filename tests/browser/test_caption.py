@@ -162,6 +162,17 @@ def test_what_is_copied_is_what_the_page_shows_in_the_end(server, browser, size)
         copies(1)
         assert "Jeju, with Mina" in clipboard(page)
 
+        # Who is elsewhere by then stays there.
+        with sidebar(page) as choices:
+            choices.get_by_role("textbox", name="Anything to add?").fill("Jeju, with Minsu")
+        page.get_by_role("button", name="Copy post 2").click()
+        shuffle = page.get_by_role("button", name="Shuffle")
+        shuffle.focus()
+        page.get_by_role("button", name="Copied post 2").wait_for()
+        expect(shuffle).to_be_focused()
+        assert "Jeju, with Minsu" in clipboard(page)
+        settle(page)
+
         with sidebar(page) as choices:
             choices.get_by_role("radio", name="Playful").click()
         copies(2)

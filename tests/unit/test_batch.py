@@ -618,6 +618,15 @@ def test_a_damaged_edit_gives_way_to_the_model(tmp_path):
         assert next(journal.rows([item])).caption == "caption of a.png"
 
 
+def test_a_failed_picture_has_nothing_of_an_earlier_edit(tmp_path):
+    item = Item("a.png", "x", bytes)
+    with closing(Journal(tmp_path / "j", "x")) as journal:
+        journal.edit("a.png", "mine")
+        journal.add([item], [Row("a.png", error="it is gone")])
+        (found,) = journal.rows([item])
+        assert found.error and not (found.caption or found.alt_text or found.hashtags)
+
+
 def test_a_journal_without_colours_is_read_and_written(tmp_path):
     items = [Item("a.png", "x", bytes), Item("b.png", "x", bytes)]
     with closing(Journal(tmp_path / "j", "x")) as journal:

@@ -12,7 +12,8 @@ function setUpCopying(button, status, strings, text, done = () => {}) {
     button.say = (copied) => {
         if (copied) show(strings.copied, strings.copied_name, strings.copied_message, true);
         else show(strings.not_copied, strings.not_copied, strings.not_copied_message, false);
-        button.focus();
+        // The old way to copy drops the focus, and a card may be new. Who is elsewhere by now stays there.
+        if (document.activeElement === document.body) button.focus();
         clearTimeout(button.timer);
         button.timer = setTimeout(() => {
             button.timer = undefined;
