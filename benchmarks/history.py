@@ -9,6 +9,8 @@ stay in it.
 from __future__ import annotations
 
 import argparse
+import functools
+import io
 import json
 import tempfile
 import time
@@ -18,6 +20,7 @@ from pathlib import Path
 from statistics import median
 
 import numpy as np
+from PIL import Image
 from sqlalchemy import Engine, insert
 
 from benchmarks.lite import machine
@@ -155,7 +158,7 @@ def rows_of(number: int, rng: np.random.Generator) -> list[tuple[type, dict]]:
     rows += [(LabelRow, of_picture | {"table_name": "objects", "name": noun, "score": 1.0}) for noun in nouns]
     rows += [(HashtagRow, own | {"tag": f"#{word}"}) for word in (*nouns, "photography")]
     rows += [(TimingRow, of_picture | {"step": step, "seconds": 0.2}) for step in ("look", "caption")]
-    rows.append((ThumbnailRow, of_picture | {"webp": webp(rng)}))
+    rows.append((ThumbnailRow, of_picture | {"webp": webp()}))
     rows.append(
         (EmbeddingRow, of_picture | {"owner": "local", "vector": vector.astype(np.float16).tobytes()})
     )
@@ -163,9 +166,13 @@ def rows_of(number: int, rng: np.random.Generator) -> list[tuple[type, dict]]:
     return rows
 
 
-def webp(rng: np.random.Generator) -> bytes:
-    """10 kB that pass for a whole WebP file."""
-    return b"RIFF" + (9_992).to_bytes(4, "little") + b"WEBP" + rng.bytes(9_988)
+@functools.cache
+def webp() -> bytes:
+    """A thumbnail of about 10 kB, as photos have."""
+    noise = np.random.default_rng(0).integers(0, 256, (60, 80, 3), dtype=np.uint8)
+    file = io.BytesIO()
+    Image.fromarray(noise).resize((320, 240)).save(file, "WEBP", quality=80)
+    return file.getvalue()
 
 
 if __name__ == "__main__":

@@ -74,10 +74,22 @@ class Manifest:
 
     @classmethod
     def load(cls, file: Path) -> Manifest:
-        """Read a manifest from its file."""
-        values = json.loads(file.read_text("utf-8"))
-        posts = values.get("posts")
-        return cls(**values | {"names": tuple(values["names"]), "posts": Choices(**posts) if posts else None})
+        """Read a manifest from its file.
+
+        Raises
+        ------
+        DataError
+            When it is damaged, or of another version.
+        """
+        try:
+            values = json.loads(file.read_text("utf-8"))
+            posts = values.get("posts")
+            posts = Choices(**posts) if posts else None
+            return cls(**values | {"names": tuple(values["names"]), "posts": posts})
+        except (OSError, ValueError, TypeError, KeyError, AttributeError, ConfigError) as error:
+            raise DataError(
+                "This batch is damaged, or was begun by another version. Begin it anew."
+            ) from error
 
 
 @dataclass(frozen=True)
@@ -572,7 +584,7 @@ class Runs:
         folders = [folder for id, folder in self._folders().items() if ids is None or id in ids]
         found = []
         for run_folder in sorted(folders, key=_looked_at, reverse=True):
-            with suppress(OSError, ValueError, TypeError, ConfigError):
+            with suppress(OSError, DataError):
                 manifest = Manifest.load(run_folder / MANIFEST)
                 made = (run_folder / FILES).stat().st_mtime  # when the last upload was put there
                 found.append(

@@ -5,6 +5,7 @@ SQLite keeps any value in any column, so each may be of another kind, out of ran
 
 from __future__ import annotations
 
+import io
 import logging
 import math
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ from datetime import datetime
 from typing import Any
 
 import numpy as np
+from PIL import Image
 from sqlalchemy import Result
 
 from img2prompt.embeddings import WIDTH
@@ -75,6 +77,10 @@ def check(post: Post) -> Post:
             or len(webp) != _riff_size(webp)
         ):
             raise ValueError("the thumbnail is no whole WebP file")
+        try:
+            Image.open(io.BytesIO(webp), formats=("WEBP",)).close()
+        except (OSError, SyntaxError) as error:
+            raise ValueError("the thumbnail cannot be opened") from error
     return post
 
 

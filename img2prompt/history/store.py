@@ -61,21 +61,21 @@ class History:
         self.owner = owner
         self._neighbours = Neighbours(engine, owner)
 
-    def save(self, post: Post) -> int:
+    def save(self, post: Post, replace: bool = True) -> int:
         """Save a post and return its id.
 
         The same pictures in the same order, with the same engine and prompts, are the same post.
         Saving it again keeps its id, date, embeddings and those of its variants that were copied,
-        starred or edited, and replaces everything else.
+        starred or edited, and replaces everything else; without `replace`, it changes nothing.
         """
         try:
-            return self._save(post)
+            return self._save(post, replace)
         except HistoryError as error:
             if not isinstance(error.__cause__, IntegrityError):
                 raise
-            return self._save(post)  # another process saved the same post at the same moment
+            return self._save(post, replace)  # another process saved the same post at the same moment
 
-    def _save(self, post: Post) -> int:
+    def _save(self, post: Post, replace: bool) -> int:
         with self._changing() as session:
             row = session.scalar(
                 select(PostRow)
@@ -85,6 +85,8 @@ class History:
             if row is None:
                 row = PostRow(owner=self.owner, fingerprint=_fingerprint(post), created_at=post.created_at)
                 session.add(row)
+            elif not replace:
+                return row.id
             _fill(row, post)
             session.flush()
             return row.id

@@ -187,7 +187,7 @@ def test_earlier_batches_are_called_by_their_names(home, browser, size):
             page.get_by_label("Search name, date or state").press("Enter")
             # Everything that follows is the app's: time, number and state.
             words = re.escape(f"{title} · ") + r"\w+ \d+, .* · 1 picture · stopped at 0 of 1$"
-            expect(shown.get_by_role("button")).to_have_text([re.compile(words)])
+            expect(shown.get_by_role("button").filter(has_text=re.compile(words))).to_have_count(1)
             expect(shown.locator(MARKUP)).to_have_count(0)
     for id in made:
         runs.remove(id)

@@ -444,6 +444,7 @@ DAMAGES = [
     "UPDATE timings SET seconds = x'00' WHERE post_id = :id",
     "UPDATE thumbnails SET webp = substr(webp, 1, 40) WHERE post_id = :id",
     "UPDATE thumbnails SET webp = 'none' WHERE post_id = :id",
+    "UPDATE thumbnails SET webp = substr(webp, 1, 12) || zeroblob(length(webp) - 12) WHERE post_id = :id",
     "UPDATE embeddings SET vector = x'00' WHERE post_id = :id",
     "UPDATE embeddings SET vector = 7 WHERE post_id = :id",
     "UPDATE pictures SET position = 'first' WHERE post_id = :id",
@@ -454,6 +455,17 @@ DAMAGES = [
     "UPDATE failures SET failed_at = 'yesterday' WHERE message = :id",
     "UPDATE failures SET step = x'00' WHERE message = :id",
 ]
+
+
+def test_a_post_that_is_there_can_be_left_as_it_is(tmp_path: Path) -> None:
+    history = open_file(tmp_path / "history.db")
+    post = make_post(1)
+    number = history.save(post)
+    other = replace(post, variants=(Variant("Written by a batch"),))
+    assert history.save(other, replace=False) == number
+    assert history.get(number).variants == post.variants
+    assert history.save(other) == number
+    assert history.get(number).variants == other.variants
 
 
 def test_a_damaged_row_spoils_nothing_else(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -690,6 +690,19 @@ def test_the_quota_of_all_can_be_set(tmp_path, monkeypatch):
             Runs(tmp_path)
 
 
+@pytest.mark.parametrize(
+    "text", ["{", "[]", "{}", '{"title": "a", "names": 7}', '{"title": "a", "names": [], "x": 1}']
+)
+def test_a_batch_that_cannot_be_read_says_so(runs, tmp_path, text):
+    run = runs.add(uploads())
+    run.close()
+    (tmp_path / "runs" / run.id / "about.json").write_text(text, "utf-8")
+    later = Runs(tmp_path / "runs")
+    assert run.id not in [summary.id for summary in later.summaries()]
+    with pytest.raises(DataError, match="Begin it anew"):
+        later.get(run.id)
+
+
 def test_damaged_results_are_made_again(runs, described, pipeline, caplog):
     before = described.lines()
     described.rest()

@@ -61,13 +61,13 @@ def leave() -> None:
 
 
 def start(run: Run) -> None:
-    """Start or continue the work on a batch, as who began it wanted."""
+    """Start or continue the work on a batch; pictures are kept in the history of who began it, if they do this."""
 
     def save(*described: Any) -> None:
         # The choices of now: the visitor may change them while the batch works.
         keeping.save(run.owner, run.choices or Choices(variants=1), *described)
 
-    keeps = run.owner and not account.is_switched_off()
+    keeps = bool(run.owner) and run.owner == account.owner()  # not by all who know the batch's address
     runs().start(run, pipelines.loader(), own(), save if keeps else None)
 
 

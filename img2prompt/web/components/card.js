@@ -15,8 +15,15 @@ export default function ({ data, parentElement, setTriggerValue }) {
     const { strings, limits } = data;
     const area = find("textarea"), star = find(".star"), show = find(".show"), undo = find(".undo");
 
-    // The text is the person's from the first moment on: later runs must not overwrite their typing.
-    if (area.sent === undefined) area.value = area.sent = data.text;
+    // The text is the person's from the first moment on: later runs must not overwrite their typing, not even
+    // where the page puts a new card in the place of this one.
+    const drafts = (document.img2promptDrafts ??= new Map()); // post → its text, until Python has that
+    if (drafts.get(data.post) === data.text) drafts.delete(data.post);
+    const isNew = area.sent === undefined;
+    if (isNew) {
+        area.sent = data.text;
+        area.value = drafts.get(data.post) ?? data.text;
+    }
     area.setAttribute("aria-label", strings.text_name);
     find("h3").textContent = strings.title;
 
@@ -43,13 +50,16 @@ export default function ({ data, parentElement, setTriggerValue }) {
         area.sent = area.value;
         setTriggerValue("text", area.value); // a state would be lost to someone who leaves the page while it is busy
     };
-    area.oninput = () => {
+    const draft = () => {
+        drafts.set(data.post, area.value);
         count();
         clearTimeout(area.timer);
         area.timer = setTimeout(send, PAUSE);
     };
+    area.oninput = draft;
     area.onblur = send;
     count();
+    if (isNew && area.value !== area.sent) draft();
 
     star.setAttribute("aria-label", strings.star_name);
     star.title = strings.star_name;
@@ -73,7 +83,7 @@ export default function ({ data, parentElement, setTriggerValue }) {
     undo.onclick = () => {
         area.value = data.post;
         area.focus(); // the button goes
-        count();
+        draft();
         send();
     };
 

@@ -13,6 +13,7 @@ from img2prompt.posts import as_sentence, tones
 from img2prompt.prompts import SHOWN
 from img2prompt.results import Result
 from img2prompt.web.caption import cards, photos
+from img2prompt.web.caption.choices import MOST_VARIANTS
 from img2prompt.web.shared import keeping, session
 from img2prompt.web.shared.frame import as_it_is
 from img2prompt.web.shared.i18n import t
@@ -60,8 +61,9 @@ def reopen(post: Post) -> None:
     )
     if choices.tone in tones():
         state.tone = choices.tone
-    for name in ("goal", "length", "emoji", "hashtags", "variants", "note"):
+    for name in ("goal", "length", "emoji", "hashtags", "note"):
         state[name] = getattr(choices, name)
+    state.variants = min(choices.variants, MOST_VARIANTS)
 
 
 def photos_of(post: Post) -> list[Photo]:

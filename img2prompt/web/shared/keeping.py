@@ -105,6 +105,8 @@ def _record(photo: Photo, result: Result) -> Picture:
 def save(owner: str, choices: Choices, picture: Image.Image, result: Result, seen: Seen) -> None:
     """Save a post about a picture in somebody's history, from any thread, and while nobody visits: for batches.
 
+    A post about this picture that is there already stays as its owner left it.
+
     Raises
     ------
     Img2PromptError
@@ -112,7 +114,7 @@ def save(owner: str, choices: Choices, picture: Image.Image, result: Result, see
     """
     history = _HISTORIES((default_url(), owner))
     pictures = [picture_of(picture, result, seen=seen)]
-    history.save(record_of(pictures, result.engine, choices, compose(seen, choices)))
+    history.save(record_of(pictures, result.engine, choices, compose(seen, choices)), replace=False)
 
 
 def mark(
