@@ -137,6 +137,26 @@ def test_what_is_dropped_is_judged_alike(server, browser, size, tmp_path):
         expect(page.get_by_text("Drag and drop")).to_have_count(0)
 
 
+UNREADABLE = """zone => {
+    const gone = { isFile: true, name: "gone.jpg", file: (_, fail) => fail(new DOMException("", "NotFoundError")) };
+    const notes = { isFile: true, name: "notes.txt", file: (found) => found(new File(["Milk"], "notes.txt")) };
+    const items = [gone, notes].map((entry) => ({ webkitGetAsEntry: () => entry }));
+    const event = new DragEvent("drop", { bubbles: true, cancelable: true });
+    Object.defineProperty(event, "dataTransfer", { value: { items, files: items } });
+    zone.dispatchEvent(event);
+}"""
+
+
+def test_what_cannot_be_read_keeps_nothing_else_back(server, browser):
+    with open_page(server, browser, "desktop", locale="en-US") as page:
+        ready(page)
+        # A file that is gone when it is asked for: a drop that is made by hand leaves out what is not there.
+        page.get_by_test_id("stFileUploaderDropzone").first.evaluate(UNREADABLE)
+        box = page.get_by_role("alert")
+        expect(box.filter(has_text=refusal("gone.jpg", "en", "upload.unreadable"))).to_have_count(1)
+        expect(box.filter(has_text=refusal("notes.txt", "en", "upload.unsupported"))).to_have_count(1)
+
+
 @pytest.mark.parametrize("size", SIZES)
 def test_what_the_batch_page_does_not_take(server, browser, size, tmp_path):
     folder = tmp_path / "holiday" / "beach"

@@ -15,7 +15,8 @@ export default function ({ data, parentElement }) {
         });
         parentElement.querySelector("section").replaceChildren(...boxes);
     };
-    const problem = ({ name, size }) => {
+    const problem = ({ name, size, unreadable }) => {
+        if (unreadable) return "unreadable";
         if (!suffixes.some((suffix) => name.toLowerCase().endsWith(suffix))) return "unsupported";
         return size > bytes ? "too_large" : "";
     };
@@ -74,18 +75,23 @@ export default function ({ data, parentElement }) {
     return () => parentElement.listening.abort();
 }
 
-// What was dropped, with what is in its folders.
+// What was dropped, with what is in its folders; in place of what cannot be read its name, marked so.
 async function filesIn({ items, files }) {
     const entries = [...items].map((item) => item.webkitGetAsEntry?.()).filter(Boolean);
     return entries.length ? (await Promise.all(entries.map(within))).flat() : [...files];
 }
 
 async function within(entry) {
-    if (entry.isFile) return [await new Promise((resolve, reject) => entry.file(resolve, reject))];
-    const reader = entry.createReader(), found = [];
-    for (;;) {
-        const some = await new Promise((resolve, reject) => reader.readEntries(resolve, reject)); // a hundred at most
-        if (!some.length) return found;
-        found.push(...(await Promise.all(some.map(within))).flat());
+    const found = [];
+    try {
+        if (entry.isFile) return [await new Promise((resolve, reject) => entry.file(resolve, reject))];
+        const reader = entry.createReader();
+        for (;;) {
+            const some = await new Promise((resolve, reject) => reader.readEntries(resolve, reject)); // a hundred at most
+            if (!some.length) return found;
+            found.push(...(await Promise.all(some.map(within))).flat());
+        }
+    } catch {
+        return [...found, { name: entry.name, size: 0, unreadable: true }];
     }
 }

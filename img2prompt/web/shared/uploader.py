@@ -56,7 +56,12 @@ def ask_for_files(
     several : whether it takes several files; "directory" for all files of a folder
     on_change : called before the next run when the files have changed
     """
-    reasons = {"unsupported": words.unsupported, "too_large": words.too_large, "surplus": t("upload.surplus")}
+    reasons = {
+        "unsupported": words.unsupported,
+        "too_large": words.too_large,
+        "surplus": t("upload.surplus"),
+        "unreadable": t("upload.unreadable"),
+    }
     limit = int(megabytes * MEGABYTE)
     data = {"uploader": key, "suffixes": suffixes, "bytes": limit, "reasons": reasons}
     st.html(_style(key, words))
