@@ -17,7 +17,7 @@ from img2prompt.embeddings import WIDTH
 from img2prompt.errors import Img2PromptError
 from tests.fuzz.mutations import mutate
 
-MEGABYTES = 400
+MEGABYTES = 900  # about 600 take the dictionary and the tokenizer that read an edited caption
 SETTINGS = "settings"
 JOURNAL, PAGE = "run.journal", 4096
 WRONG = (
