@@ -74,14 +74,14 @@ def test_found_reopened_and_deleted(server, browser, size):
     # What was done yesterday is there today.
     with open_page(f"{server}/history", browser, size, color_scheme="light", locale="en-US") as page:
         page.get_by_text("1–2 of 2").wait_for()
-        page.get_by_role("button", name=flower).wait_for()
+        page.get_by_role("button", name=flower, exact=True).wait_for()
         assert_accessible(page, f"{size}-history")
         page.get_by_role("textbox", name="Search").fill("pontoon")
         page.get_by_role("textbox", name="Search").press("Enter")
         page.get_by_text("1–1 of 1").wait_for()
-        expect(page.get_by_role("button", name=flower)).to_have_count(0)
+        expect(page.get_by_role("button", name=flower, exact=True)).to_have_count(0)
 
-        page.get_by_role("button", name=temple).click()
+        page.get_by_role("button", name=temple, exact=True).click()
         page.get_by_role("button", name="Work on it again").wait_for()
         expect(page.get_by_role("heading", name="More like this")).to_have_count(0)  # a flower is no temple
         starred, copy, edited = (
@@ -102,7 +102,7 @@ def test_found_reopened_and_deleted(server, browser, size):
     with open_page(f"{server}/history", browser, size, color_scheme="dark", locale="ko-KR") as page:
         page.get_by_text("2개 중 1–2번째").wait_for()  # working on it again made no second one
         assert_accessible(page, f"{size}-history-korean")
-        page.get_by_role("button", name=flower).click()
+        page.get_by_role("button", name=flower, exact=True).click()
         page.get_by_role("button", name="게시글 1 별표").click()
         page.get_by_role("button", name="게시글 1 별표 해제").wait_for()
         settle(page)  # until then, what the page showed before is still there
@@ -111,7 +111,7 @@ def test_found_reopened_and_deleted(server, browser, size):
         assert_accessible(page, f"{size}-history-delete")
         page.get_by_role("button", name="이 기록 삭제하기").click()
         page.get_by_text("1개 중 1–1번째").wait_for()
-        expect(page.get_by_role("button", name=flower)).to_have_count(0)
+        expect(page.get_by_role("button", name=flower, exact=True)).to_have_count(0)
         page.goto(f"{server}/dashboard")
         assert posts_counted(page) == "1"
 

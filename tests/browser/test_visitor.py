@@ -78,7 +78,7 @@ def proxy(port: int, header: bytes) -> Iterator[int]:
 def assert_shows_all(visitor: Browser, address: str) -> None:
     """The folders of the machine, the batches of others and the history."""
     with visit(visitor, f"{address}/batch") as page:
-        page.get_by_role("button", name="trip").wait_for()
+        page.get_by_role("button", name="trip").first.wait_for()
         assert page.locator(".st-key-batch-from").get_by_role("radio").all_inner_texts() == list(PLACES)
         page.get_by_role("radio", name=PLACES[-1]).click()
         page.get_by_role("textbox", name="Folder on the machine").wait_for()

@@ -91,6 +91,7 @@ def test_run_steps_work_and_the_confined_app_captions_a_photo(container):
         caption = page.locator("p.large")
         caption.wait_for()
         assert re.fullmatch(r"[A-Z].+\.", caption.inner_text())
+        page.get_by_text("Prompt and labels").click()
         page.get_by_text("Read by the lite engine").wait_for()
         browser.close()
     said, _ = process.communicate(timeout=60)
