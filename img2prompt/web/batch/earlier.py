@@ -6,7 +6,7 @@ import streamlit as st
 
 from img2prompt.batch.runs import DAYS, Run, Summary
 from img2prompt.web.batch import sources
-from img2prompt.web.shared import dates, session, visitor
+from img2prompt.web.shared import dates, lists, session, visitor
 from img2prompt.web.shared.frame import as_it_is
 from img2prompt.web.shared.i18n import t
 
@@ -23,22 +23,14 @@ def show() -> None:
     st.caption(t("batch.earlier.help", days=DAYS))
     asked = ""
     if len(found) > 1:
-        asked = st.text_input(
-            t("batch.earlier.search"),
-            placeholder=t("batch.earlier.search"),
-            icon=":material/search:",
-            key="earlier-search",
-            live=True,
-            label_visibility="collapsed",
-        )
+        asked = lists.search(t("batch.earlier.search"), "earlier-search")
     entries = [(summary.id, _line(summary)) for summary in found]
     entries = [(id, line) for id, line in entries if asked.casefold().strip() in line.casefold()]
     if not entries:
         st.caption(t("batch.earlier.none"))
-    pages = -(-len(entries) // PAGE)
-    page = st.pagination(pages, key=f"earlier-page-{asked}") if pages > 1 else 1
+    shown = lists.page_of(entries, PAGE, f"earlier-page-{asked}")
     with st.container(key="earlier", gap="xxsmall"):
-        for id, line in entries[(page - 1) * PAGE : page * PAGE]:
+        for id, line in shown:
             st.button(
                 as_it_is(line),
                 icon=":material/history:",

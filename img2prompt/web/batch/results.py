@@ -17,7 +17,7 @@ from img2prompt.settings import Settings
 from img2prompt.web import components
 from img2prompt.web.batch import earlier, sources, wishes
 from img2prompt.web.caption.reading import copyable
-from img2prompt.web.shared import pipelines, session
+from img2prompt.web.shared import lists, pipelines, session
 from img2prompt.web.shared.frame import as_it_is, delete_button, show_error
 from img2prompt.web.shared.i18n import t
 from img2prompt.web.shared.photo import as_jpeg
@@ -172,24 +172,15 @@ def _results(run: Run) -> None:
             key="batch-shown",
             label_visibility="collapsed",
         )
-        text = st.text_input(
-            t("batch.search"),
-            placeholder=t("batch.search"),
-            icon=":material/search:",
-            key="batch-search",
-            live=True,
-            label_visibility="collapsed",
-        )
+        text = lists.search(t("batch.search"), "batch-search")
     try:
         lines = [line for line in run.lines() if _matches(line, shown, text)]
     except Img2PromptError as error:  # the batch was removed meanwhile
         show_error(error)
         return
-    pages = max(1, -(-len(lines) // PAGE))
     st.caption(t("batch.count", count=len(lines)) if lines else t("batch.none"))
     # Above the pictures, so that it does not move when more pictures come.
-    page = st.pagination(pages, key=f"batch-page-{shown}-{text}") if pages > 1 else 1
-    lines = lines[(page - 1) * PAGE : page * PAGE]
+    lines = lists.page_of(lines, PAGE, f"batch-page-{shown}-{text}")
     try:
         posts = run.posts([line.name for line in lines])
     except Img2PromptError as error:  # a tone that is gone

@@ -15,7 +15,7 @@ from img2prompt.history.store import History
 from img2prompt.posts import as_sentence, tones
 from img2prompt.web.caption import reading
 from img2prompt.web.history import period, reopening
-from img2prompt.web.shared import account, dates, identity, session
+from img2prompt.web.shared import account, dates, identity, lists, session
 from img2prompt.web.shared.frame import as_it_is, delete_button
 from img2prompt.web.shared.i18n import t
 
@@ -83,15 +83,7 @@ def _show_all(history: History) -> None:
 
 def _ask() -> dict[str, Any]:
     """Ask for filters: keyword arguments of `History.posts`."""
-    query = st.text_input(
-        t("history.search"),
-        placeholder=t("history.search"),
-        icon=":material/search:",
-        key="history-search",
-        live=True,
-        persist_state="session",
-        label_visibility="collapsed",
-    )
+    query = lists.search(t("history.search"), "history-search", persist="session")
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
         since = period.ask("history-period")
         starred = st.toggle(t("history.starred"), key="history-starred", persist_state="session")
