@@ -28,5 +28,5 @@ def reason(error: BaseException) -> str:
         return f"there is no {error}"
     if isinstance(error, OSError) and error.strerror:
         return f"{error.strerror}: {error.filename}" if error.filename else error.strerror
-    line = next(iter(str(error).strip().splitlines()), type(error).__name__)
-    return line[:LONGEST].rstrip(".: ") + "…" * (len(line) > LONGEST)
+    line = next(iter(str(error).strip().splitlines()), "")
+    return line[:LONGEST].rstrip(".: ") + "…" * (len(line) > LONGEST) or type(error).__name__

@@ -95,8 +95,9 @@ def check_output(kind: str, output: Path | None, items: Sequence[Item], source: 
     if kind == "txt":
         texts = text_files(items, output)
         _check_distinct(items, {item.name: str(file) for item, file in texts})
-        for folder in {file.parent for _, file in texts if file.parent.is_dir()}:
-            files.check_folder(folder)
+        for folder in {file.parent for _, file in texts}:
+            if folder.is_dir():
+                files.check_folder(folder)
     if FORMATS[kind].by_id:
         _check_distinct(items, {item.name: item.stem for item in items})
     if output is None:

@@ -35,7 +35,7 @@ from img2prompt.batch.journal import Journal, Line
 from img2prompt.batch.keeper import Keeper
 from img2prompt.batch.limits import Limits
 from img2prompt.batch.queue import Queue, ending
-from img2prompt.batch.sources import Item, discover, in_archive, is_picture_path, on_disk
+from img2prompt.batch.sources import ARCHIVE, Item, discover, in_archive, is_picture_path, on_disk
 from img2prompt.batch.state import State
 from img2prompt.batch.work import batch_size_for, fingerprint, work
 from img2prompt.errors import ConfigError, DataError, Img2PromptError
@@ -703,7 +703,7 @@ def runs_folder() -> Path:
 
 def is_archive(name: str) -> bool:
     """Whether a file name is that of a ZIP archive."""
-    return name.lower().endswith(".zip")
+    return name.lower().endswith(ARCHIVE)
 
 
 def clean_name(name: str) -> str:

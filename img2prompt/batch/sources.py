@@ -148,7 +148,7 @@ def _in_store(url: str, recursive: bool) -> Iterator[Item]:
         ) from error
     except Exception as error:  # every store has its own exceptions
         raise DataError(
-            f"{url} cannot be listed ({_reason(error)}). Check the address and your credentials."
+            f"{url} cannot be listed ({reason(error)}). Check the address and your credentials."
         ) from error
     folder = folder.rstrip("/")
     if not exists:
@@ -240,12 +240,8 @@ def _read_stored(store: AbstractFileSystem, path: str, limit: int) -> bytes:
             return handle.read(limit)
     except Exception as error:  # every store has its own exceptions
         raise ImageError(
-            f"The picture cannot be read from its store ({_reason(error)}). Check your access to it."
+            f"The picture cannot be read from its store ({reason(error)}). Check your access to it."
         ) from error
-
-
-def _reason(error: Exception) -> str:
-    return reason(error) or type(error).__name__
 
 
 def is_picture_path(name: str) -> bool:

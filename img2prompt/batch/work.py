@@ -25,13 +25,8 @@ from img2prompt.posts import Choices, alt_text, hashtags, see
 from img2prompt.vector_cache import digest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
+    from img2prompt.batch.keeper import Save
     from img2prompt.pipeline import Pipeline
-    from img2prompt.posts import Seen
-    from img2prompt.results import Result
-
-    Keep = Callable[[Image.Image, Result, Seen], None]
 
 MOST_WORKERS = 8
 ON_CPU, ON_GPU = 16, 64  # pictures in a group
@@ -58,7 +53,7 @@ def work(
     journal: Journal,
     batch_size: int,
     workers: int | None = None,
-    keep: Keep | None = None,
+    keep: Save | None = None,
 ) -> Iterator[list[Row]]:
     """Describe the items that the journal lacks.
 
@@ -100,7 +95,7 @@ def cut(items: Sequence[Item], size: int) -> list[Sequence[Item]]:
     return [items[start : start + size] for start in range(0, len(items), size)]
 
 
-def describe(pipeline: Pipeline, group: Sequence[Opened], keep: Keep | None = None) -> list[Row]:
+def describe(pipeline: Pipeline, group: Sequence[Opened], keep: Save | None = None) -> list[Row]:
     """Describe one group in one call of the model; pictures that could not be opened get rows with errors.
 
     `keep` is told of each picture that was described.

@@ -120,9 +120,9 @@ def batch(
     Formats. submission: imgId_eId,val, the competition's; a failed picture gets the mean of the
     training embeddings, and an id is the file name as it is, even one that begins like a formula.
     csv: for spreadsheets; a cell that could be a formula, or begins with ', gets a ' before it.
-    jsonl, parquet: the same columns, untouched. With --tone, these three hold a post for each picture. txt: photo.txt for photo.jpg, as trainers such as
-    kohya read it; text files that this program did not write, or that were edited since, are never
-    replaced unless you say --overwrite.
+    jsonl, parquet: the same columns, untouched. With --tone, these three hold a post for each picture.
+    txt: photo.txt for photo.jpg, as trainers such as kohya read it; text files that this program did not
+    write, or that were edited since, are never replaced unless you say --overwrite.
     """
     from img2prompt import batch as batches
     from img2prompt.batch.ray_pool import import_ray

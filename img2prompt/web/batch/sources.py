@@ -9,6 +9,7 @@ from typing import Any
 import streamlit as st
 
 from img2prompt.batch.runs import Run, Runs, runs_folder
+from img2prompt.batch.sources import ARCHIVE
 from img2prompt.errors import Img2PromptError
 from img2prompt.images import SUFFIXES
 from img2prompt.posts import Choices
@@ -127,7 +128,7 @@ def _ask_for_uploads(whole_folder: bool) -> None:
         words,
         # A new key after each start gives a new, empty uploader.
         key=f"batch-{'folder' if whole_folder else 'files'}-{st.session_state.get(session.BEGUN, 0)}",
-        suffixes=SUFFIXES if whole_folder else (*SUFFIXES, ".zip"),
+        suffixes=SUFFIXES if whole_folder else (*SUFFIXES, ARCHIVE),
         megabytes=each if whole_folder else limit,
         several="directory" if whole_folder else True,
         shows_label=False,
