@@ -63,6 +63,8 @@ elif desk is None or desk.photos != chosen or not reading.is_up_to_date():
                     desk = cards.begin(chosen)
     if desk and desk.photos == chosen and reading.is_up_to_date():
         to_read.empty()
+else:
+    reading.answered(chosen)  # a second click may come when the posts are being drawn
 
 if desk:
     cards.show(desk, post_choices, is_current=desk.photos == chosen)

@@ -14,7 +14,7 @@ from streamlit.testing.v1 import AppTest
 import img2prompt
 from img2prompt.images import SUFFIXES
 from img2prompt.posts import Choices, alt_text, compose, tones
-from img2prompt.web.caption import choices
+from img2prompt.web.caption import choices, reading
 from img2prompt.web.caption.cards import Desk
 from img2prompt.web.caption.photos import MOST_PHOTOS
 from img2prompt.web.shared import pipelines
@@ -245,6 +245,14 @@ def test_several_photos_make_one_carousel(looks):
     assert [words(page)[f"Alt text {number}"] for number in (1, 2, 3)] == [alt_text(p.seen) for p in opened]
     assert posts(page) == written(page)
     assert [tab.label for tab in page.tabs] == ["Photo 1", "Photo 2", "Photo 3"]
+
+
+def test_a_second_click_on_start_asks_for_no_other_photo():
+    page = press(upload(open_page(), ("ball.png", drawing())), "Start Captioning")
+    for photo in page.session_state["opened"].values():
+        reading.ask_for([photo])  # what the button does, if it is pressed while the posts are being drawn
+    page.run()
+    assert not any(photo.asked for photo in page.session_state["opened"].values())
 
 
 def test_too_many_photos_are_cut():

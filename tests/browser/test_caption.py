@@ -253,6 +253,8 @@ def test_posts_stay_when_photos_are_added_or_removed(server, browser, size):
         first.fill("Typed by hand")
         expect(pictures).to_have_count(1)
         expect(start).to_have_count(0)
+        page.get_by_role("button", name="Undo edits of post 1").wait_for()
+        settle(page)
 
         page.locator("input[type=file]").set_input_files(small_photos()[1])
         earlier.wait_for()
