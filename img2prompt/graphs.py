@@ -1,0 +1,61 @@
+"""Networks as ONNX Runtime runs them: a small file with the graph, and weights from a safetensors file.
+
+The graph leaves its weights out, so that they are stored once, in the form that training writes and
+other programs read; a JSON file beside it lists their names. `img2prompt.training.graphs` writes both.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from img2prompt.errors import WeightsError
+from img2prompt.wording import reason
+
+if TYPE_CHECKING:
+    from onnxruntime import InferenceSession
+
+PROVIDERS = {"cpu": ["CPUExecutionProvider"], "cuda": ["CUDAExecutionProvider", "CPUExecutionProvider"]}
+
+
+def open_graph(
+    file: Path, weights: Mapping[str, np.ndarray], device: str = "cpu", threads: int = 0
+) -> InferenceSession:
+    """Load a graph and give it its weights.
+
+    Parameters
+    ----------
+    file : of the graph, ``.onnx``; the names of its weights are in a ``.json`` beside it
+    weights : name → array; those that the graph does not use are ignored
+    device : ``"cpu"``, or ``"cuda"``, with an index or without, for the onnxruntime that knows GPUs
+    threads : that one run uses; 0 for one on each core
+
+    Raises
+    ------
+    WeightsError
+        When the file is missing or damaged, or a weight is missing or has another shape.
+    """
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.log_severity_level = 3  # errors; they are raised too
+    # After a run its threads sleep at once: else they take cores from those who read pictures and draw pages.
+    options.add_session_config_entry("session.force_spinning_stop", "1")
+    providers = [p for p in PROVIDERS[device.split(":")[0]] if p in onnxruntime.get_available_providers()]
+    try:
+        names = json.loads(names_file(file).read_text(encoding="utf-8"))
+        arrays = [np.ascontiguousarray(weights[name]) for name in names]
+        options.add_external_initializers(names, list(map(onnxruntime.OrtValue.ortvalue_from_numpy, arrays)))
+        return onnxruntime.InferenceSession(str(file), options, providers=providers)
+    except Exception as error:  # the library's own kinds of errors are not public
+        raise WeightsError(f"{file} cannot be used ({reason(error)}). Install img2prompt again.") from error
+
+
+def names_file(file: Path) -> Path:
+    """Where the names of a graph's weights are listed."""
+    return file.with_suffix(".json")
