@@ -7,7 +7,7 @@ other programs read; a JSON file beside it lists their names. `img2prompt.traini
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,15 +17,13 @@ from img2prompt.errors import WeightsError
 from img2prompt.wording import reason
 
 if TYPE_CHECKING:
-    from onnxruntime import InferenceSession
+    from onnxruntime import OrtValue
 
 PROVIDERS = {"cpu": ["CPUExecutionProvider"], "cuda": ["CUDAExecutionProvider", "CPUExecutionProvider"]}
 
 
-def open_graph(
-    file: Path, weights: Mapping[str, np.ndarray], device: str = "cpu", threads: int = 0
-) -> InferenceSession:
-    """Load a graph and give it its weights.
+class Graph:
+    """A graph with its weights, ready to run. Safe to share between threads.
 
     Parameters
     ----------
@@ -39,21 +37,35 @@ def open_graph(
     WeightsError
         When the file is missing or damaged, or a weight is missing or has another shape.
     """
-    import onnxruntime
 
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.log_severity_level = 3  # errors; they are raised too
-    # After a run its threads sleep at once: else they take cores from those who read pictures and draw pages.
-    options.add_session_config_entry("session.force_spinning_stop", "1")
-    providers = [p for p in PROVIDERS[device.split(":")[0]] if p in onnxruntime.get_available_providers()]
-    try:
-        names = json.loads(names_file(file).read_text(encoding="utf-8"))
-        arrays = [np.ascontiguousarray(weights[name]) for name in names]
-        options.add_external_initializers(names, list(map(onnxruntime.OrtValue.ortvalue_from_numpy, arrays)))
-        return onnxruntime.InferenceSession(str(file), options, providers=providers)
-    except Exception as error:  # the library's own kinds of errors are not public
-        raise WeightsError(f"{file} cannot be used ({reason(error)}). Install img2prompt again.") from error
+    def __init__(self, file: Path, weights: Mapping[str, np.ndarray], device: str = "cpu", threads: int = 0):
+        import onnxruntime
+        from onnxruntime import OrtValue
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.log_severity_level = 3  # errors; they are raised too
+        # After a run its threads sleep at once: else they take cores from those who read pictures and draw pages.
+        options.add_session_config_entry("session.force_spinning_stop", "1")
+        providers = [p for p in PROVIDERS[device.split(":")[0]] if p in onnxruntime.get_available_providers()]
+        try:
+            names = json.loads(names_file(file).read_text(encoding="utf-8"))
+            # The session reads these arrays as long as it lives, and does not keep them alive.
+            self._weights = [np.ascontiguousarray(weights[name]) for name in names]
+            options.add_external_initializers(names, list(map(OrtValue.ortvalue_from_numpy, self._weights)))
+            self._session = onnxruntime.InferenceSession(str(file), options, providers=providers)
+        except Exception as error:  # the library's own kinds of errors are not public
+            raise WeightsError(
+                f"{file} cannot be used ({reason(error)}). Install img2prompt again."
+            ) from error
+
+    def run(self, outputs: Sequence[str], inputs: Mapping[str, np.ndarray]) -> list[np.ndarray]:
+        """These outputs for these inputs, in NumPy."""
+        return self._session.run(list(outputs), dict(inputs))
+
+    def run_with_ort_values(self, outputs: Sequence[str], inputs: Mapping[str, OrtValue]) -> list[OrtValue]:
+        """The same in the runtime's own form, for what the next run needs and nobody else."""
+        return self._session.run_with_ort_values(list(outputs), dict(inputs))
 
 
 def names_file(file: Path) -> Path:

@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 from torchvision.transforms import v2
 
-from img2prompt.engines.lite.tower import INPUT_SIZE
+from img2prompt.engines.lite.pixels import INPUT_SIZE
 
 SIDES = re.compile(r"\b(left|right)\b", re.IGNORECASE)  # a picture with such a text must not be mirrored
 

@@ -19,7 +19,7 @@ SMALL = 64  # numbers; only of so few is a result worked out and stored
 def write_graph(
     file: Path,
     net: nn.Module,
-    inputs: Mapping[str, torch.Tensor],
+    inputs: Mapping[str, torch.Tensor | Mapping[str, torch.Tensor]],
     outputs: Sequence[str],
     varying: Mapping[str, Sequence[int]],
 ) -> None:
@@ -30,23 +30,33 @@ def write_graph(
     Parameters
     ----------
     net : in evaluation mode; its parameters and buffers are the weights
-    inputs : arguments of its forward method in order, with examples; each varying axis longer than 1
+    inputs : examples of the arguments of its forward method, in order, none of them twice, each varying axis
+        longer than 1; for an argument that is a list, its parts by name
     outputs : names of what it returns
     varying : input → its axes whose length varies
     """
     import onnx
     import onnxscript.optimizer
 
-    dynamic: dict[str, Any] = {
-        name: {axis: torch.export.Dim.DYNAMIC for axis in varying.get(name, ())} or None for name in inputs
-    }
+    def sizes(name: str) -> dict[int, Any] | None:
+        return {axis: torch.export.Dim.DYNAMIC for axis in varying.get(name, ())} or None
+
+    names: list[str] = []
+    arguments: list[Any] = []
+    shapes: list[Any] = []
+    for name, value in inputs.items():
+        is_list = not isinstance(value, torch.Tensor)
+        parts: Mapping[str, torch.Tensor] = value if is_list else {name: value}  # type: ignore[assignment, dict-item]
+        names += parts
+        arguments.append(list(parts.values()) if is_list else value)
+        shapes.append([sizes(part) for part in parts] if is_list else sizes(name))
     with torch.no_grad():
         program = torch.onnx.export(
             net,
-            kwargs=dict(inputs),
-            input_names=list(inputs),
+            tuple(arguments),
+            input_names=names,
             output_names=list(outputs),
-            dynamic_shapes=dynamic,
+            dynamic_shapes=tuple(shapes),
             dynamo=True,
             optimize=False,  # that would store transposed copies of weights
             verbose=False,

@@ -7,10 +7,10 @@ from PIL import Image
 
 from img2prompt.datasets.pairs import PairsFolder
 from img2prompt.embeddings import WIDTH, unit
-from img2prompt.engines.lite.generated import Generated
-from img2prompt.engines.lite.tower import STYLE_WIDTH
 from img2prompt.training.lite import generated
 from img2prompt.training.lite.generated import Row, Seen
+from img2prompt.training.lite.net.generated import Generated
+from img2prompt.training.lite.net.tower import STYLE_WIDTH
 
 SOURCES = ("a", "b", "c")
 EACH = 60  # pictures of a source, and photos of a place

@@ -7,14 +7,15 @@ import pytest
 import torch
 
 from img2prompt.embeddings import WIDTH
-from img2prompt.engines.lite.captioner import BOS, EOS, NOBODY, PAD, SOMEBODY, Captioner, CaptionerConfig
-from img2prompt.engines.lite.heads import Evidence, Locator
-from img2prompt.engines.lite.imagenet import class_forms
-from img2prompt.engines.lite.tower import GRID, GRID_WIDTH, to_tensor
+from img2prompt.engines.lite.search import BOS, EOS, NOBODY, PAD, SOMEBODY
 from img2prompt.minilm import SentenceEncoder
 from img2prompt.training.lite import examples, joint, pictures, regression, selfcritical, style, vocabulary
 from img2prompt.training.lite.backbone import imagenet_backbone
 from img2prompt.training.lite.cider import CiderD
+from img2prompt.training.lite.classes import class_forms
+from img2prompt.training.lite.net.captioner import Captioner, CaptionerConfig
+from img2prompt.training.lite.net.heads import Evidence, Locator
+from img2prompt.training.lite.net.tower import GRID, GRID_WIDTH
 from img2prompt.training.schedule import Shuffle
 
 CAPTIONS = [
@@ -83,7 +84,7 @@ def test_backbone_still_knows_imagenet(sample_photos):
     from PIL import Image
 
     trunk, tail, classifier = imagenet_backbone()
-    pixels = torch.stack([to_tensor(Image.open(photo).convert("RGB")) for photo in sample_photos])
+    pixels = pictures.stack([Image.open(photo).convert("RGB") for photo in sample_photos])
     with torch.inference_mode():
         grid = tail(trunk(pixels))
         likely = classifier(grid.mean((2, 3)))[0].topk(5).indices.tolist()

@@ -1,23 +1,16 @@
 """The captioner on freshly initialised weights: what must hold whatever it has learned."""
 
-import copy
+from collections.abc import Sequence
 from itertools import pairwise
 
 import pytest
 import torch
 
-from img2prompt.engines.lite import half_precision
-from img2prompt.engines.lite.captioner import (
-    BOS,
-    EOS,
-    NEVER_WRITTEN,
-    NOBODY,
-    PAD,
-    SOMEBODY,
-    Captioner,
-    CaptionerConfig,
-)
-from img2prompt.engines.lite.tower import GRID, GRID_WIDTH
+from img2prompt.engines.lite.search import BOS, EOS, NEVER_WRITTEN, NOBODY, PAD, SOMEBODY, Caption, search
+from img2prompt.training.lite.deploy import writer
+from img2prompt.training.lite.net.captioner import Captioner, CaptionerConfig
+from img2prompt.training.lite.net.network import Write
+from img2prompt.training.lite.net.tower import GRID, GRID_WIDTH
 
 
 @pytest.fixture(scope="module")
@@ -37,6 +30,20 @@ def memory(captioner: Captioner) -> torch.Tensor:
         return captioner.memory(torch.randn(5, GRID_WIDTH, GRID, GRID))
 
 
+def find(
+    captioner: Captioner,
+    memory: torch.Tensor,
+    beams: int = 3,
+    starts: Sequence[int] | None = None,
+    **how,
+) -> list[list[Caption]]:
+    """Search with this captioner; by default captions begin with BOS."""
+    with torch.no_grad():
+        pictures = [part for cache in captioner.prepare(memory) for part in cache]
+    step = writer(Write(captioner), pictures)
+    return search(step, starts or [BOS] * len(memory), beams, captioner.config.max_words, **how)
+
+
 def test_word_by_word_equals_all_at_once(captioner, memory):
     tokens = torch.randint(6, 60, (5, 7))
     with torch.no_grad():
@@ -49,14 +56,14 @@ def test_word_by_word_equals_all_at_once(captioner, memory):
 
 
 def test_a_picture_gets_the_same_caption_alone_and_in_a_batch(captioner, memory):
-    together = captioner.search(memory, beams=3)
-    alone = [captioner.search(memory[i : i + 1], beams=3)[0] for i in range(len(memory))]
+    together = find(captioner, memory, beams=3)
+    alone = [find(captioner, memory[i : i + 1], beams=3)[0] for i in range(len(memory))]
     assert [row[0][0] for row in together] == [row[0][0] for row in alone]
 
 
 @pytest.mark.parametrize("beams", [1, 3, 5])
 def test_search_returns_clean_captions_best_first(captioner, memory, beams):
-    for row in captioner.search(memory, beams=beams):
+    for row in find(captioner, memory, beams=beams):
         assert 1 <= len(row) <= beams
         scores = [score for _, score in row]
         assert scores == sorted(scores, reverse=True)
@@ -69,44 +76,33 @@ def test_search_returns_clean_captions_best_first(captioner, memory, beams):
 
 def test_wider_search_finds_captions_at_least_as_likely(captioner, memory):
     def best(beams: int) -> list[float]:
-        return [row[0][1] for row in captioner.search(memory, beams=beams, length_penalty=0.0)]
+        return [row[0][1] for row in find(captioner, memory, beams=beams, length_penalty=0.0)]
 
     assert sum(best(5)) >= sum(best(1))
 
 
 def test_each_picture_keeps_its_prefix(captioner, memory):
     prefix = [[7 + i, 20, 30][: 1 + i % 3] for i in range(len(memory))]
-    together = captioner.search(memory, beams=3, prefix=prefix)
+    together = find(captioner, memory, beams=3, prefix=prefix)
     for i, (wanted, row) in enumerate(zip(prefix, together, strict=True)):
         assert all(tokens[: len(wanted)] == wanted for tokens, _ in row)
-        alone = captioner.search(memory[i : i + 1], beams=3, prefix=[wanted])[0]
+        alone = find(captioner, memory[i : i + 1], beams=3, prefix=[wanted])[0]
         assert [tokens for tokens, _ in alone] == [tokens for tokens, _ in row]
 
 
 def test_captions_are_as_long_as_asked_for(captioner, memory):
-    rows = captioner.search(memory, beams=3, shortest=6)
+    rows = find(captioner, memory, beams=3, shortest=6)
     assert all(len(tokens) >= 6 for row in rows for tokens, _ in row)
 
 
 def test_each_picture_keeps_its_beginning(captioner, memory):
-    starts = torch.tensor([NOBODY, SOMEBODY, BOS, NOBODY, SOMEBODY])
-    together = captioner.search(memory, beams=3, starts=starts)
+    starts = [NOBODY, SOMEBODY, BOS, NOBODY, SOMEBODY]
+    together = find(captioner, memory, beams=3, starts=starts)
     for i, row in enumerate(together):
-        alone = captioner.search(memory[i : i + 1], beams=3, starts=starts[i : i + 1])[0]
+        alone = find(captioner, memory[i : i + 1], beams=3, starts=starts[i : i + 1])[0]
         assert [tokens for tokens, _ in alone] == [tokens for tokens, _ in row]
-    plain = captioner.search(memory, beams=3)
+    plain = find(captioner, memory, beams=3)
     assert [row[0][0] for row in plain] != [row[0][0] for row in together], "it makes a difference"
-
-
-@pytest.mark.skipif(not half_precision.supported(), reason="this torch has no FBGEMM")
-def test_half_precision_weights_find_the_same_captions(captioner, memory):
-    stored = copy.deepcopy(captioner).half().float()  # as if read from a file in half precision
-    halved = copy.deepcopy(stored)
-    halved.halve()
-    assert not any(isinstance(part, torch.nn.Linear) for part in halved.modules())
-    for slow, fast in zip(stored.search(memory), halved.search(memory), strict=True):
-        assert [tokens for tokens, _ in fast] == [tokens for tokens, _ in slow]
-        assert [score for _, score in fast] == pytest.approx([score for _, score in slow], abs=1e-4)
 
 
 def test_samples_differ_and_stop_at_the_end(captioner, memory):
@@ -119,13 +115,31 @@ def test_samples_differ_and_stop_at_the_end(captioner, memory):
             assert set(row[row.index(EOS) + 1 :]) <= {PAD}
 
 
-@pytest.mark.parametrize("wrong", ["raises", "answers otherwise"])
-def test_single_precision_where_half_is_wrong(wrong, monkeypatch, caplog):
-    if "fbgemm" not in torch.backends.quantized.supported_engines:
-        pytest.skip("this torch has no FBGEMM")
-    assert half_precision.supported() and not caplog.records
-    monkeypatch.setattr(
-        half_precision.HalfLinear, "forward", lambda self, x: 1 / 0 if wrong == "raises" else x[:, :1] * 0
-    )
-    assert not half_precision.supported.__wrapped__()
-    assert len(caplog.records) == 1
+def test_many_pictures_that_end_at_different_lengths_get_what_each_gets_alone(captioner):
+    torch.manual_seed(3)
+    with torch.no_grad():
+        memory = captioner.memory(torch.randn(24, GRID_WIDTH, GRID, GRID))
+    prefix = [[7 + i % 40] * (i % 2) for i in range(24)]
+    together = find(captioner, memory, beams=2, prefix=prefix)
+    lengths = {max(len(tokens) for tokens, _ in row) for row in together}
+    assert len(lengths) > 1, "else no picture is left out early"
+    for i, row in enumerate(together):
+        alone = find(captioner, memory[i : i + 1], beams=2, prefix=prefix[i : i + 1])[0]
+        assert [tokens for tokens, _ in alone] == [tokens for tokens, _ in row]
+
+
+def test_it_finds_what_a_search_through_everything_finds(captioner, memory):
+    """A beam as wide as the vocabulary, of captions of two words at most: the best is the best of all."""
+    config = captioner.config
+    beams = config.vocabulary - len({*NEVER_WRITTEN, EOS})
+    step = writer(Write(captioner), [part for cache in captioner.prepare(memory[:1]) for part in cache])
+    found = search(step, [BOS], beams, 3, length_penalty=0.0)[0][0]
+    best = (-torch.inf, [])
+    with torch.no_grad():
+        for first in range(6, config.vocabulary):
+            for rest in ([], *([second] for second in range(6, config.vocabulary) if second != first)):
+                tokens = torch.tensor([[BOS, first, *rest, EOS]])
+                logp = captioner.allowed(captioner(memory[:1], tokens[:, :-1])).log_softmax(-1)
+                best = max(best, (float(logp[0].gather(1, tokens[0, 1:, None]).sum()), [first, *rest]))
+    assert found[0] == best[1]
+    assert found[1] == pytest.approx(best[0], abs=1e-4)

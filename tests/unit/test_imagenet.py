@@ -2,9 +2,12 @@
 
 import numpy as np
 import pytest
+import torch
 
 from img2prompt.engines.lite import imagenet
 from img2prompt.engines.lite.imagenet import Naming, with_article
+from img2prompt.training.lite.classes import incidental
+from img2prompt.training.lite.net.tower import blend_names
 
 
 @pytest.fixture(scope="module")
@@ -22,8 +25,7 @@ def picture(naming: Naming, **classes: float) -> np.ndarray:
 
 def test_the_table_of_phrases_names_real_classes(naming):
     assert set(imagenet.read_phrases()) <= set(naming.names)
-    known = {form for forms in imagenet.class_forms() for form in forms}
-    assert imagenet.INCIDENTAL <= known
+    assert naming.incidental == set(incidental())
 
 
 def test_a_sure_breed_is_named(naming):
@@ -72,8 +74,8 @@ def test_articles(noun, phrase):
 
 
 def test_blending_is_as_long_as_the_classes_are_sure(pipeline):
-    vectors = pipeline.engine.class_vectors
-    sure, vague = np.full((1, 1000), 1e-9), np.linspace(9e-4, 1.1e-3, 1000)[None]
+    vectors = torch.from_numpy(pipeline.engine.class_vectors)
+    sure, vague = torch.full((1, 1000), 1e-9), torch.linspace(9e-4, 1.1e-3, 1000)[None]
     sure[0, 7] = 1.0
-    assert np.linalg.norm(imagenet.blend_names(sure, vectors)) == pytest.approx(1.0, abs=1e-3)
-    assert np.linalg.norm(imagenet.blend_names(vague, vectors)) < 0.05
+    assert float(blend_names(sure, vectors).norm()) == pytest.approx(1.0, abs=1e-3)
+    assert float(blend_names(vague, vectors).norm()) < 0.05

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from img2prompt import load_pipeline
-from img2prompt.engines.lite.captioner import UNK
+from img2prompt.engines.lite.search import UNK
 from img2prompt.errors import ImageError, WeightsError
 from img2prompt.labels.tables import read_labels
 from img2prompt.prompts import labels_needed

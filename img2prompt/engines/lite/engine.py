@@ -1,12 +1,12 @@
-"""The bundled engine: one small image tower, a captioner and three heads, on any CPU.
+"""The bundled engine: one small image tower, a captioner and their heads, on any CPU.
 
-Everything it needs is in ``models/lite``: ``config.json``, ``model.safetensors``
-(float16), ``tokenizer.json`` and ``labels.safetensors`` (label vectors, int8).
+Everything it needs is in ``models/lite``: ``config.json``, ``model.safetensors`` (see
+`packed`), ``tokenizer.json``, ``labels.safetensors`` (label vectors, int8) and the graphs
+of its two networks.
 """
 
 from __future__ import annotations
 
-import copy
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
@@ -15,61 +15,37 @@ from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
-import torch
 from PIL import Image
 from safetensors import SafetensorError
-from safetensors.torch import load_file
+from safetensors.numpy import load_file
 from tokenizers import Tokenizer
-from torch import Tensor, nn
 
-from img2prompt.embeddings import WIDTH, unit
+from img2prompt.embeddings import unit
 from img2prompt.engines.base import Aspect
-from img2prompt.engines.lite import choice, half_precision, imagenet, packed
-from img2prompt.engines.lite.captioner import NOBODY, SOMEBODY, UNK, Captioner, CaptionerConfig
+from img2prompt.engines.lite import choice, imagenet, networks, packed
 from img2prompt.engines.lite.choice import Candidate, Weights
-from img2prompt.engines.lite.generated import Generated
-from img2prompt.engines.lite.heads import Evidence, Locator, Regressor, pool
-from img2prompt.engines.lite.tower import GRID_WIDTH, STYLE_WIDTH, build_backbone, to_tensor, trunk_statistics
+from img2prompt.engines.lite.networks import LOOK, WRITE, Graphs, Networks
+from img2prompt.engines.lite.pixels import to_pixels
+from img2prompt.engines.lite.search import NOBODY, SOMEBODY, UNK, search
 from img2prompt.errors import WeightsError
 from img2prompt.minilm import SentenceEncoder
 from img2prompt.posts.facts import vividness
 from img2prompt.vector_cache import label_vectors
 from img2prompt.wording import reason
 
-FILES = ("config.json", "model.safetensors", "tokenizer.json", "labels.safetensors")
+FILES = ("config.json", "model.safetensors", "tokenizer.json", "labels.safetensors", LOOK, WRITE)
 BEAMS = 4
 BEGUN = 3  # captions beginning with a thing that are compared with the others
 SHORTEST = 5  # words of a caption that the captioner writes; a bare name may be shorter
-
-
-class LiteNet(nn.Module):
-    """All weights of the engine: trunk, two tails, classifier, captioner and heads.
-
-    Parameters
-    ----------
-    words, labels : how many the evidence is asked for
-    """
-
-    def __init__(self, config: CaptionerConfig, words: int, labels: int):
-        super().__init__()
-        self.trunk, self.tail, self.classifier = build_backbone()
-        self.imagenet_tail = copy.deepcopy(self.tail)
-        self.captioner = Captioner(config)
-        pooled = 2 * GRID_WIDTH + config.width
-        self.locator = Locator(pooled)
-        self.regressor = Regressor(pooled)
-        self.evidence = Evidence(pooled + GRID_WIDTH, words, labels)
-        self.style = nn.Linear(STYLE_WIDTH, WIDTH)
-        self.generated = Generated()
-        self.register_buffer("mean_embedding", torch.zeros(WIDTH))
-        self.register_buffer("subject_mean", torch.zeros(WIDTH))
 
 
 @dataclass(frozen=True)
 class Features:
     """What `LiteEngine.encode` returns for N pictures."""
 
-    memory: Tensor  # (N, 50, width), input of the captioner's decoder
+    pictures: Sequence[
+        np.ndarray
+    ]  # of each decoder layer keys and values, each (N, heads, 50, width / heads)
     located: np.ndarray  # (N, 384) unit vectors: where captions find the picture
     regressed: np.ndarray  # (N, 384) unit vectors: the predicted embeddings of captions
     classes: np.ndarray  # (N, 1000) ImageNet probabilities
@@ -105,7 +81,7 @@ class LiteEngine:
 
     def __init__(self, folder: Path, sentences: SentenceEncoder, device: str = "cpu"):
         self.sentences = sentences
-        self.device = torch.device(device)
+        self.device = device
         self.label_file: Path | None = folder / "labels.safetensors"
         try:
             self.weights_id = _digest(folder)
@@ -114,14 +90,13 @@ class LiteEngine:
             self.labels: list[str] = self.config["labels"]
             self.words = {word: number for number, word in enumerate(self.config["words"])}
             self.weights = Weights(**self.config["choice"])
+            self.layers = int(self.config["captioner"]["decoder_layers"])
             self.tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-            weights = load_file(folder / "model.safetensors")
-            with torch.device("meta"):
-                net = LiteNet(CaptionerConfig(**self.config["captioner"]), len(self.words), len(self.labels))
-            net.load_state_dict(packed.unpack(weights), assign=True)
-        except WeightsError:
-            raise
-        except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
+            weights = packed.unpack(load_file(folder / "model.safetensors"))
+            self.naming = imagenet.Naming(names, self.config["incidental"], self._similar)
+            self.mean_embedding = weights["mean_embedding"]
+            self.subject_mean = weights["subject_mean"]
+        except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
             raise WeightsError(
                 f"{folder} cannot be used ({reason(error)}). Install img2prompt again to restore the bundled model."
             ) from error
@@ -129,53 +104,21 @@ class LiteEngine:
             raise WeightsError(
                 f"{folder / 'tokenizer.json'} cannot be used ({reason(error)}). Install img2prompt again."
             ) from error
-        self.net = net.eval().to(self.device)
-        for part in (self.net.trunk, self.net.tail, self.net.imagenet_tail):
-            part.to(memory_format=torch.channels_last)
-        if self.device.type == "cpu" and half_precision.supported():
-            self.net.captioner.halve()
         self.class_vectors = label_vectors(self, "imagenet", names).float().numpy()
-        self.naming = imagenet.Naming(names, self._similar)
-
-    @property
-    def mean_embedding(self) -> np.ndarray:
-        """(384,) unit vector: the mean of the training captions' embeddings."""
-        return self.net.get_buffer("mean_embedding").cpu().numpy()
+        weights["class_vectors"] = self.class_vectors
+        self.networks: Networks = Graphs(folder, weights, self.layers, device)
 
     @property
     def vocabulary(self) -> Mapping[str, int]:
         """MiniLM's word pieces; flavors are ranked only if made of these."""
         return self.sentences.vocabulary
 
-    @torch.inference_mode()
     def encode(self, images: Sequence[Image.Image]) -> Features:
         """Look at N RGB pictures of any size."""
-        pixels = torch.stack([to_tensor(image) for image in images]).to(self.device)
-        x, statistics = trunk_statistics(self.net.trunk, pixels)
-        untouched = self.net.imagenet_tail(x)
-        imagenet_features = untouched.mean((2, 3))
-        classes = self.net.classifier(imagenet_features).softmax(1).cpu().numpy()
-        named = imagenet.blend_names(classes, self.class_vectors)
-        grids = torch.cat([untouched, self.net.tail(x)], dim=1)
-        memory = self.net.captioner.memory(grids, torch.from_numpy(named).to(self.device))
-        pooled = pool(grids, memory)
-        people, words, labels = self.net.evidence(grids, memory)
-        located, regressed = self.net.locator(pooled), self.net.regressor(pooled)
-        looks = torch.cat([statistics, imagenet_features], dim=1)
-        style = self.net.style(looks)
-        prompts, made = self.net.generated(looks, located + regressed)
+        seen = self.networks.look(np.stack([to_pixels(image) for image in images]))
         return Features(
-            memory=memory,
-            located=located.cpu().numpy(),
-            regressed=regressed.cpu().numpy(),
-            classes=classes,
-            named=named,
-            style=nn.functional.normalize(style, dim=1).cpu().numpy(),
-            somebody=1 - people.softmax(1)[:, 0].cpu().numpy(),
-            words=words.sigmoid().cpu().numpy(),
-            labels=labels.softmax(1).cpu().numpy(),
-            prompts=prompts.cpu().numpy(),
-            made=made.cpu().numpy(),
+            **{name: seen[name] for name in networks.SEEN},
+            pictures=[seen[name] for name in networks.cache_names(self.layers)],
             vividness=[vividness(image) for image in images],
         )
 
@@ -192,7 +135,7 @@ class LiteEngine:
 
     def embed_images(self, features: Features, aspect: Aspect = "content") -> np.ndarray:
         if aspect == "style":
-            subject = features.located + features.named - self.net.get_buffer("subject_mean").cpu().numpy()
+            subject = features.located + features.named - self.subject_mean
             blended = features.style + self.config["subject_share"] * subject
         else:
             blended = (
@@ -287,10 +230,10 @@ class LiteEngine:
         """Beam search for these (picture, beginning) pairs."""
         if not tried:
             return []
-        with torch.inference_mode():
-            memory = features.memory[[row for row, _ in tried]]
-            starts = torch.tensor([start for _, start in tried])
-            return self.net.captioner.search(memory, beams, starts, prefix, SHORTEST)
+        rows = [row for row, _ in tried]
+        step = self.networks.writer([array[rows] for array in features.pictures])
+        words = self.config["captioner"]["max_words"]
+        return search(step, [start for _, start in tried], beams, words, prefix, SHORTEST)
 
     def _text(self, tokens: list[int]) -> str:
         return " ".join(str(self.tokenizer.id_to_token(token)) for token in tokens)

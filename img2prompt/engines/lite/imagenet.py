@@ -1,16 +1,12 @@
 """Use the 1,000 ImageNet classes, which know things that captions seldom name: an espresso, a tabby.
 
-`blend_names` turns class probabilities into a vector in MiniLM space, the
-probability-weighted mean of the class names' vectors (ConSE: Norouzi et al., *Zero-Shot
-Learning by Convex Combination of Semantic Embeddings*, ICLR 2014). `Naming` finds the
-class that a picture confidently shows and tells whether a caption mentions it.
+`Naming` finds the class that a picture confidently shows and tells whether a caption mentions it.
 """
 
 from __future__ import annotations
 
 import csv
-import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -70,45 +66,10 @@ EVERYDAY: tuple[tuple[int, int, str], ...] = (
     (389, 397, "fish"),
 )
 
-# Clothes, materials, screens and papers: often in a picture, seldom what it shows.
-INCIDENTAL = frozenset(Path(__file__).with_name("incidental.txt").read_text(encoding="utf-8").splitlines())
-
-
-def class_forms() -> list[list[str]]:
-    """The forms of each class's name, friendliest first ("tabby cat" before "tabby")."""
-    from timm.data import ImageNetInfo
-
-    forms_of_classes = []
-    for line in ImageNetInfo().label_descriptions():
-        forms = [form.strip() for form in line.split(",")]
-        fuller = [
-            form
-            for form in forms[1:]
-            if " " not in forms[0] and re.search(rf"(^| ){re.escape(forms[0])}( |$)", form)
-        ]
-        forms_of_classes.append(list(dict.fromkeys(fuller + forms)))
-    return forms_of_classes
-
 
 def everyday(index: int) -> str | None:
     """What people call an animal class: "dog" for a golden retriever; None for other things."""
     return next((word for first, last, word in EVERYDAY if first <= index <= last), None)
-
-
-def blend_names(probabilities: np.ndarray, vectors: np.ndarray, top: int = 10) -> np.ndarray:
-    """The mean of the class names' vectors, weighted by the `top` largest probabilities of each picture.
-
-    Parameters
-    ----------
-    probabilities : (N, 1000)
-    vectors : (1000, D) unit vectors of the class names
-
-    Returns
-    -------
-    (N, D) float32; the less sure the classes are, the shorter the vector (0 to 1)
-    """
-    kept = np.where(probabilities >= np.sort(probabilities, axis=1)[:, -top, None], probabilities, 0.0)
-    return (kept @ vectors).astype(np.float32)
 
 
 @dataclass(frozen=True)
@@ -134,16 +95,15 @@ class Naming:
     Parameters
     ----------
     names : (1000,) what to call each class
+    incidental : classes that are often in a picture but seldom what it shows
     similar : cosine of a word with a class name, from their MiniLM vectors
     """
 
-    def __init__(self, names: Sequence[str], similar: Callable[[str, int], float]):
+    def __init__(self, names: Sequence[str], incidental: Iterable[int], similar: Callable[[str, int], float]):
         self.names = names
+        self.incidental = frozenset(incidental)
         self.similar = similar
         self.phrases = read_phrases()
-        self.incidental = {
-            index for index, forms in enumerate(class_forms()) if INCIDENTAL.intersection(forms)
-        }
 
     def _group(self, index: int) -> str:
         """The name of a class's group: classes that mean the same to people share one."""

@@ -8,29 +8,28 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import torch
-from torch import Tensor
+import numpy as np
 
 FACTOR = ".factor"  # name of a weight's factors, after its own
 IN_EIGHT_BITS = ("tail.", "imagenet_tail.", "classifier.", "evidence.")
-FEW = 4096  # numbers; smaller tensors stay in half precision
+FEW = 4096  # numbers; smaller arrays stay in half precision
 
 
-def pack(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Weights as they are stored: float16, or int8 with a second tensor of factors."""
+def pack(weights: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Weights as they are stored: float16, or int8 with a second array of factors."""
     packed = {}
     for name, value in weights.items():
-        if name.startswith(IN_EIGHT_BITS) and value.dim() > 1 and value.numel() > FEW:
-            rows = value.float().flatten(1)
-            factor = rows.abs().amax(1).clamp(min=1e-8) / 127
-            packed[name] = (rows / factor[:, None]).round().to(torch.int8).view(value.shape)
+        if name.startswith(IN_EIGHT_BITS) and value.ndim > 1 and value.size > FEW:
+            rows = value.astype(np.float32).reshape(len(value), -1)
+            factor = np.maximum(np.abs(rows).max(axis=1), 1e-8) / 127
+            packed[name] = np.rint(rows / factor[:, None]).astype(np.int8).reshape(value.shape)
             packed[name + FACTOR] = factor
         else:
-            packed[name] = value.half().contiguous()
+            packed[name] = value.astype(np.float16)
     return packed
 
 
-def unpack(packed: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def unpack(packed: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """The weights in single precision.
 
     Raises
@@ -40,9 +39,9 @@ def unpack(packed: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """
     weights = {}
     for name, value in packed.items():
-        if value.dtype == torch.int8:
+        if value.dtype == np.int8:
             factor = packed[name + FACTOR]
-            weights[name] = value.float() * factor.view(-1, *[1] * (value.dim() - 1))
+            weights[name] = value * factor.reshape(-1, *[1] * (value.ndim - 1))
         elif not name.endswith(FACTOR):
-            weights[name] = value.float()
+            weights[name] = value.astype(np.float32)
     return weights

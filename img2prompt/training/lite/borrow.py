@@ -13,8 +13,8 @@ import numpy as np
 from tokenizers import Tokenizer
 
 from img2prompt.embeddings import unit
-from img2prompt.engines.lite.captioner import EOS, SOMEBODY
 from img2prompt.engines.lite.choice import content_words
+from img2prompt.engines.lite.search import EOS, SOMEBODY
 from img2prompt.training.lite.examples import SOURCES, Examples
 from img2prompt.training.lite.vocabulary import clean
 

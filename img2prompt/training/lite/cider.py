@@ -11,7 +11,7 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from img2prompt.engines.lite.captioner import EOS, PAD
+from img2prompt.engines.lite.search import EOS, PAD
 
 ORDERS = 4  # n-grams of 1 to 4 tokens
 SIGMA = 6.0  # of the penalty for a difference in length, in tokens

@@ -4,28 +4,26 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections import Counter
-from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from safetensors.numpy import save_file as save_arrays
-from safetensors.torch import save_file
+from safetensors.numpy import save_file
 
-from img2prompt.engines.lite import imagenet, packed
+from img2prompt.engines.lite import packed
 from img2prompt.engines.lite.choice import Weights
-from img2prompt.engines.lite.generated import Generated
-from img2prompt.engines.lite.heads import Regressor
 from img2prompt.files import replacing, replacing_path
 from img2prompt.labels.readable import readable_labels
 from img2prompt.minilm import SentenceEncoder
+from img2prompt.training.lite.classes import incidental
+from img2prompt.training.lite.deploy import write_graphs
 from img2prompt.training.lite.examples import Examples
 from img2prompt.training.lite.joint import JointModel
+from img2prompt.training.lite.net.generated import Generated
+from img2prompt.training.lite.net.heads import Regressor
 from img2prompt.training.lite.style import SUBJECT_SHARE, StyleHead
-from img2prompt.training.lite.vocabulary import clean
 from img2prompt.vector_cache import digest, pack
 
 # Weights and thresholds of the engine, chosen on the dev sets; see MODEL_CARD.md.
@@ -44,23 +42,6 @@ CHOICES = {
 
 # Artists are not among them, 2 MB that only the classic style needs: it computes them when first used.
 SHIPPED = ("mediums", "movements", "trendings", "flavors")
-
-
-def name_classes(captions: Iterable[str]) -> list[str]:
-    """(1000,) what to call each ImageNet class: its first form that captions use, or else its first form.
-
-    A form that is a part of another one ("mail" of "chain mail") does not count as used.
-    """
-    phrases = Counter[str]()
-    for caption in captions:
-        words = clean(caption).split()
-        phrases.update(" ".join(words[i : i + n]) for n in (1, 2, 3) for i in range(len(words) - n + 1))
-    names = []
-    for forms in imagenet.class_forms():
-        whole = [f for f in forms[1:] if not any(f.lower() in g.lower() for g in forms if g != f)]
-        used = [form for form in (forms[0], *whole) if phrases[clean(form)] >= 5]
-        names.append(used[0] if used else forms[0])
-    return names
 
 
 def label_vectors(sentences: SentenceEncoder, class_names: list[str]) -> dict[str, np.ndarray]:
@@ -87,11 +68,11 @@ def export(
     sentences: SentenceEncoder,
     training: dict[str, Any],
 ) -> None:
-    """Write config, weights (see `packed`), tokenizer and label vectors into `folder`, which is made if need be.
+    """Write config, weights (see `packed`), tokenizer, label vectors and graphs into `folder`, made if need be.
 
     Parameters
     ----------
-    class_names : (1000,) see `name_classes`
+    class_names : (1000,) see `img2prompt.training.lite.classes.name_classes`
     examples : what the evidence was asked for
     mean_embedding : (384,) unit vector of the training captions
     training : settings of the stages, to be kept in the config
@@ -113,15 +94,16 @@ def export(
             "bias": torch.from_numpy(style.bias - weight @ style.mean),
         },
     }
+    tensors = {f"{part}.{name}": value for part, state in parts.items() for name, value in state.items()}
     weights = packed.pack(
-        {f"{part}.{name}": value for part, state in parts.items() for name, value in state.items()}
-        | {"mean_embedding": mean_embedding, "subject_mean": torch.from_numpy(style.subject_mean)}
+        {name: value.cpu().numpy() for name, value in tensors.items()}
+        | {"mean_embedding": mean_embedding.numpy(), "subject_mean": style.subject_mean}
     )
     vectors = label_vectors(sentences, class_names)
     with replacing_path(folder / "model.safetensors") as part:
         save_file(weights, part)
     with replacing_path(folder / "labels.safetensors") as part:
-        save_arrays(vectors, part)
+        save_file(vectors, part)
     with replacing_path(folder / "tokenizer.json") as part:
         shutil.copyfile(tokenizer_file, part)
     config = {
@@ -129,8 +111,10 @@ def export(
         **CHOICES,
         "training": training,
         "class_names": class_names,
+        "incidental": incidental(),
         "words": examples.word_names.tolist(),
         "labels": examples.label_names.tolist(),
     }
     with replacing(folder / "config.json") as file:
         file.write(json.dumps(config, indent=1).encode() + b"\n")
+    write_graphs(folder)

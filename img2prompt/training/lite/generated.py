@@ -23,8 +23,8 @@ from sklearn.linear_model import LogisticRegression
 
 from img2prompt.datasets.pairs import PairsFolder
 from img2prompt.embeddings import cosines, unit
-from img2prompt.engines.lite.generated import Generated
 from img2prompt.minilm import SentenceEncoder
+from img2prompt.training.lite.net.generated import Generated
 
 STRENGTHS = (4.0, 8.0, 16.0, 32.0)  # of the regression
 SHARE = 0.5  # weight of what the heads for captions say

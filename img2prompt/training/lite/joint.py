@@ -20,21 +20,12 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm import tqdm
 
-from img2prompt.engines.lite.captioner import (
-    BOS,
-    EOS,
-    MEMORY_PARTS,
-    NOBODY,
-    PAD,
-    SOMEBODY,
-    UNK,
-    Captioner,
-    repeat,
-)
-from img2prompt.engines.lite.heads import Evidence, Locator, pool
-from img2prompt.engines.lite.tower import Tail, Trunk
+from img2prompt.engines.lite.search import BOS, EOS, NOBODY, PAD, SOMEBODY, UNK
 from img2prompt.training import checkpoint
 from img2prompt.training.lite.examples import SOURCES, UNKNOWN, Examples
+from img2prompt.training.lite.net.captioner import MEMORY_PARTS, Captioner, repeat
+from img2prompt.training.lite.net.heads import Evidence, Locator, pool
+from img2prompt.training.lite.net.tower import Tail, Trunk, blend_names
 from img2prompt.training.lite.pictures import plain, view
 from img2prompt.training.schedule import Batches, warm_cosine
 
@@ -96,8 +87,8 @@ class Knowledge:
         """Pixels → trunk features, the ImageNet grid, and the class names' vectors weighted by probability."""
         features = self.trunk(pixels.contiguous(memory_format=torch.channels_last))
         grid = self.tail(features)
-        probabilities, classes = self.classifier(grid.mean((2, 3)).float()).softmax(1).topk(10)
-        return features, grid, (probabilities[..., None] * self.vectors[classes]).sum(1)
+        probabilities = self.classifier(grid.mean((2, 3)).float()).softmax(1)
+        return features, grid, blend_names(probabilities, self.vectors)
 
 
 class JointModel(nn.Module):

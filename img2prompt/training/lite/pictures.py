@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from io import BytesIO
 
@@ -13,7 +14,7 @@ from PIL import Image
 from torch import Tensor
 from tqdm import tqdm
 
-from img2prompt.engines.lite.tower import INPUT_SIZE
+from img2prompt.engines.lite.pixels import INPUT_SIZE, to_pixels
 
 AREA = (0.5, 1.0)  # of a crop, as a share of the picture's
 RATIO = 1.25  # a crop's sides are stretched by at most this
@@ -35,6 +36,11 @@ def decode_all(files: list[bytes], processes: int) -> np.ndarray:
         for i, picture in enumerate(tqdm(pool.map(decode, files, chunksize=64), total=len(files))):
             pictures[i] = picture
     return pictures
+
+
+def stack(images: Sequence[Image.Image]) -> Tensor:
+    """N RGB pictures of any size → (N, 3, 224, 224) in -1…1, as the engine sees them."""
+    return torch.from_numpy(np.stack([to_pixels(image) for image in images]))
 
 
 def plain(pixels: Tensor) -> Tensor:

@@ -13,8 +13,8 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from img2prompt.engines.lite.heads import Regressor
 from img2prompt.training.lite.joint import Data, JointModel, look_at_all
+from img2prompt.training.lite.net.heads import Regressor
 from img2prompt.training.schedule import Shuffle
 
 

@@ -19,11 +19,12 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from img2prompt.engines.lite.captioner import MEMORY_PARTS, NOBODY, PAD, SOMEBODY, repeat
+from img2prompt.engines.lite.search import NOBODY, PAD, SOMEBODY
 from img2prompt.training import checkpoint
 from img2prompt.training.lite.cider import CiderD
 from img2prompt.training.lite.examples import Examples
 from img2prompt.training.lite.joint import Data, JointModel
+from img2prompt.training.lite.net.captioner import MEMORY_PARTS, repeat
 from img2prompt.training.lite.pictures import view
 from img2prompt.training.schedule import Batches, warm_cosine
 

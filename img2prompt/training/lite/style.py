@@ -20,13 +20,14 @@ from PIL import Image
 from tqdm import tqdm
 
 from img2prompt.datasets.pairs import PairsFolder
-from img2prompt.engines.lite.heads import pool
-from img2prompt.engines.lite.tower import to_tensor, trunk_statistics
 from img2prompt.evaluation.styles import held_out
 from img2prompt.labels.tables import read_labels
 from img2prompt.minilm import SentenceEncoder
 from img2prompt.training.augment import augment
 from img2prompt.training.lite.joint import JointModel, Knowledge
+from img2prompt.training.lite.net.heads import pool
+from img2prompt.training.lite.net.tower import trunk_statistics
+from img2prompt.training.lite.pictures import stack
 
 PHOTO = "a photo, photorealism, photography"
 GREY_PHOTO = "a black and white photo, monochrome photography"
@@ -57,7 +58,7 @@ def style_features(images: list[Image.Image], knowledge: Knowledge) -> np.ndarra
     """(N, F) float32 style features of RGB pictures."""
     rows = []
     for start in range(0, len(images), 32):
-        pixels = torch.stack([to_tensor(i) for i in images[start : start + 32]])
+        pixels = stack(images[start : start + 32])
         x, statistics = trunk_statistics(knowledge.trunk, pixels)
         rows.append(torch.cat([statistics, knowledge.tail(x).mean((2, 3))], dim=1).numpy())
     return np.concatenate(rows)
@@ -68,7 +69,7 @@ def subjects(images: list[Image.Image], model: JointModel) -> np.ndarray:
     """(N, 384) what RGB pictures show: the sum of located vector and class names' vector."""
     rows = []
     for start in range(0, len(images), 32):
-        pixels = torch.stack([to_tensor(i) for i in images[start : start + 32]])
+        pixels = stack(images[start : start + 32])
         named = model.knowledge(pixels)[2]
         rows.append((model.locator(pool(*model.look(pixels))) + named).numpy())
     return np.concatenate(rows)

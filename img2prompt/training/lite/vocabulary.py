@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 from tokenizers import Tokenizer, models, pre_tokenizers
 
-from img2prompt.engines.lite.captioner import BOS, EOS, PAD, SPECIALS, UNK
+from img2prompt.engines.lite.search import BOS, EOS, PAD, SPECIALS, UNK
 
 NOT_A_WORD = re.compile(r"[^a-z0-9'\- ]+")
 LONE_MARKS = re.compile(r"(?<![a-z0-9])['\-]+|['\-]+(?![a-z0-9])")

@@ -1,4 +1,4 @@
-"""The heads of the lite engine: small networks on top of the image tower."""
+"""The heads: small networks on top of the image tower."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from img2prompt.embeddings import WIDTH
-from img2prompt.engines.lite.tower import GRID, GRID_WIDTH
+from img2prompt.training.lite.net.tower import GRID, GRID_WIDTH
 
 
 def _two_layers(features: int, hidden: int, answers: int, dropout: float) -> nn.Sequential:

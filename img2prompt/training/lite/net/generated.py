@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from img2prompt.embeddings import WIDTH
-from img2prompt.engines.lite.tower import STYLE_WIDTH
+from img2prompt.training.lite.net.tower import STYLE_WIDTH
 
 RANK = 128  # of the map from features to prompts' embeddings
 CLIP = 5.0  # features further from their mean, in deviations, count as this far

@@ -1,26 +1,21 @@
 """A small transformer that writes captions from the image grid.
 
 One encoder layer lets the 49 grid cells and a summary cell look at each other; three
-decoder layers write the caption a word at a time, with cached keys and values and beam
-search. Vaswani et al., *Attention Is All You Need*, 2017; pre-norm blocks.
+decoder layers write the caption a word at a time, with cached keys and values. Vaswani et al., *Attention Is All You Need*, 2017; pre-norm blocks.
 """
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from itertools import pairwise
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from img2prompt.engines.lite.half_precision import HalfLinear, halve
-from img2prompt.engines.lite.tower import GRID, GRID_WIDTH
+from img2prompt.engines.lite.search import EOS, PAD, SPECIALS
+from img2prompt.training.lite.net.tower import GRID, GRID_WIDTH
 
-# A caption begins with BOS, or with a word on whether it mentions people.
-PAD, BOS, EOS, UNK, NOBODY, SOMEBODY = range(6)
-SPECIALS = ("<pad>", "<bos>", "<eos>", "<unk>", "<nobody>", "<somebody>")
 MEMORY_PARTS = (
     "project",
     "cells",
@@ -29,7 +24,6 @@ MEMORY_PARTS = (
     "encoder",
     "memory_norm",
 )  # of a captioner: all that look
-NEVER_WRITTEN = (PAD, BOS, UNK, NOBODY, SOMEBODY)
 
 
 @dataclass(frozen=True)
@@ -142,12 +136,6 @@ class Captioner(nn.Module):
         self.norm = nn.LayerNorm(config.width)
         for parameter in (self.cells, self.summary, self.words.weight, self.positions.weight):
             nn.init.normal_(parameter, std=0.02)
-        self.readout: nn.Module | None = None  # what `halve` makes of the words' weights
-
-    def halve(self) -> None:
-        """Search faster on a processor, with the same weights; see `img2prompt.engines.lite.half_precision`."""
-        halve(self)
-        self.readout = HalfLinear(self.words.weight)
 
     def memory(self, grid: Tensor, hint: Tensor | None = None) -> Tensor:
         """Grid (N, config.grid, 7, 7) → memory (N, 50, width); cell 0 sums up the picture.
@@ -182,7 +170,7 @@ class Captioner(nn.Module):
 
     def logits(self, x: Tensor) -> Tensor:
         """(…, width) → (…, vocabulary), with the weights of the word embeddings."""
-        return F.linear(x, self.words.weight) if self.readout is None else self.readout(x)
+        return F.linear(x, self.words.weight)
 
     def forward(self, memory: Tensor, tokens: Tensor) -> Tensor:
         """Teacher forcing: logits (N, T, vocabulary) for the word after each token."""
@@ -214,93 +202,11 @@ class Captioner(nn.Module):
 
     @staticmethod
     def allowed(logits: Tensor) -> Tensor:
-        """Forbid padding, a second beginning and the unknown word: their logits become -inf, in place."""
-        logits[:, list(NEVER_WRITTEN)] = -torch.inf
-        return logits
-
-    @torch.no_grad()
-    def search(
-        self,
-        memory: Tensor,
-        beams: int = 3,
-        starts: Tensor | None = None,
-        prefix: list[list[int]] | None = None,
-        shortest: int = 1,
-        length_penalty: float = 1.0,
-    ) -> list[list[tuple[list[int], float]]]:
-        """Beam search: for each picture its candidates (tokens, score), best first.
-
-        The score is the log probability divided by length ** length_penalty. No caption holds the
-        same pair of consecutive words twice.
-
-        Parameters
-        ----------
-        memory : (N, 50, width), see `memory`
-        beams : width of the search, and number of candidates
-        starts : (N,) BOS, NOBODY or SOMEBODY; BOS by default
-        shortest : words that a caption has at least
-        prefix : for each picture, the ids of the words that its captions begin with, at no cost
-        """
-        count, words, device = len(memory), self.config.max_words, memory.device
-        pictures = repeat(self.prepare(memory), beams)
-        tokens = torch.full((count * beams, 1), BOS, device=device)
-        if starts is not None:
-            tokens = starts.to(device).repeat_interleave(beams)[:, None]
-        scores = torch.full((count, beams), -torch.inf, device=device)
-        scores[:, 0] = 0.0  # the beams start equal: let one of them branch
-        done: list[list[tuple[list[int], float]]] = [[] for _ in range(count)]
-        step, past = tokens, None
-        base = torch.arange(count, device=device)[:, None] * beams
-        for length in range(1, words + 1):
-            logits, past = self.decode(step, pictures, past)
-            logp = self.allowed(logits[:, -1].float()).log_softmax(-1)
-            if length <= shortest:
-                logp[:, EOS] = -torch.inf
-            if length == words:  # no room left: only an end will do
-                logp[:, torch.arange(logp.shape[1], device=device) != EOS] = -torch.inf
-            _block_repeats(logp, tokens)
-            if prefix:
-                _begin_with(prefix, logp.view(count, beams, -1), length)
-            total = scores[:, :, None] + logp.view(count, beams, -1)
-            scores, flat = total.flatten(1).topk(2 * beams, dim=1)
-            parents, chosen = flat // logp.shape[1], flat % logp.shape[1]
-            ended = (chosen == EOS) & scores.isfinite()
-            for i, j in ended.nonzero().tolist():
-                if j < beams and len(done[i]) < beams:  # else the batch would matter
-                    row = tokens[i * beams + int(parents[i, j]), 1:].tolist()
-                    done[i].append((row, float(scores[i, j]) / (len(row) + 1) ** length_penalty))
-            scores = scores.masked_fill(ended, -torch.inf)
-            scores, order = scores.topk(beams, dim=1)
-            parents, chosen = parents.gather(1, order), chosen.gather(1, order)
-            rows = (base + parents).flatten()
-            tokens = torch.cat([tokens[rows], chosen.flatten()[:, None]], dim=1)
-            past = [(key[rows], value[rows]) for key, value in past]
-            step = tokens[:, -1:]
-            if all(len(captions) >= beams for captions in done):
-                break
-        return [sorted(captions, key=lambda item: -item[1])[:beams] for captions in done]
+        """The logits with -inf for padding, a beginning and the unknown word: all special tokens but the end."""
+        tokens = torch.arange(logits.shape[-1], device=logits.device)
+        return logits.masked_fill((tokens < len(SPECIALS)) & (tokens != EOS), -torch.inf)
 
 
 def repeat(pictures: list[Cache], count: int | Tensor) -> list[Cache]:
     """Keys and values for `count` captions of each picture, or for (N,) counts; copies stand together."""
     return [(key.repeat_interleave(count, 0), value.repeat_interleave(count, 0)) for key, value in pictures]
-
-
-def _begin_with(prefix: list[list[int]], logp: Tensor, length: int) -> None:
-    """Where a caption is still within its prefix, allow only the prefix's next word, at no cost."""
-    for row, words in zip(logp, prefix, strict=True):
-        if length <= len(words):
-            row.fill_(-torch.inf)
-            row[:, words[length - 1]] = 0.0
-
-
-def _block_repeats(logp: Tensor, tokens: Tensor) -> None:
-    """Forbid the same word twice in a row, and any pair of consecutive words that was used before."""
-    history = tokens.tolist()
-    for row, words in enumerate(history):
-        last = words[-1]
-        banned = [after for before, after in pairwise(words) if before == last]
-        if len(words) > 1:
-            banned.append(last)
-        if banned:
-            logp[row, banned] = -torch.inf
