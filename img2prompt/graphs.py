@@ -45,8 +45,9 @@ class Graph:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.log_severity_level = 3  # errors; they are raised too
-        # After a run its threads sleep at once: else they take cores from those who read pictures and draw pages.
-        options.add_session_config_entry("session.force_spinning_stop", "1")
+        # A thread that waits for others sleeps: spinning, it takes a core from those who read pictures and draw
+        # pages, and under load a picture costs twice the time.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         providers = [p for p in PROVIDERS[device.split(":")[0]] if p in onnxruntime.get_available_providers()]
         try:
             names = json.loads(names_file(file).read_text(encoding="utf-8"))
