@@ -21,6 +21,10 @@ class ConfigError(Img2PromptError):
     """A setting or option has a value that cannot be used."""
 
 
+class BusyError(Img2PromptError):
+    """Too many wait for the model already; later there is room."""
+
+
 class DataError(Img2PromptError):
     """A data set (CSV, folder, archive) cannot be read or makes no sense."""
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import replace
 from functools import cached_property, partial
@@ -15,6 +14,7 @@ import numpy as np
 from PIL import Image
 
 from img2prompt import prompts
+from img2prompt.batcher import Batcher
 from img2prompt.embeddings import unit
 from img2prompt.engines.base import Engine
 from img2prompt.engines.registry import load_engine
@@ -36,13 +36,16 @@ GENERATED = (
     0.85  # probability that a machine made a picture, from which its prompt is by itself a nearest one
 )
 LEAST_WORDS = 0.01  # of their share in the embedding, which the words of such a picture's prompt keep
+ON_CPU, ON_GPU = 16, 64  # pictures that go through the model together
 
 
 class Pipeline:
     """Caption, prompt, labels and embedding for a batch of pictures.
 
-    Safe to call from several threads. Calls take turns at the model, because one call
-    already uses every core.
+    Safe to call from several threads. Pictures of calls that wait at the same time go through the model
+    together, a few at a time, so that memory does not grow with their number, and a single one that comes
+    while many wait is among the next. The results are those of a call by itself, up to the last digits of
+    their numbers. A picture that fails fails its own call only.
 
     Parameters
     ----------
@@ -66,10 +69,11 @@ class Pipeline:
         self.tables = tables
         self.settings = settings
         self.members = members
-        self._turn = threading.Lock()
+        size = ON_CPU if str(engine.device) == "cpu" else ON_GPU
+        self._batcher: Batcher[Image.Image, Result] = Batcher(size)
 
     def with_people(self, people: str) -> Pipeline:
-        """This pipeline with another value of the setting ``people``; both share the models and their turns.
+        """This pipeline with another value of the setting ``people``; both share the models and their batches.
 
         Raises
         ------
@@ -104,25 +108,60 @@ class Pipeline:
             When a source cannot become a picture; use `open` to find out which.
         ConfigError
             When the style is unknown, or needs a CLIP model and there is none.
+        BusyError
+            When too many calls wait already.
         """
         sources = [images] if isinstance(images, str | Path | bytes | Image.Image) else list(images)
-        if not sources:
-            return []
-        clock = _Clock()
+        results: list[Result] = []
+        size = self._batcher.size  # pictures that are open at a time, of however many
+        for start in range(0, len(sources), size):
+            clock = _Clock()
+            results += self._describe(partial(self._open, sources[start : start + size], clock), style, clock)
+        return results
+
+    def describe(
+        self,
+        pictures: Sequence[Image.Image],
+        style: str | None = None,
+        waiting: Callable[[int], object] | None = None,
+    ) -> list[Result]:
+        """One result per picture, for pictures that `open` returned; otherwise as a call of the pipeline.
+
+        Parameters
+        ----------
+        waiting : called about once a second, while the model looks at others' pictures, with the number of
+            other calls that wait or are answered. An exception that it raises ends the wait.
+        """
+        return self._describe(lambda: pictures, style, _Clock(), waiting)
+
+    def _open(self, sources: Sequence[Source], clock: _Clock) -> list[Image.Image]:
         pictures = [self.open(source) for source in sources]
         clock.lap("open")
-        return self._describe(pictures, style, clock)
+        return pictures
 
-    def describe(self, pictures: Sequence[Image.Image], style: str | None = None) -> list[Result]:
-        """One result per picture, for pictures that `open` returned; otherwise as a call of the pipeline."""
-        return self._describe(list(pictures), style, _Clock()) if pictures else []
+    def _describe(
+        self,
+        opened: Callable[[], Sequence[Image.Image]],
+        style: str | None,
+        clock: _Clock,
+        waiting: Callable[[int], object] | None = None,
+    ) -> list[Result]:
+        style = style or self.settings.style
+        kind = (style, self.settings.people)  # all in which callers of one model differ
+        results = self._batcher(partial(self._run, style), opened, kind, waiting)
+        clock.lap("wait")
+        clock.laps["wait"] -= sum(result.seconds for result in results)
+        before = {step: seconds / len(results) for step, seconds in clock.laps.items() if results}
+        return [
+            replace(
+                result, seconds=sum(before.values()) + result.seconds, timings={**before, **result.timings}
+            )
+            for result in results
+        ]
 
-    def _describe(self, pictures: list[Image.Image], style: str | None, clock: _Clock) -> list[Result]:
-        with self._turn:
-            clock.lap("wait")
-            return self._run(pictures, style or self.settings.style, clock)
-
-    def _run(self, pictures: list[Image.Image], style: str, clock: _Clock) -> list[Result]:
+    def _run(self, style: str, pictures: Sequence[Image.Image]) -> list[Result]:
+        """The results for N pictures that go through the model together."""
+        clock = _Clock()
         features = self.engine.encode(pictures)
         clock.lap("look")
         captions = [""] * len(pictures)

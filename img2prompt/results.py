@@ -28,8 +28,8 @@ class Result:
     labels: dict[str, list[Match]]  # table name → matches, best first
     embedding: np.ndarray  # (384,) float32, unit length
     engine: str
-    seconds: float  # this picture's share of the batch
-    timings: dict[str, float]  # step → seconds, likewise
+    seconds: float  # this picture's share of the call
+    timings: dict[str, float]  # step → seconds, likewise; "wait" is what the call spent on others' pictures
 
     def record(self) -> dict[str, Any]:
         """The words in JSON's types; the embedding and the timings are left out."""

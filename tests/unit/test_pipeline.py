@@ -2,6 +2,7 @@
 
 import io
 import sys
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -9,11 +10,27 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from img2prompt import load_pipeline
+from img2prompt import Pipeline, Result, load_pipeline
 from img2prompt.engines.lite.search import UNK
 from img2prompt.errors import ImageError, WeightsError
 from img2prompt.labels.tables import read_labels
+from img2prompt.pipeline import ON_CPU
 from img2prompt.prompts import labels_needed
+from img2prompt.settings import Settings
+
+
+class Watched:
+    """An engine that notes how many pictures it looks at together; all else is the real one's."""
+
+    def __init__(self, engine, runs: list[int]):
+        self._engine, self._runs = engine, runs
+
+    def __getattr__(self, name: str):
+        return getattr(self._engine, name)
+
+    def encode(self, images):
+        self._runs.append(len(images))
+        return self._engine.encode(images)
 
 
 def test_a_result_is_complete(pipeline, sample_photos):
@@ -68,6 +85,44 @@ def test_threads_get_their_own_answers(pipeline, sample_photos):
     with ThreadPoolExecutor(4) as pool:
         answers = list(pool.map(lambda i: pipeline(sample_photos[i % 2])[0].caption, range(8)))
     assert answers == [expected[i % 2] for i in range(8)]
+
+
+def test_callers_at_a_time_share_batches_and_get_what_they_get_alone(pipeline, sample_photos):
+    """With two styles and two ways to speak of people; the pipeline is the one on the bundled weights."""
+    pictures = [pipeline.open(photo) for photo in sample_photos]
+    as_seen = pipeline.with_people("as-seen")
+    ways = [(pipeline, "seed"), (pipeline, "classic"), (as_seen, "seed")]
+    expected = [[way.describe([picture], style)[0] for picture in pictures] for way, style in ways]
+    begin, runs = threading.Barrier(12), []
+    engine = Watched(pipeline.engine, runs)
+    shared = Pipeline(engine, pipeline.sentences, pipeline.tables, pipeline.settings)
+    as_seen = shared.with_people("as-seen")
+
+    def call(number: int) -> Result:
+        way, style = [(shared, "seed"), (shared, "classic"), (as_seen, "seed")][number % 3]
+        begin.wait()
+        return way.describe([pictures[number % 2]], style)[0]
+
+    with ThreadPoolExecutor(12) as pool:
+        results = list(pool.map(call, range(12)))
+    for number, result in enumerate(results):
+        alone = expected[number % 3][number % 2]
+        assert (result.caption, result.prompt) == (alone.caption, alone.prompt)
+        assert result.embedding @ alone.embedding > 0.999
+        assert result.seconds == pytest.approx(sum(result.timings.values()))
+        assert result.timings["wait"] >= 0
+    assert sum(runs) == 12 and len(runs) < 12
+
+
+def test_many_pictures_go_through_the_model_a_few_at_a_time(pipeline, sample_photos):
+    runs: list[int] = []
+    shared = Pipeline(
+        Watched(pipeline.engine, runs), pipeline.sentences, pipeline.tables, Settings.load(beams=1)
+    )
+    results = shared([sample_photos[i % 2] for i in range(ON_CPU + 2)])
+    assert runs == [ON_CPU, 2]
+    assert [result.caption for result in results] == [results[i % 2].caption for i in range(ON_CPU + 2)]
+    assert {"open", "wait", "look"} <= set(results[0].timings)
 
 
 def test_the_ensemble_weighs_prompt_and_regressor(pipeline, sample_photos):
