@@ -105,7 +105,7 @@ class LiteEngine:
 
     def __init__(self, folder: Path, sentences: SentenceEncoder, device: str = "cpu"):
         self.sentences = sentences
-        self.device = torch.device(device)
+        self.device = device
         self.label_file: Path | None = folder / "labels.safetensors"
         try:
             self.weights_id = _digest(folder)
@@ -132,9 +132,9 @@ class LiteEngine:
         self.net = net.eval().to(self.device)
         for part in (self.net.trunk, self.net.tail, self.net.imagenet_tail):
             part.to(memory_format=torch.channels_last)
-        if self.device.type == "cpu" and half_precision.supported():
+        if device == "cpu" and half_precision.supported():
             self.net.captioner.halve()
-        self.class_vectors = label_vectors(self, "imagenet", names).float().numpy()
+        self.class_vectors = label_vectors(self, "imagenet", names).astype(np.float32, copy=False)
         self.naming = imagenet.Naming(names, self._similar)
 
     @property
