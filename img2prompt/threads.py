@@ -12,7 +12,7 @@ def count() -> int:
 
     The last digits of a network's answers depend on it.
     """
-    said = os.environ.get(VARIABLE, "").split(",")[0]  # OpenMP's list: of nested loops the inner ones
+    said = os.environ.get(VARIABLE, "").split(",")[0]  # a list is for nested loops, the outermost first
     if said.isdecimal() and int(said):
         return int(said)
     if hasattr(os, "sched_getaffinity"):  # not on macOS and Windows
