@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from img2prompt import threads as computing
 from img2prompt.errors import WeightsError
 from img2prompt.wording import reason
 
@@ -30,7 +31,7 @@ class Graph:
     file : of the graph, ``.onnx``; the names of its weights are in a ``.json`` beside it
     weights : name → array; those that the graph does not use are ignored
     device : ``"cpu"``, or ``"cuda"``, with an index or without, for the onnxruntime that knows GPUs
-    threads : that one run uses; 0 for one on each core
+    threads : that one run uses; 0 for as many as `img2prompt.threads.count` says
 
     Raises
     ------
@@ -43,7 +44,7 @@ class Graph:
         from onnxruntime import OrtValue
 
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
+        options.intra_op_num_threads = threads or computing.count()
         options.log_severity_level = 3  # errors; they are raised too
         # A thread that waits for others sleeps: spinning, it takes a core from those who read pictures and draw
         # pages, and under load a picture costs twice the time.

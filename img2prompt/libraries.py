@@ -1,8 +1,20 @@
-"""The command that installs a missing library."""
+"""Which libraries are missing, and the command that installs them."""
 
 from __future__ import annotations
 
 import sys
+from importlib.util import find_spec
+
+PACKAGES = {"faiss": "faiss-cpu", "sklearn": "scikit-learn"}  # modules whose packages have another name
+
+
+def missing(*modules: str) -> list[str]:
+    """The packages of those modules that are not installed.
+
+    >>> missing("sys", "sklearn")
+    ['scikit-learn']
+    """
+    return [PACKAGES.get(module, module) for module in modules if find_spec(module) is None]
 
 
 def install(*names: str) -> str:

@@ -14,16 +14,14 @@ import re
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 import numpy as np
 
 from img2prompt.embeddings import unit
 from img2prompt.errors import DataError
 from img2prompt.files import replacing_path
-
-if TYPE_CHECKING:
-    from torch import Tensor
+from img2prompt.tensors import mapped
 
 
 class JointSpace(Protocol):
@@ -46,7 +44,7 @@ CHECKED = 8  # labels embedded again to see whether clip-interrogator's vectors 
 SAME = 0.99  # least cosine of two vectors of the same weights; half precision costs a little
 
 
-def label_vectors(engine: JointSpace, name: str, labels: Sequence[str], found_in: str = "") -> Tensor:
+def label_vectors(engine: JointSpace, name: str, labels: Sequence[str], found_in: str = "") -> np.ndarray:
     """Unit vectors of M labels in an engine's joint space, computed only if they are not stored anywhere.
 
     They are looked for in the engine's folder, the user's cache and `found_in`, in this order.
@@ -60,7 +58,7 @@ def label_vectors(engine: JointSpace, name: str, labels: Sequence[str], found_in
 
     Returns
     -------
-    (M, D) tensor on the CPU: float32 if shipped with the engine, else float16, memory-mapped from disk
+    (M, D): float32 if shipped with the engine, else float16, read-only and memory-mapped from disk
     """
     shipped = _shipped(engine, name, labels)
     if shipped is not None:
@@ -77,8 +75,8 @@ def label_vectors(engine: JointSpace, name: str, labels: Sequence[str], found_in
         vectors = _compute(engine, name, labels, parts)
     _save(file, labels, vectors, scratch=parts)
     shutil.rmtree(parts, ignore_errors=True)
-    mapped = _read(file, labels)
-    return vectors if mapped is None else mapped  # a full or read-only disk keeps nothing
+    kept = _read(file, labels)
+    return vectors if kept is None else kept  # a full or read-only disk keeps nothing
 
 
 def cache_folder(space: str) -> Path:
@@ -107,8 +105,7 @@ def _file_name(text: str) -> str:
     return re.sub(r"[^\w.+-]", "_", text)
 
 
-def _shipped(engine: JointSpace, name: str, labels: Sequence[str]) -> Tensor | None:
-    import torch
+def _shipped(engine: JointSpace, name: str, labels: Sequence[str]) -> np.ndarray | None:
     from safetensors import safe_open
 
     key = f"{name}-{digest(labels)}"
@@ -116,12 +113,11 @@ def _shipped(engine: JointSpace, name: str, labels: Sequence[str]) -> Tensor | N
         return None
     with safe_open(engine.label_file, "np") as stored:
         is_stored = key in stored.keys()  # noqa: SIM118 - not a dict
-        return torch.from_numpy(unpack(stored.get_tensor(key))) if is_stored else None
+        return unpack(stored.get_tensor(key)) if is_stored else None
 
 
-def _compute(engine: JointSpace, name: str, labels: Sequence[str], parts: Path) -> Tensor:
+def _compute(engine: JointSpace, name: str, labels: Sequence[str], parts: Path) -> np.ndarray:
     """Embed the labels chunk by chunk; chunks that an earlier run saved in `parts` are read instead."""
-    import torch
     from tqdm import tqdm
 
     chunks = []
@@ -132,14 +128,14 @@ def _compute(engine: JointSpace, name: str, labels: Sequence[str], parts: Path) 
             part = parts / f"{start}.safetensors"
             vectors = _read(part, chunk)
             if vectors is None:
-                vectors = torch.from_numpy(engine.embed_texts(chunk)).half()
+                vectors = engine.embed_texts(chunk).astype(np.float16)
                 _save(part, chunk, vectors, scratch=parts)
             chunks.append(vectors)
             bar.update(len(chunk))
-    return torch.cat(chunks)
+    return np.concatenate(chunks)
 
 
-def _adopt(engine: JointSpace, name: str, labels: Sequence[str], folder: Path) -> Tensor | None:
+def _adopt(engine: JointSpace, name: str, labels: Sequence[str], folder: Path) -> np.ndarray | None:
     """Vectors from clip-interrogator's cache; None where there are none or they are another model's."""
     model = str(engine.space).partition("@")[0]
     file = folder / f"{model.replace('/', '_')}_{name}.safetensors"
@@ -148,7 +144,7 @@ def _adopt(engine: JointSpace, name: str, labels: Sequence[str], folder: Path) -
         return None
     rows = np.linspace(0, len(labels) - 1, min(CHECKED, len(labels)), dtype=int)
     own = engine.embed_texts([labels[row] for row in rows])
-    theirs = vectors[rows].float().numpy()
+    theirs = vectors[rows].astype(np.float32)
     if own.shape != theirs.shape or (own * theirs).sum(1).min() < SAME:
         logging.getLogger(__name__).warning("%s is of other weights than %s; not used.", file, model)
         return None
@@ -159,26 +155,25 @@ def _hash(labels: Sequence[str]) -> np.ndarray:
     return np.frombuffer(hashlib.sha256(",".join(labels).encode()).hexdigest().encode(), np.int8)
 
 
-def _read(file: Path, labels: Sequence[str]) -> Tensor | None:
+def _read(file: Path, labels: Sequence[str]) -> np.ndarray | None:
     """(M, D) float16, memory-mapped; None if the file is missing, damaged or of other labels."""
-    from safetensors import SafetensorError, safe_open
+    from safetensors import SafetensorError
 
     try:
-        with safe_open(file, "pt") as stored:
-            vectors, key = stored.get_tensor("embeds"), stored.get_tensor("hash")
-    except (OSError, SafetensorError):
+        stored = mapped(file)
+        vectors, key = stored["embeds"], stored["hash"]
+    except (OSError, SafetensorError, KeyError):
         return None
-    fits = np.array_equal(key.numpy(), _hash(labels)) and vectors.ndim == 2 and len(vectors) == len(labels)
-    return vectors.half() if fits else None
+    fits = np.array_equal(key, _hash(labels)) and vectors.ndim == 2 and len(vectors) == len(labels)
+    return vectors.astype(np.float16, copy=False) if fits else None
 
 
-def _save(file: Path, labels: Sequence[str], vectors: Tensor, scratch: Path) -> None:
+def _save(file: Path, labels: Sequence[str], vectors: np.ndarray, scratch: Path) -> None:
     """Write the whole file or nothing. If the disk is full or read-only, the next run computes again."""
-    import torch
     from safetensors import SafetensorError
-    from safetensors.torch import save_file
+    from safetensors.numpy import save_file
 
     with contextlib.suppress(OSError, DataError, SafetensorError):
         scratch.mkdir(parents=True, exist_ok=True)
         with replacing_path(file, durable=False, scratch=scratch) as part:
-            save_file({"embeds": vectors, "hash": torch.from_numpy(_hash(labels).copy())}, part)
+            save_file({"embeds": vectors, "hash": _hash(labels)}, part)

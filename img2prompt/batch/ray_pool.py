@@ -7,12 +7,14 @@ import logging
 import os
 import pickle
 import signal
+import sys
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from img2prompt import threads as computing
 from img2prompt.batch.journal import Journal
 from img2prompt.batch.rows import Row
 from img2prompt.batch.sources import Item
@@ -100,10 +102,10 @@ def work_on_ray(
         return
     groups = cut(missing, batch_size)
     threads = Threads.here()
-    with _connected(ray, (actors or max(1, (os.cpu_count() or 1) // threads.torch)) * threads.torch):
-        settings, reserved, room = _share(ray, settings, threads.torch)
+    with _connected(ray, (actors or max(1, (os.cpu_count() or 1) // threads.cores)) * threads.cores):
+        settings, reserved, room = _share(ray, settings, threads.cores)
         if not (actors or room):
-            needs = "a GPU" if "num_gpus" in reserved else f"{threads.torch} cores, one for each thread"
+            needs = "a GPU" if "num_gpus" in reserved else f"{threads.cores} cores, one for each thread"
             raise ConfigError(
                 f"No machine of the cluster has {needs}. Set OMP_NUM_THREADS or --device to what one has, "
                 "or give --actors if the cluster grows."
@@ -137,26 +139,35 @@ def work_on_ray(
 
 
 class Threads(NamedTuple):
-    """Numbers of threads that torch and numpy's BLAS compute with; results depend on both."""
+    """Numbers of threads that networks and NumPy's BLAS compute with; results depend on all of them."""
 
-    torch: int
+    networks: int  # of ONNX Runtime, see `img2prompt.threads`
+    torch: int  # 0 where it is not loaded
     blas: int
+
+    @property
+    def cores(self) -> int:
+        """Cores that a model needs."""
+        return max(self.networks, self.torch)
 
     @classmethod
     def here(cls) -> Threads:
         """The numbers in this process."""
-        import torch
         from threadpoolctl import threadpool_info
 
+        torch = sys.modules.get("torch")
         pools = [pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"]
-        return cls(torch.get_num_threads(), max(pools, default=1))
+        return cls(computing.count(), torch.get_num_threads() if torch else 0, max(pools, default=1))
 
     def use(self) -> None:
         """Compute with these numbers in this process, whatever Ray set OMP_NUM_THREADS to."""
-        import torch
         from threadpoolctl import threadpool_limits
 
-        torch.set_num_threads(self.torch)
+        os.environ[computing.VARIABLE] = str(self.networks)
+        if self.torch:
+            import torch
+
+            torch.set_num_threads(self.torch)
         threadpool_limits(self.blas, user_api="blas")
 
 
@@ -246,7 +257,8 @@ def _share(ray: ModuleType, settings: Settings, threads: int) -> tuple[Settings,
     logging.getLogger("ray.data").setLevel(logging.ERROR)
     nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
     gpus = int(sum(node.get("GPU", 0) for node in nodes))
-    if settings.device.startswith("cuda") or (settings.device == "auto" and gpus):
+    takes_any = settings.device == "auto" and settings.engine != "lite"  # which computes on processors
+    if settings.device.startswith("cuda") or (takes_any and gpus):
         # Ray shows each actor its own GPU only.
         return replace(settings, device="cuda"), {"num_gpus": 1}, gpus
     device = "cpu" if settings.device == "auto" else settings.device

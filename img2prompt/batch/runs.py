@@ -391,7 +391,7 @@ class Run:
         if self._stop.is_set():
             return
         # Smaller groups than on the command line, as somebody watches and may want to stop.
-        size = batch_size_for(pipeline.settings.device) // 2
+        size = batch_size_for(pipeline.engine.device) // 2
         for rows in work(pipeline, self.items, self.journal, size, keep=self.kept):
             self._failed += sum(bool(row.error) for row in rows)
             self._pace.advance(len(rows))

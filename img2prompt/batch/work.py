@@ -188,9 +188,5 @@ def cores() -> int:
 
 
 def batch_size_for(device: str) -> int:
-    """Number of pictures in a group for a device, as named in the settings ("auto", "cpu", "cuda" …)."""
-    if device == "auto":
-        import torch
-
-        device = "cuda" if torch.cuda.is_available() else "cpu"
+    """Number of pictures in a group for an engine's device ("cpu", "cuda" …)."""
     return ON_CPU if device == "cpu" else ON_GPU

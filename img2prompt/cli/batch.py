@@ -165,7 +165,7 @@ def batch(
             complain(f"damaged in {journal_file}: {counted(damaged, 'result')}; described again.")
         if kind == "txt":
             items = _without_foreign_texts(items, output, journal, text_options)
-        size = size or batches.batch_size_for(pipeline.settings.device)
+        size = size or batches.batch_size_for(pipeline.engine.device)
         if engine_pool == "ray":
             # Name the engine, since "auto" may choose another one on the cluster.
             settings = replace(pipeline.settings, engine=pipeline.engine.name)

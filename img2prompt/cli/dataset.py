@@ -193,7 +193,7 @@ def filter_(
     table = read_table(source)
     other_texts = [text for other in other_tables for text in other.texts]
     with _progress() as progress:
-        encoder = SentenceEncoder(device=find_device(device))
+        encoder = SentenceEncoder(device=find_device(device, "onnxruntime"))
         twins = find_twins(table.texts, encoder, threshold, other_texts, batch_size, index, progress)
     all_rows = [(source, row) for source in [*other_tables, table] for row in range(len(source.rows))]
     removed = [

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from PIL import Image
-
-if TYPE_CHECKING:
-    import torch
 
 Aspect = Literal["content", "style"]
 
@@ -27,7 +24,7 @@ class Engine(Protocol):
     # The name of the joint space, different for different weights (of CLIP: ``name/tag@digest``);
     # None where `embed_images` and `embed_texts` raise WeightsError.
     space: str | None
-    device: torch.device  # where label vectors are ranked
+    device: str  # where its networks run: "cpu", "cuda", "cuda:1" …
     pool: int  # number of labels that the styles best and negative try at every step
     weights_id: str  # changes with the weights
     label_file: Path | None  # label vectors that come with the engine, see `img2prompt.vector_cache`

@@ -11,11 +11,14 @@ from typing import TYPE_CHECKING
 
 from img2prompt.engines.full.parts import are_installed
 from img2prompt.errors import ConfigError
+from img2prompt.libraries import install, missing
 from img2prompt.settings import AUTO, Settings
 
 if TYPE_CHECKING:
     from img2prompt.engines.base import Engine
     from img2prompt.minilm import SentenceEncoder
+
+RUNTIMES = {"lite": "onnxruntime", "full": "torch"}  # engine → what its networks run in
 
 
 def load_engine(settings: Settings, sentences: SentenceEncoder) -> Engine:
@@ -27,29 +30,57 @@ def load_engine(settings: Settings, sentences: SentenceEncoder) -> Engine:
     Raises
     ------
     ConfigError
-        When there is no such device.
+        When there is no such device, or none that the engine can use.
     WeightsError
         When weights are missing or damaged; another engine is never loaded instead.
     """
-    device = find_device(settings.device)
     name = settings.engine
-    if name == AUTO:
-        name = "full" if device != "cpu" and are_installed(settings) else "lite"
+    if name == AUTO:  # where parts are missing, PyTorch need not be asked for a GPU, which takes seconds
+        name = "full" if are_installed(settings) and find_device(settings.device) != "cpu" else "lite"
+    device = find_device(settings.device, RUNTIMES[name])
     return import_module(f"img2prompt.engines.{name}").load(settings, sentences, device)
 
 
-def find_device(device: str) -> str:
-    """``"auto"`` → ``"cuda"`` where there is one, else ``"cpu"``; another device as it is.
+def find_device(device: str, runtime: str = "torch") -> str:
+    """``"auto"`` → ``"cuda"`` where PyTorch finds a GPU, else ``"cpu"``; another device as it is.
+
+    ONNX Runtime computes on the processor, unless ``"cuda"`` is asked for and its package for GPUs is
+    installed.
+
+    Parameters
+    ----------
+    runtime : what computes there, ``"torch"`` or ``"onnxruntime"``
 
     Raises
     ------
     ConfigError
-        When a CUDA GPU is asked for and none can be used.
+        When a GPU is asked for and none can be used.
     """
-    import torch
-
     if device == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    if device.startswith("cuda") and not torch.cuda.is_available():
+        return "cuda" if runtime == "torch" and _torch_finds_gpu() else "cpu"
+    is_cuda = device.startswith("cuda")
+    if runtime == "onnxruntime":
+        if device != "cpu" and not (is_cuda and _onnxruntime_finds_gpu()):
+            raise ConfigError(
+                f"device is {device!r}, but ONNX Runtime finds no such GPU. Use --device cpu, or for CUDA "
+                "install onnxruntime-gpu in place of onnxruntime."
+            )
+    elif is_cuda and missing("torch"):
+        raise ConfigError(f"device is {device!r}, which needs PyTorch. {install('torch')}")
+    elif is_cuda and not _torch_finds_gpu():
         raise ConfigError(f"device is {device!r}, but PyTorch finds no such GPU. Use --device cpu.")
     return device
+
+
+def _torch_finds_gpu() -> bool:
+    if missing("torch"):
+        return False
+    import torch
+
+    return torch.cuda.is_available()
+
+
+def _onnxruntime_finds_gpu() -> bool:
+    import onnxruntime
+
+    return "CUDAExecutionProvider" in onnxruntime.get_available_providers()

@@ -15,6 +15,7 @@ import numpy as np
 from PIL import Image
 
 from img2prompt.engines.base import Engine
+from img2prompt.engines.full.parts import load_regressor
 from img2prompt.ensemble.blend import combine
 from img2prompt.ensemble.recipe import load_recipe, parse_source
 from img2prompt.errors import ConfigError
@@ -78,8 +79,6 @@ def load_ensemble(file: str | Path, engine: Engine, settings: Settings) -> Ensem
 
 def _load(source: str, engine: Engine, settings: Settings, mirror: bool) -> tuple[Member, list[Path]]:
     """A member and the files that its answers depend on."""
-    from img2prompt.engines.device import Place
-    from img2prompt.engines.full.vit_regressor import CONFIG, WEIGHTS, VitRegressor
     from img2prompt.ensemble.knn import CONFIG as BANK
     from img2prompt.ensemble.knn import PROMPTS, PromptBank
 
@@ -109,8 +108,11 @@ def _load(source: str, engine: Engine, settings: Settings, mirror: bool) -> tupl
         files = [folder / BANK, folder / PROMPTS]
         return (lambda evidence: bank.predict(engine.embed_images(evidence.features))), files
     if kind == "regressor":
-        place = Place(engine.device, settings.low_vram)
-        net = VitRegressor(folder, place, settings.precision, settings.batch_size, mirror)
+        net = load_regressor(
+            folder, engine.device, settings.precision, settings.batch_size, mirror, settings.low_vram
+        )
+        from img2prompt.engines.full.vit_regressor import CONFIG, WEIGHTS
+
         files = [folder / CONFIG, folder / WEIGHTS]
         return (lambda evidence: net.regress([net.prepare(picture) for picture in evidence.pictures])), files
     raise ConfigError(

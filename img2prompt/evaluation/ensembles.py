@@ -238,15 +238,11 @@ class Predictor:
         return bank.predict(look_at(pipeline, self.folder, self.pairs, self.progress))
 
     def _trained(self, path: Path) -> np.ndarray:
-        import torch
-
-        from img2prompt.engines.device import Place
-        from img2prompt.engines.full.vit_regressor import VitRegressor
+        from img2prompt.engines.full.parts import load_regressor
         from img2prompt.engines.registry import find_device
         from img2prompt.images import open_image
 
-        place = Place(torch.device(find_device(self.device)))
-        regressor = VitRegressor(path, place, "auto", BATCH, self.mirror)
+        regressor = load_regressor(path, find_device(self.device), "auto", BATCH, self.mirror)
         regressed = []
         for batch in self._batches("Regressing"):
             images = [open_image(self.folder.read(pair.name)) for pair in batch]

@@ -47,5 +47,7 @@ def phrase_vectors(
     """
     space = SentenceSpace(sentences)
     labels = {name: readable_labels(name, sentences.vocabulary) for name in tables} | dict(own or {})
-    vectors = [label_vectors(space, name, texts).float().numpy() for name, texts in labels.items()]
-    return [text for texts in labels.values() for text in texts], np.concatenate(vectors)
+    vectors = [label_vectors(space, name, texts) for name, texts in labels.items()]
+    return [text for texts in labels.values() for text in texts], np.concatenate(vectors).astype(
+        np.float32, copy=False
+    )

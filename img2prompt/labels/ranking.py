@@ -17,11 +17,9 @@ from img2prompt.results import Match
 from img2prompt.vector_cache import label_vectors
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from img2prompt.engines.base import Engine
 
-SLICE = 2048  # labels whose vectors become float32 at a time; twice as fast as 8,192
+SLICE = 512  # labels whose vectors become float32 at a time, so that they stay in the processor's cache
 
 
 class LabelTable:
@@ -52,34 +50,37 @@ class LabelTable:
         self._found_in = found_in
 
     @cached_property
-    def vectors(self) -> Tensor:
-        """(M, D) unit vectors on the engine's device, see `img2prompt.vector_cache.label_vectors`."""
-        return label_vectors(self._engine, self.name, self.labels, self._found_in).to(self._engine.device)
+    def vectors(self) -> np.ndarray:
+        """(M, D) unit vectors, see `img2prompt.vector_cache.label_vectors`."""
+        vectors = label_vectors(self._engine, self.name, self.labels, self._found_in)
+        # A machine with a GPU has the memory, and no time to convert them again for every batch.
+        return vectors if self._engine.device == "cpu" else vectors.astype(np.float32, copy=False)
 
-    def scores(self, pictures: np.ndarray) -> Tensor:
+    def scores(self, pictures: np.ndarray) -> np.ndarray:
         """(N, M) float32 cosines of N pictures (N, D) with all labels.
 
         Half-precision vectors are converted to single precision a slice at a time, so that
         the whole table stays memory-mapped from disk.
         """
-        import torch
-
-        rows = torch.from_numpy(pictures).to(self._engine.device)
-        return torch.cat([rows @ part.float().T for part in self.vectors.split(SLICE)], dim=1)
+        if self.vectors.dtype == np.float32:
+            return pictures @ self.vectors.T
+        slices = [self.vectors[start : start + SLICE] for start in range(0, len(self.labels), SLICE)]
+        return np.concatenate([pictures @ part.astype(np.float32).T for part in slices], axis=1)
 
     def rank(self, pictures: np.ndarray, count: int) -> list[list[Match]]:
         """For each of N pictures (N, D) its `count` nearest labels, best first."""
         spare = 9 * count if self.distinct else self.labels.count("")
-        best = self.scores(pictures).topk(min(len(self.labels), count + spare), dim=1)
+        scores = self.scores(pictures)
+        best = _best(scores, min(len(self.labels), count + spare))
         return [
-            self._choose(indices, scores, count)
-            for indices, scores in zip(best.indices.tolist(), best.values.tolist(), strict=True)
+            self._choose(indices.tolist(), row[indices].tolist(), count)
+            for indices, row in zip(best, scores, strict=True)
         ]
 
     def _choose(self, indices: list[int], scores: list[float], count: int) -> list[Match]:
         """The first `count` of these labels, without blanks and, if `distinct`, without near-repetitions."""
         if self.distinct:
-            vectors = self.vectors[indices].float()
+            vectors = self.vectors[indices].astype(np.float32, copy=False)
             close = (vectors @ vectors.T > 0.7).tolist()
         chosen: list[int] = []
         for i, index in enumerate(indices):
@@ -92,6 +93,16 @@ class LabelTable:
             if len(chosen) == count:
                 break
         return [Match(self.labels[indices[i]], scores[i]) for i in chosen]
+
+
+def _best(scores: np.ndarray, count: int) -> list[np.ndarray]:
+    """For each row of (N, M) scores the places of its `count` largest, the first of equals first."""
+    limits = np.partition(scores, -count, axis=1)[:, -count]
+    found = [np.flatnonzero(row >= limit) for row, limit in zip(scores, limits, strict=True)]
+    return [
+        places[np.argsort(-row[places], kind="stable")][:count]
+        for row, places in zip(scores, found, strict=True)
+    ]
 
 
 def _stems(label: str) -> set[str]:
@@ -158,18 +169,17 @@ def pools(
     each chunk of `size` consecutive labels, so that rare labels appear beside common ones.
     The nearest comes first; with `least`, the farthest are chosen and come first.
     """
-    import torch
-
     labels = [label for table in tables for label in table.labels]
-    scores = torch.cat([table.scores(vectors[table.aspect]) for table in tables], dim=1)
+    scores = np.concatenate([table.scores(vectors[table.aspect]) for table in tables], axis=1)
     chunks = -(-len(labels) // size)
-    filled = torch.nn.functional.pad(
-        -scores if least else scores, (0, chunks * size - len(labels)), value=-torch.inf
+    missing = chunks * size - len(labels)
+    filled = np.pad(-scores if least else scores, ((0, 0), (0, missing)), constant_values=-np.inf)
+    best = np.array(_best(filled.reshape(-1, size), max(1, size // chunks)))
+    places = (best.reshape(len(filled), chunks, -1) + size * np.arange(chunks)[:, None]).reshape(
+        len(filled), -1
     )
-    best = filled.unflatten(1, (chunks, size)).topk(max(1, size // chunks), dim=2)
-    places = (best.indices + torch.arange(0, chunks * size, size, device=filled.device)[:, None]).flatten(1)
-    order = best.values.flatten(1).argsort(dim=1, descending=True, stable=True)
-    rows = places.gather(1, order).tolist()
+    order = np.argsort(-np.take_along_axis(filled, places, axis=1), axis=1, kind="stable")
+    rows = np.take_along_axis(places, order, axis=1).tolist()
     return [[labels[i] for i in row if i < len(labels) and labels[i]] for row in rows]
 
 

@@ -11,6 +11,7 @@ import streamlit as st
 
 from img2prompt import weights
 from img2prompt.errors import ConfigError
+from img2prompt.libraries import missing
 from img2prompt.settings import ENGINES, NONE, PEOPLE, Settings
 from img2prompt.web.shared import pipelines, session
 from img2prompt.web.shared.frame import as_it_is, show_error
@@ -167,7 +168,9 @@ def _badge(installed: bool) -> str:
 
 
 def _graphics() -> tuple[str, int, int] | None:
-    """Name, free and total memory in bytes of the first GPU; None without a GPU."""
+    """Name, free and total memory in bytes of the first GPU that PyTorch finds; None without either."""
+    if missing("torch"):
+        return None
     import torch
 
     if not torch.cuda.is_available():

@@ -402,13 +402,18 @@ def test_auto_takes_full_where_its_weights_and_a_gpu_are(root, monkeypatch, gpu,
             f"img2prompt.engines.{kind}", lambda *arguments, kind=kind: chosen.append((kind, arguments[2]))
         )
     load_engine(Settings(**(PARTS | parts)), SentenceEncoder())
-    assert chosen == [(f"{name}.engine.{name.title()}Engine", "cuda" if gpu else "cpu")]
+    device = "cuda" if name == "full" else "cpu"  # lite computes on the processor
+    assert chosen == [(f"{name}.engine.{name.title()}Engine", device)]
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without a GPU")
-def test_a_gpu_that_is_not_there(root):
-    with pytest.raises(ConfigError, match="finds no such GPU"):
-        load_engine(Settings(engine="full", device="cuda:1", **PARTS), SentenceEncoder())
+@pytest.mark.parametrize(
+    ("engine", "device", "runtime"),
+    [("full", "cuda:1", "PyTorch"), ("lite", "cuda", "ONNX Runtime"), ("lite", "mps", "ONNX Runtime")],
+)
+def test_a_gpu_that_is_not_there(root, engine, device, runtime):
+    with pytest.raises(ConfigError, match=f"{device}', but {runtime} finds no such GPU"):
+        load_engine(Settings(engine=engine, device=device, **PARTS), SentenceEncoder())
 
 
 def cut(file: Path) -> None:

@@ -1,11 +1,14 @@
 """Label tables: reading, cutting down, ranking, storing."""
 
 import hashlib
+import json
+import subprocess
+import sys
+import textwrap
 
 import numpy as np
 import pytest
-import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load_file, save_file
 
 from img2prompt import vector_cache
@@ -15,7 +18,9 @@ from img2prompt.labels.ranking import LabelTable
 from img2prompt.labels.tables import ASPECTS
 from img2prompt.minilm import SentenceEncoder
 from img2prompt.results import Match
+from img2prompt.tensors import mapped
 from img2prompt.vector_cache import label_vectors
+from tests.helpers import ROOT
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +33,7 @@ class TwoAxes:
 
     name = "test"
     space = "ViT-B-32/test@1"
-    device = torch.device("cpu")
+    device = "cpu"
     label_file = None
     vocabulary = None
 
@@ -80,7 +85,7 @@ def test_every_table_of_the_package_is_read():
 def test_ranking_equals_sorting_all_scores():
     vectors, pictures = unit(500), unit(3, seed=1)
     table = LabelTable("flavors", [f"label {i}" for i in range(500)], TwoAxes(vectors))
-    exact = pictures @ table.vectors.float().numpy().T
+    exact = pictures @ table.vectors.T
     for row, matches in zip(exact, table.rank(pictures, 7), strict=True):
         order = np.argsort(-row)[:7]
         assert [m.label for m in matches] == [f"label {i}" for i in order]
@@ -111,10 +116,39 @@ def test_a_blank_label_is_no_answer():
     assert "" not in ranking.pools({"content": vectors[2:3]}, [table], 4)[0]
 
 
+def test_of_equal_labels_the_first_come_first():
+    same = np.repeat(unit(1), 40, axis=0)
+    table = LabelTable("mine", [str(i) for i in range(40)], TwoAxes(same))
+    assert [match.label for match in table.rank(same[:1], 7)[0]] == list("0123456")
+    expected = [str(i) for start in (0, 15, 30) for i in range(start, start + 5)]
+    assert ranking.pools({"both": same[:1]}, [table], 15) == [expected]
+
+
+@pytest.mark.parametrize("count", [1, 9, 1100])
+def test_half_precision_is_ranked_as_sorting_all_scores_ranks(count):
+    vectors, pictures = unit(1100), unit(5, seed=1)
+    vectors[700:900] = vectors[100:300]  # half of them in another slice
+    table = LabelTable("mine", [str(i) for i in range(1100)], TwoAxes(vectors))
+    assert table.vectors.dtype == np.float16
+    scores = table.scores(pictures)
+    assert np.allclose(scores, pictures @ vectors.T, atol=1e-3)
+    for row, matches in zip(scores, table.rank(pictures, count), strict=True):
+        order = np.argsort(-row, kind="stable")[:count]
+        assert [match.label for match in matches] == [str(i) for i in order]
+
+
+def test_a_gpu_machine_converts_a_table_once():
+    engine = TwoAxes(unit(4))
+    engine.device = "cuda"
+    table = LabelTable("mediums", list("abcd"), engine)
+    assert table.vectors.dtype == np.float32
+    assert np.array_equal(table.vectors, unit(4).astype(np.float16).astype(np.float32))
+
+
 def test_pools_take_the_best_few_of_all_neighbours():
     vectors, pictures = unit(103), unit(2, seed=1)
     table = LabelTable("mine", [str(i) for i in range(103)], Numbered(vectors))
-    scores = pictures @ table.vectors.float().numpy().T
+    scores = pictures @ table.vectors.T
     for least in (False, True):
         for row, pool in zip(
             -scores if least else scores, ranking.pools({"both": pictures}, [table], 25, least), strict=True
@@ -145,16 +179,16 @@ def test_vectors_are_computed_once():
     engine = TwoAxes(unit(4))
     first = LabelTable("mediums", list("abcd"), engine).vectors
     engine.vectors = unit(4, seed=9)  # would be seen if they were computed again
-    assert torch.equal(first, LabelTable("mediums", list("abcd"), engine).vectors)
-    assert not torch.equal(first, LabelTable("mediums", list("abce"), engine).vectors)
+    assert np.array_equal(first, LabelTable("mediums", list("abcd"), engine).vectors)
+    assert not np.array_equal(first, LabelTable("mediums", list("abce"), engine).vectors)
     engine.space = "ViT-B-32/test@2"
-    assert not torch.equal(first, LabelTable("mediums", list("abcd"), engine).vectors)
+    assert not np.array_equal(first, LabelTable("mediums", list("abcd"), engine).vectors)
 
 
 def test_vectors_are_kept_as_clip_interrogator_keeps_them(tmp_path):
     engine = TwoAxes(unit(3))
     kept = label_vectors(engine, "mediums", ["a", "b", "c"])
-    assert kept.dtype == torch.float16
+    assert kept.dtype == np.float16
     (file,) = vector_cache.cache_folder(engine.space).iterdir()
     arrays = load_file(file)
     assert np.array_equal(arrays["embeds"], engine.vectors.astype(np.float16))
@@ -171,7 +205,7 @@ def test_a_stopped_run_goes_on_where_it_was(monkeypatch):
     again = Numbered(unit(45))
     found = label_vectors(again, "mine", names)
     assert again.asked == names[30:]
-    assert np.array_equal(found.numpy(), unit(45).astype(np.float16))
+    assert np.array_equal(found, unit(45).astype(np.float16))
     assert len(list(vector_cache.cache_folder(again.space).iterdir())) == 1  # nothing but the whole is left
 
 
@@ -180,7 +214,7 @@ def test_a_damaged_file_is_computed_again(tmp_path):
     label_vectors(engine, "mediums", list("abcd"))
     (file,) = vector_cache.cache_folder(engine.space).iterdir()
     file.write_bytes(file.read_bytes()[:-9])
-    assert np.array_equal(label_vectors(engine, "mediums", list("abcd")).numpy(), unit(4).astype(np.float16))
+    assert np.array_equal(label_vectors(engine, "mediums", list("abcd")), unit(4).astype(np.float16))
     assert len(engine.asked) == 8
 
 
@@ -199,11 +233,11 @@ def test_other_peoples_vectors_are_taken_only_if_they_are_right(tmp_path, caplog
     save_file(theirs, tmp_path / "ViT-B-32_test_mine.safetensors")
     engine = Numbered(unit(40))
     found = label_vectors(engine, "mine", names, str(tmp_path))
-    assert np.array_equal(found.numpy(), theirs["embeds"]) and len(engine.asked) == vector_cache.CHECKED
+    assert np.array_equal(found, theirs["embeds"]) and len(engine.asked) == vector_cache.CHECKED
     other = Numbered(unit(40, seed=1))
     other.space = "ViT-B-32/test@2"
     found = label_vectors(other, "mine", names, str(tmp_path))
-    assert np.array_equal(found.numpy(), unit(40, seed=1).astype(np.float16))
+    assert np.array_equal(found, unit(40, seed=1).astype(np.float16))
     assert "ViT-B-32_test_mine.safetensors" in caplog.text
 
 
@@ -214,13 +248,66 @@ def test_kept_vectors_are_mapped_not_read(tmp_path):
     rows = np.zeros((80_000, 384), np.float32)
     engine = TwoAxes(rows)
     names = [str(i) for i in range(len(rows))]
-    vector_cache._save(tmp_path / "x", names, torch.zeros(80_000, 384, dtype=torch.half), scratch=tmp_path)
+    vector_cache._save(tmp_path / "x", names, rows.astype(np.float16), scratch=tmp_path)
     before = psutil.Process().memory_info()
     kept = vector_cache._read(tmp_path / "x", names)
     after = psutil.Process().memory_info()
     assert kept is not None and kept.shape == (80_000, 384)
     assert (after.rss - after.shared) - (before.rss - before.shared) < 20 * 2**20
     assert not engine.asked
+
+
+def test_arrays_are_mapped_as_they_were_saved(tmp_path):
+    arrays = {
+        "bytes": np.arange(7, dtype=np.int8),  # after which nothing is aligned
+        "halves": unit(3).astype(np.float16),
+        "rows": unit(2),
+        "none": np.zeros((0, 384), np.float32),
+        "flags": np.array([True, False]),
+        "one": np.array(5, np.int64),
+    }
+    save_file(arrays, tmp_path / "x", metadata={"made": "here"})
+    found = mapped(tmp_path / "x")
+    assert found.keys() == arrays.keys()
+    for name, array in arrays.items():
+        assert found[name].dtype == array.dtype and np.array_equal(found[name], array)
+        assert not found[name].flags.writeable
+
+
+def test_types_that_numpy_lacks_are_left_out(tmp_path):
+    header = json.dumps(
+        {
+            "a": {"dtype": "BF16", "shape": [1], "data_offsets": [0, 2]},
+            "b": {"dtype": "F32", "shape": [1], "data_offsets": [2, 6]},
+        }
+    ).encode()
+    data = len(header).to_bytes(8, "little") + header + b"\0\0" + np.float32(1.5).tobytes()
+    (tmp_path / "x").write_bytes(data)
+    assert {name: array.tolist() for name, array in mapped(tmp_path / "x").items()} == {"b": [1.5]}
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda data: b"",
+        lambda data: data[:5],
+        lambda data: data[:40],
+        lambda data: data[:-1],
+        lambda data: data + b"\0",
+        lambda data: b"\xff" * 8 + data[8:],
+        lambda data: data.replace(b'"F32"', b'"F16"'),
+        lambda data: data.replace(b"[2,3]", b"[2,4]"),
+        lambda data: data.replace(b'"shape"', b'"shade"'),
+    ],
+    ids="nothing length header short long endless type shape word".split(),
+)
+def test_a_damaged_file_is_not_mapped(tmp_path, damage):
+    save_file({"rows": np.zeros((2, 3), np.float32)}, tmp_path / "x")
+    data = (tmp_path / "x").read_bytes()
+    assert damage(data) != data
+    (tmp_path / "x").write_bytes(damage(data))
+    with pytest.raises(SafetensorError):
+        mapped(tmp_path / "x")
 
 
 def test_own_labels(tmp_path):
@@ -284,3 +371,42 @@ def test_the_bundled_engine_ships_the_vectors_of_its_common_tables(pipeline):
 def test_match_reads_as_label_and_score():
     label, score = Match("a photo", 0.5)
     assert (label, score) == ("a photo", 0.5)
+
+
+def test_labels_are_ranked_where_pytorch_cannot_be_imported():
+    """In a process in which importing it, or what stands on it, fails."""
+    code = """
+        import importlib, pkgutil, sys
+
+        class Refused:
+            def find_spec(self, name, path=None, target=None):
+                if name.partition(".")[0] in (
+                    "torch", "torchvision", "timm", "transformers", "open_clip", "sentence_transformers"
+                ):
+                    raise ImportError(f"{name} is refused")
+
+        sys.meta_path.insert(0, Refused())
+        import numpy as np
+
+        import img2prompt.batch.ray_pool, img2prompt.engines.base, img2prompt.engines.registry
+        import img2prompt.labels.phrases, img2prompt.pipeline, img2prompt.web.models
+        from img2prompt.labels.ranking import LabelTable, pools
+
+        for package in ("batch", "ensemble", "evaluation", "labels"):
+            for module in pkgutil.iter_modules([f"img2prompt/{package}"]):
+                importlib.import_module(f"img2prompt.{package}.{module.name}")
+
+        class Axes:
+            space, device, label_file, vocabulary = "axes@1", "cpu", None, None
+
+            def embed_texts(self, texts):
+                return np.eye(3, dtype=np.float32)[[int(text) for text in texts]]
+
+        table = LabelTable("mine", ["0", "1", "2"], Axes())
+        picture = np.array([[0.6, 0, 0.8]], np.float32)
+        print([match.label for match in table.rank(picture, 2)[0]], pools({"both": picture}, [table], 3))
+    """
+    command = [sys.executable, "-c", textwrap.dedent(code)]
+    done = subprocess.run(command, check=False, capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == "['2', '0'] [['2', '0', '1']]"

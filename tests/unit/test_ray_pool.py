@@ -39,10 +39,11 @@ def cluster():
 
 
 @pytest.fixture
-def one_core():
-    """One thread for torch, and so one core for each model, but two for BLAS, as Ray would not choose."""
+def one_core(monkeypatch):
+    """One thread for networks, and so one core for each model, but two for BLAS, as Ray would not choose."""
     import torch
 
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     with threadpool_limits(2, user_api="blas"):
@@ -132,20 +133,21 @@ def test_what_is_wrong_on_a_node_is_told_here(cluster, one_core, fast, folder, t
         assert len(journal.missing(items)) == PICTURES
 
 
-def test_a_model_computes_with_the_threads_of_the_machine_that_asks(one_core):
+def test_a_model_computes_with_the_threads_of_the_machine_that_asks(one_core, monkeypatch):
     """Embeddings of some photos differ in their last bits with the threads of BLAS alone."""
     here = Threads.here()
     with threadpool_limits(1, user_api="blas"):
         assert Threads.here() != here
+        monkeypatch.setenv("OMP_NUM_THREADS", "2")  # as Ray sets it for an actor of two cores
         Worker(Settings(engine="full"), "any", here, workers=1)  # its weights do not matter
         assert Threads.here() == here
 
 
 @pytest.mark.slow
-def test_a_model_that_has_room_on_no_node_is_not_waited_for(cluster, one_core, fast, folder, tmp_path):
-    import torch
-
-    torch.set_num_threads(3)
+def test_a_model_that_has_room_on_no_node_is_not_waited_for(
+    cluster, one_core, fast, folder, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
     with (
         closing(Journal(tmp_path / "j", batch.fingerprint(fast))) as journal,
         pytest.raises(ConfigError, match="No machine of the cluster has 3 cores"),

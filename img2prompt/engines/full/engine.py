@@ -57,8 +57,8 @@ class FullEngine:
     label_file: Path | None = None
 
     def __init__(self, settings: Settings, folders: Mapping[str, Path], device: str = "cpu"):
-        self.device = torch.device(device)
-        place = Place(self.device, settings.low_vram)
+        self.device = device
+        place = Place(torch.device(device), settings.low_vram)
         precision, size = settings.precision, settings.batch_size
         self._captioner = self._clip = self._regressor = None
         if "caption" in folders:

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from img2prompt import weights
 from img2prompt.errors import WeightsError
+from img2prompt.libraries import install, missing
 from img2prompt.settings import NONE, Settings
+
+if TYPE_CHECKING:
+    from img2prompt.engines.full.vit_regressor import VitRegressor
 
 
 def find_parts(settings: Settings) -> dict[str, Path]:
@@ -18,10 +23,12 @@ def find_parts(settings: Settings) -> dict[str, Path]:
     Raises
     ------
     WeightsError
-        When parts are missing; the message names each and how to get it.
+        When parts, or libraries that run them, are missing; the message names each and how to get it.
     """
+    if absent := missing("torch", "torchvision", "timm", "ftfy", "transformers"):
+        raise WeightsError(f"The full engine needs {', '.join(absent)}. {install(*absent)}")
     names = {"caption": settings.caption_model, "clip": settings.clip_model, "regressor": settings.regressor}
-    folders, missing = {}, []
+    folders, messages = {}, []
     for kind, name in names.items():
         if name == NONE:
             continue
@@ -29,16 +36,41 @@ def find_parts(settings: Settings) -> dict[str, Path]:
             is_folder = name not in weights.parts() and Path(name).is_dir()
             folders[kind] = Path(name) if is_folder else weights.find(kind, name)
         except WeightsError as error:
-            missing.append(str(error))
-    if missing:
-        lines = ["The full engine lacks weights.", *missing, "Or use --engine lite, which is bundled."]
+            messages.append(str(error))
+    if messages:
+        lines = ["The full engine lacks weights.", *messages, "Or use --engine lite, which is bundled."]
         raise WeightsError("\n".join(lines))
     return folders
 
 
 def are_installed(settings: Settings) -> bool:
-    """Whether all the parts that the settings name are installed."""
+    """Whether all the parts that the settings name are installed, and what runs them."""
     try:
         return bool(find_parts(settings))
     except WeightsError:
         return False
+
+
+def load_regressor(
+    folder: Path, device: str, precision: str, batch_size: int, mirror: bool = False, low_vram: bool = False
+) -> VitRegressor:
+    """Load a trained regressor, with or without the rest of the engine.
+
+    Parameters
+    ----------
+    folder, precision, batch_size, mirror : see `img2prompt.engines.full.vit_regressor.VitRegressor`
+    device, low_vram : see `img2prompt.engines.device.Place`
+
+    Raises
+    ------
+    WeightsError
+        When a file or a library is missing, or a file cannot be used.
+    """
+    if absent := missing("torch", "torchvision", "timm"):
+        raise WeightsError(f"A trained regressor needs {', '.join(absent)}. {install(*absent)}")
+    import torch
+
+    from img2prompt.engines.device import Place
+    from img2prompt.engines.full.vit_regressor import VitRegressor
+
+    return VitRegressor(folder, Place(torch.device(device), low_vram), precision, batch_size, mirror)

@@ -17,7 +17,6 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 from safetensors import SafetensorError
-from safetensors.numpy import load_file
 from tokenizers import Tokenizer
 
 from img2prompt.embeddings import unit
@@ -30,6 +29,7 @@ from img2prompt.engines.lite.search import NOBODY, SOMEBODY, UNK, search
 from img2prompt.errors import WeightsError
 from img2prompt.minilm import SentenceEncoder
 from img2prompt.posts.facts import vividness
+from img2prompt.tensors import mapped
 from img2prompt.vector_cache import label_vectors
 from img2prompt.wording import reason
 
@@ -92,7 +92,7 @@ class LiteEngine:
             self.weights = Weights(**self.config["choice"])
             self.layers = int(self.config["captioner"]["decoder_layers"])
             self.tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-            weights = packed.unpack(load_file(folder / "model.safetensors"))
+            weights = packed.unpack(mapped(folder / "model.safetensors"))
             self.naming = imagenet.Naming(names, self.config["incidental"], self._similar)
             self.mean_embedding = weights["mean_embedding"]
             self.subject_mean = weights["subject_mean"]
@@ -104,7 +104,7 @@ class LiteEngine:
             raise WeightsError(
                 f"{folder / 'tokenizer.json'} cannot be used ({reason(error)}). Install img2prompt again."
             ) from error
-        self.class_vectors = label_vectors(self, "imagenet", names).float().numpy()
+        self.class_vectors = label_vectors(self, "imagenet", names).astype(np.float32, copy=False)
         weights["class_vectors"] = self.class_vectors
         self.networks: Networks = Graphs(folder, weights, self.layers, device)
 
