@@ -382,3 +382,14 @@ def test_damaged_weights_are_explained(monkeypatch, tmp_path):
     monkeypatch.undo()  # the next press finds the weights again
     press(page, "Start Captioning")
     assert not page.error and words(page)["Caption"]
+
+
+def test_only_the_file_of_a_photo_stays_in_memory_once_there_are_words():
+    page = upload(open_page(), ("red.png", drawing()))
+    (photo,) = page.session_state["opened"].values()
+    pixels = photo.picture.tobytes()
+    assert "picture" in vars(photo)
+    press(page, "Start Captioning")
+    assert words(page)["Caption"]
+    assert "picture" not in vars(photo)
+    assert photo.picture.tobytes() == pixels

@@ -362,7 +362,7 @@ def test_damaged_posts_are_passed_by_and_can_be_deleted(url, tmp_path):
 def test_a_mark_of_a_deleted_post_is_not_lost_in_silence(url, monkeypatch):
     history = History(open_database(url), "local")
     post = make_post(1)
-    photo = Photo("photo", Image.new("RGB", (8, 6)), b"", post=replace(post, id=history.save(post)))
+    photo = Photo("photo", lambda: Image.new("RGB", (8, 6)), post=replace(post, id=history.save(post)))
     monkeypatch.setattr(keeping, "_writable", lambda: history)
     keeping.mark([photo], "first of 1", starred=True)
     history.delete_all()

@@ -163,6 +163,8 @@ def show(desk: Desk, choices: Choices, is_current: bool) -> None:
             preview.show(photos, alts, desk.now(shown))
         reading.show(photos, alts)
     desk.keep(choices, variants)  # last, when everything is on the page
+    for photo in photos:
+        photo.rest()
     if desk.problem:
         problem.warning(t("history.not_saved", reason=as_it_is(say(desk.problem))))
 

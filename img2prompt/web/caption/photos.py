@@ -10,6 +10,8 @@ a visit to another page does not.
 
 from __future__ import annotations
 
+from functools import partial
+
 import streamlit as st
 from PIL import Image
 
@@ -117,12 +119,13 @@ def _files() -> list:
 
 
 def _open(key: str, data: bytes, settings: Settings) -> Photo | ImageError:
+    photo = Photo(key, partial(open_image, data, Limits.from_settings(settings)))
     try:
-        picture = open_image(data, Limits.from_settings(settings))
+        photo.preview = as_jpeg(photo.picture, PREVIEW_PIXELS)
     except ImageError as error:
         keeping.failed("open", "", error)
         return error
-    return Photo(key, picture, as_jpeg(picture, PREVIEW_PIXELS))
+    return photo
 
 
 def _take_sample(name: str) -> None:

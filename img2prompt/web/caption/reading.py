@@ -148,7 +148,13 @@ def _read(photos: list[Photo]) -> None:
     if not unseen:
         return
     with st.spinner(t("reading", count=len(unseen))):
-        results = pipeline.describe([photo.picture for photo in unseen])
+        line = st.empty()
+        results = pipeline.describe(
+            [photo.picture for photo in unseen],
+            # When the visitor has gone, or has changed something, this call is where Streamlit ends the run.
+            waiting=lambda others: line.caption(t("reading.line", count=others)),
+        )
+        line.empty()
         # Inside the spinner, as the run may end when the spinner does.
         for photo, result in zip(unseen, results, strict=True):
             photo.seen = see(result, photo.picture)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 
 import streamlit as st
 
@@ -72,7 +73,7 @@ def photos_of(post: Post) -> list[Photo]:
 
 
 def _photo(post: Post, kept: Picture, number: int) -> Photo:
-    picture = open_image(kept.thumbnail, _THUMBNAIL)
+    opened = partial(open_image, kept.thumbnail, _THUMBNAIL)
     result = Result(
         caption=kept.seen.caption,
         prompt=kept.prompt,
@@ -84,8 +85,8 @@ def _photo(post: Post, kept: Picture, number: int) -> Photo:
     )
     return Photo(
         key=f"history-{post.id}-{number}",
-        picture=picture,
-        preview=as_jpeg(picture, photos.PREVIEW_PIXELS),
+        open=opened,
+        preview=as_jpeg(opened(), photos.PREVIEW_PIXELS),
         result=result,
         seen=kept.seen,
         record=kept,

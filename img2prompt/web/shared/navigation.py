@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from img2prompt.files import resource
-from img2prompt.web.shared import session
+from img2prompt.web.shared import garbage, session
 from img2prompt.web.shared.i18n import t
 
 PAGES = ("caption", "batch", "history", "dashboard", "models", "explore")  # the first is the start page
@@ -15,7 +15,7 @@ def run() -> None:
     """Register the pages with Streamlit and run the requested one."""
     st.session_state[session.NAVIGATION] = True
     # Without icons, which the browser would fetch from another server for its tab.
-    st.navigation(
+    page = st.navigation(
         [
             st.Page(
                 resource(f"pages/{name}.py"), title=t(f"nav.{name}"), url_path=name, default=name == PAGES[0]
@@ -23,7 +23,11 @@ def run() -> None:
             for name in PAGES
         ],
         position="top",
-    ).run()
+    )
+    try:
+        page.run()
+    finally:  # also where the page was stopped
+        garbage.collect()
 
 
 def ensure() -> None:

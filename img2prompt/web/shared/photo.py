@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from importlib.util import find_spec
 from io import BytesIO
 from pathlib import Path
@@ -22,14 +24,23 @@ class Photo:
     """A photo and what the engine said about it."""
 
     key: str  # the same for as long as the photo stays chosen
-    picture: Image.Image  # for the engine
-    preview: bytes  # for the page: a smaller JPEG
+    open: Callable[[], Image.Image]  # decodes its file, which stays in memory
+    preview: bytes = b""  # for the page: a smaller JPEG
     result: Result | None = None
     seen: Seen | None = None
     record: Picture | None = None  # as the history saves it
     post: Post | None = None  # its post in the history, the same for all photos of a carousel
     asked: bool = False  # the visitor asked for a result, and there is none yet
     reopened: bool = False  # comes from the history, which has only a thumbnail of it
+
+    @cached_property
+    def picture(self) -> Image.Image:
+        """The picture for the engine, until `rest`."""
+        return self.open()
+
+    def rest(self) -> None:
+        """Give up the decoded picture, which takes several times the memory of its file."""
+        self.__dict__.pop("picture", None)
 
 
 def sample_path(file: str) -> Path:
