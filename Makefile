@@ -2,23 +2,29 @@
 PYTHON ?= python3
 DATA ?= ../shared/data
 BIN := .venv/bin
-PIP := $(BIN)/python -m pip install --no-deps
+INSTALL := -m pip install --no-deps --no-compile
+# What pip would compile, but for the libraries' own tests, which are a third of it; what cannot be compiled is left.
+COMPILE := -m compileall -qq -j 0 -x '/tests?/'
 # As many test processes as cores, each with models, apps and a browser of its own; WORKERS=0: one, as pytest alone.
 WORKERS ?= logical
 PARALLEL := --numprocesses $(WORKERS) --maxprocesses 4 --dist worksteal
 
 .DELETE_ON_ERROR:
-.PHONY: install setup run check lint test test-latest lock wheel train-lite bench how-good
+.PHONY: install install-full setup run check lint test test-lite test-latest lock wheel train-lite bench how-good
 
 # What the app and the command line need, in .venv.
 install: .venv/run
 
+# And what the full engine needs, PyTorch among it.
+install-full: .venv/full
+
 # And what working on it needs.
 setup: .venv/dev
 
-.venv/run .venv/dev: .venv/%: requirements/%.txt pyproject.toml | $(BIN)/python
-	$(PIP) --requirement $<
-	$(PIP) --no-build-isolation --editable .
+.venv/run .venv/full .venv/dev: .venv/%: requirements/%.txt pyproject.toml | $(BIN)/python
+	$(BIN)/python $(INSTALL) --requirement $<
+	$(BIN)/python $(INSTALL) --no-build-isolation --editable .
+	-@$(BIN)/python $(COMPILE) .venv/lib
 	@touch $@
 
 $(BIN)/python:
@@ -44,7 +50,18 @@ check: lint
 test: lint
 	$(BIN)/pytest $(PARALLEL)
 
-# The same tests with the newest libraries that pyproject.toml allows, in .venv-latest.
+# The fast tests of what needs no PyTorch, in an environment like that of `make install`: .venv-lite.
+test-lite: .venv-lite/test-lite
+	.venv-lite/bin/pytest $(PARALLEL) -m "not slow and not browser and not data"
+
+.venv-lite/test-lite: requirements/test-lite.txt pyproject.toml | $(BIN)/python
+	$(BIN)/python -m venv --clear .venv-lite
+	.venv-lite/bin/python $(INSTALL) --requirement $<
+	.venv-lite/bin/python $(INSTALL) --no-build-isolation --editable .
+	-@.venv-lite/bin/python $(COMPILE) .venv-lite/lib
+	@touch $@
+
+# All tests with the newest libraries that pyproject.toml allows, in .venv-latest.
 test-latest: setup
 	$(BIN)/uv venv --quiet --allow-existing --seed --python $(BIN)/python .venv-latest
 	$(BIN)/uv pip install --python .venv-latest --upgrade --editable '.[dev]' --group build

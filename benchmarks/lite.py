@@ -18,15 +18,16 @@ import sys
 import time
 from collections.abc import Callable
 from importlib.metadata import version
-from importlib.resources import files
 from importlib.util import find_spec
 from itertools import cycle, islice
 from pathlib import Path
 
+from tests.helpers.pictures import CHINA, FLOWER
+
 WARM_UP, SINGLES, BATCHES, COLD_RUNS = 5, 64, 8, 3
 BATCH = 16
 PHOTOS = 64  # of the folder
-SAMPLES = [Path(str(files("sklearn.datasets") / "images" / name)) for name in ("china.jpg", "flower.jpg")]
+SAMPLES = [CHINA, FLOWER]
 TARGETS = {"warm_p50_ms": "<= 45", "photos_per_s": ">= 40", "cold_s": "<= 1.8", "peak_mb": "<= 700"}
 
 

@@ -26,9 +26,10 @@ from torch.utils.data import DataLoader
 from benchmarks.batch import fill
 from benchmarks.lite import machine, samples
 from img2prompt.datasets.pairs import PairsFolder
+from img2prompt.evaluation.pictures import mean_texts
 from img2prompt.minilm import SentenceEncoder
 from img2prompt.training.regressor import train
-from img2prompt.training.regressor.pictures import Batches, Pictures, Share, mean_texts
+from img2prompt.training.regressor.pictures import Batches, Pictures, Share
 
 MODEL, PICTURES, BATCH = "vit_small_patch16_224", 256, 32
 SKIPPED, EPOCHS, TURNS = 3, 2, 3  # steps not counted; epochs of a turn

@@ -1,6 +1,6 @@
 """Build a target of the Dockerfile without a container engine, and run what came out.
 
-    python deploy/check.py cpu --build-arg TORCH_INDEX=URL
+    python deploy/check.py cpu
     python deploy/check.py cpu --quick     # offline: this Python's packages in place of downloads
 
 For root on Linux. Each stage is a layer (overlayfs) over this machine's own files, in a mount namespace that
@@ -122,8 +122,8 @@ def copied(value: str, context: Sequence[str]) -> list[tuple[str, str]]:
 class Builder:
     """Builds stages in a scratch folder; each at most once."""
 
-    def __init__(self, scratch: Path, arguments: Mapping[str, str], quick: bool) -> None:
-        self.scratch, self.arguments, self.quick = scratch, arguments, quick
+    def __init__(self, scratch: Path, quick: bool) -> None:
+        self.scratch, self.quick = scratch, quick
         self.stages, self.context = read_stages(), build_context()
         self._built: dict[str, Image] = {}
 
@@ -144,18 +144,16 @@ class Builder:
                 (place / "layer").mkdir()
             image = replace(image, layer=place / "layer")
             root = self.mount(image, place)
-            scope: dict[str, str] = {}
             for instruction, value in stage.steps:
                 say(f"[{name}] {instruction} {value}")
-                image = self.step(image, root, scope, instruction, value)
+                image = self.step(image, root, instruction, value)
             self._built[name] = image
         return self._built[name]
 
-    def step(self, image: Image, root: Path, scope: dict[str, str], instruction: str, value: str) -> Image:
-        """The image after one more instruction; `scope` holds the stage's ARGs."""
-        known = {**scope, **image.env}
+    def step(self, image: Image, root: Path, instruction: str, value: str) -> Image:
+        """The image after one more instruction."""
         if instruction == "RUN":
-            self.execute(image, root, scope, re.sub(r"^(--mount=\S+\s+)+", "", value))
+            self.execute(image, root, re.sub(r"^(--mount=\S+\s+)+", "", value))
         elif instruction == "COPY" and value.startswith("--from="):
             origin, source, target = value.removeprefix("--from=").split()
             folder = self.build(origin).files(source)
@@ -168,11 +166,8 @@ class Builder:
                 shutil.copy(ROOT / source, place)
         elif instruction == "ENV":
             pairs = (pair.partition("=") for pair in shlex.split(value))
-            changes = {key: string.Template(text).substitute(known) for key, _, text in pairs}
+            changes = {key: string.Template(text).substitute(image.env) for key, _, text in pairs}
             return replace(image, env={**image.env, **changes})
-        elif instruction == "ARG":
-            key, _, default = value.partition("=")
-            scope[key] = self.arguments.get(key, default)
         elif instruction == "WORKDIR":
             (root / value[1:]).mkdir(parents=True, exist_ok=True)
             return replace(image, workdir=value)
@@ -188,10 +183,10 @@ class Builder:
             raise NotImplementedError(f"{instruction} in the Dockerfile: teach deploy/check.py what it does.")
         return image
 
-    def execute(self, image: Image, root: Path, scope: Mapping[str, str], command: str) -> None:
+    def execute(self, image: Image, root: Path, command: str) -> None:
         """Run a shell command in the image, as root."""
         network = {key: value for key, value in os.environ.items() if NETWORK.fullmatch(key)}
-        env = {**network, **scope, **image.env}
+        env = {**network, **image.env}
         start = time.monotonic()
         subprocess.run(inside(image, root, ["/bin/sh", "-c", command], env), check=True)
         say(f"    took {time.monotonic() - start:.0f} s")
@@ -320,7 +315,6 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("target", choices=("cpu", "cuda"))
     parser.add_argument("--quick", action="store_true", help="packages of this Python in place of downloads")
-    parser.add_argument("--build-arg", action="append", default=[], metavar="NAME=VALUE")
     parser.add_argument("--port", type=int, default=8501)
     parser.add_argument("--stay", action="store_true", help="keep the app running until standard input ends")
     parser.add_argument("--scratch", type=Path, help="folder for the layers; by default a temporary one")
@@ -332,7 +326,7 @@ def main() -> None:
         with tempfile.TemporaryDirectory(prefix="img2prompt-check-", dir=options.scratch) as scratch:
             again = [*NAMESPACE, sys.executable, *sys.argv, "--scratch", scratch]
             sys.exit(subprocess.run(again, check=False, env={**os.environ, INSIDE: "yes"}).returncode)
-    builder = Builder(options.scratch, dict(pair.split("=", 1) for pair in options.build_arg), options.quick)
+    builder = Builder(options.scratch, options.quick)
     serve(builder, builder.build(options.target), options.port, options.stay)
     say(f"The {options.target} target is fine.")
 

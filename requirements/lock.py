@@ -4,7 +4,9 @@
 | --- | --- |
 | requirements/dev.txt | to work on this program; the other lists are parts of this one |
 | requirements.txt | everything that a user may want, with all that pip would ask for |
-| requirements/server.txt | the image: the app with PostgreSQL and sign-in |
+| requirements/server.txt | the image: the app with a look into data sets, PostgreSQL and sign-in |
+| requirements/full.txt | the app and the command line with the full engine, on PyTorch |
+| requirements/test-lite.txt | what tests the app and the command line without PyTorch |
 | requirements/run.txt | the app and the command line |
 
 They hold for all supported Pythons and systems (markers choose) and are installed with --no-deps, so that
@@ -21,11 +23,13 @@ ROOT = Path(__file__).resolve().parents[1]
 OLDEST = "3.10"  # Python
 EXTRAS = {
     "requirements/dev.txt": ["dev"],  # first: its pins hold for the others
-    "requirements.txt": ["full", "train", "generate", "evaluate", "ray", "postgres", "auth"],
-    "requirements/server.txt": ["full", "postgres", "auth"],
-    "requirements/run.txt": ["full"],
+    "requirements.txt": ["full", "train", "datasets", "generate", "evaluate", "ray", "postgres", "auth"],
+    "requirements/server.txt": ["datasets", "postgres", "auth"],
+    "requirements/full.txt": ["full"],
+    "requirements/test-lite.txt": ["test"],
+    "requirements/run.txt": [],
 }
-LEAN = ("requirements/server.txt", "requirements/run.txt")
+WHOLE = ("requirements/dev.txt", "requirements.txt")  # with what [tool.uv] in pyproject.toml leaves out
 FIRST = "streamlit torch open_clip_torch clip-interrogator timm sentence-transformers pillow numpy".split()
 
 
@@ -35,7 +39,7 @@ def resolve(file: str) -> list[str]:
     command += ["--universal", "--python-version", OLDEST]
     command += ["--no-header", "--no-annotate", "--no-emit-index-url", "--no-emit-find-links"]
     command += [f"--extra={extra}" for extra in EXTRAS[file]]
-    command += ["--config-file", "requirements/lean.toml"] if file in LEAN else []
+    command += ["--no-config"] if file in WHOLE else []
     command += ["--constraints", "requirements/dev.txt"] if file != "requirements/dev.txt" else []
     return subprocess.check_output(command, text=True, cwd=ROOT).splitlines()
 

@@ -256,6 +256,7 @@ def explore(
     from img2prompt.datasets import survey as exploring
     from img2prompt.minilm import SentenceEncoder
 
+    exploring.check_libraries()
     check_output(output, ".html", inputs=[source, *(against or [])])
     groups = [group for path in [source, *(against or [])] for group in exploring.load_sets(path)]
     with _progress() as progress:

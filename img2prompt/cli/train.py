@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from dataclasses import asdict
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, TypeVar
 
@@ -16,7 +15,7 @@ from img2prompt.cli.console import load, show_table, stoppable, write
 from img2prompt.cli.options import AsJson, EngineName, Pairs
 from img2prompt.errors import ConfigError
 from img2prompt.files import check_output, check_output_folder
-from img2prompt.libraries import install
+from img2prompt.libraries import install, missing
 from img2prompt.wording import counted
 
 Number = TypeVar("Number", int, float)
@@ -24,6 +23,8 @@ Number = TypeVar("Number", int, float)
 commands = typer.Typer(
     help="Train predictors of prompt embeddings, and tune how they are mixed.", no_args_is_help=True
 )
+
+REGRESSOR = ("torch", "torchvision", "timm", "accelerate", "tensorboard")
 
 Split = Annotated[str, typer.Option(help="Split to learn from; without splits all but a twentieth.")]
 Validation = Annotated[str, typer.Option(help="Split to validate on; without splits that twentieth.")]
@@ -82,7 +83,7 @@ def regressor(
 
     Several GPUs: torchrun --nproc-per-node 4 -m img2prompt train regressor …
     """
-    _check("accelerate", "tensorboard")
+    _check(*REGRESSOR)
     check_output_folder(output)
     from img2prompt.datasets.pairs import PairsFolder
     from img2prompt.training.regressor import train as training
@@ -152,7 +153,7 @@ def search(
     DIR gets search.db (SQLite, for Optuna's tools), a run for each combination, and plots. Stop it
     whenever you like: the same command goes on where it was.
     """
-    _check("accelerate", "tensorboard", "optuna", "matplotlib")
+    _check(*REGRESSOR, "optuna", "matplotlib")
     check_output_folder(output)
     from img2prompt.datasets.pairs import PairsFolder
     from img2prompt.training.regressor import search as searching
@@ -221,7 +222,7 @@ def knn(
     from img2prompt.datasets.pairs import PairsFolder
     from img2prompt.ensemble.knn import build_bank
     from img2prompt.evaluation import ensembles
-    from img2prompt.training.regressor.pictures import mean_texts
+    from img2prompt.evaluation.pictures import mean_texts
 
     folder = PairsFolder(pairs)
     tune_set, report_set = ensembles.tune_and_report(folder, tune, report, limit)
@@ -276,8 +277,8 @@ def ensemble(
     from img2prompt.datasets.pairs import PairsFolder
     from img2prompt.ensemble.recipe import Recipe, save_recipe
     from img2prompt.evaluation import ensembles
+    from img2prompt.evaluation.pictures import mean_texts
     from img2prompt.minilm import SentenceEncoder
-    from img2prompt.training.regressor.pictures import mean_texts
 
     check_output(output, ".json")
     sources = ensembles.named(member)
@@ -324,8 +325,7 @@ def _numbers(name: str, text: str, kind: Callable[[str], Number]) -> tuple[Numbe
         raise ConfigError(f"{name} is {text!r}; give numbers with commas between them.") from None
 
 
-def _check(*packages: str) -> None:
-    """Raise ConfigError if one of these packages, which training needs, is not installed."""
-    missing = [package for package in packages if find_spec(package) is None]
-    if missing:
-        raise ConfigError(f"Training needs {', '.join(missing)}. {install(*missing)}")
+def _check(*modules: str) -> None:
+    """Raise ConfigError if one of these modules, which training needs, is not installed."""
+    if absent := missing(*modules):
+        raise ConfigError(f"Training needs {', '.join(absent)}. {install(*absent)}")

@@ -24,6 +24,7 @@ import numpy as np
 
 from img2prompt.embeddings import WIDTH
 from img2prompt.errors import ConfigError
+from img2prompt.libraries import install, missing
 from img2prompt.minilm import ROUGH_ERROR, SentenceEncoder
 
 THRESHOLD = 0.95
@@ -217,8 +218,10 @@ def check_options(threshold: float, batch_size: int, index: str) -> None:
     Raises
     ------
     ConfigError
-        For an option that cannot be used.
+        For an option that cannot be used, or when faiss is not installed.
     """
+    if absent := missing("faiss"):
+        raise ConfigError(f"Finding prompts that say the same needs {absent[0]}. {install(*absent)}")
     if not 0.0 < threshold <= 1.0:
         raise ConfigError(f"threshold is {threshold}; it must lie above 0 and be at most 1.")
     if batch_size < 1:

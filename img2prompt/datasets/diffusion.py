@@ -193,5 +193,5 @@ def _loading(name: str, what: str) -> Iterator[None]:
 
 def _not_installed(error: ImportError) -> ConfigError:
     return ConfigError(
-        f"Making pairs needs more libraries ({reason(error)}). {install('diffusers', 'transformers')}"
+        f"Making pairs needs more libraries ({reason(error)}). {install('torch', 'diffusers', 'transformers')}"
     )

@@ -21,7 +21,8 @@ import regex
 from img2prompt.datasets.deduplicate import THRESHOLD, Progress, embed_texts, near_duplicates
 from img2prompt.datasets.pairs import PairsFolder
 from img2prompt.datasets.table import Limits, read_table
-from img2prompt.errors import DataError, Img2PromptError
+from img2prompt.errors import ConfigError, DataError, Img2PromptError
+from img2prompt.libraries import install, missing
 
 if TYPE_CHECKING:
     from img2prompt.minilm import SentenceEncoder
@@ -92,6 +93,12 @@ class Survey:
     drifts: list[Drift] = field(default_factory=list)
 
 
+def check_libraries() -> None:
+    """Raise ConfigError if something is not installed that `survey` or its figures need."""
+    if absent := missing("faiss", "plotly", "scipy", "sklearn"):
+        raise ConfigError(f"Exploring data sets needs {', '.join(absent)}. {install(*absent)}")
+
+
 def load_sets(
     path: str | Path, content: bytes | None = None, limits: Limits | None = None
 ) -> list[PromptSet]:
@@ -138,7 +145,13 @@ def survey(groups: Sequence[PromptSet], encoder: SentenceEncoder, progress: Prog
     ----------
     groups : the others are compared with the first; equal names get a number
     encoder : embeds at most `EMBEDDED` rows of each group
+
+    Raises
+    ------
+    ConfigError
+        When a library is not installed.
     """
+    check_libraries()
     names = Counter(group.name for group in groups)
     groups = [
         group

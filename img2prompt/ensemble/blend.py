@@ -9,6 +9,7 @@ import numpy as np
 
 from img2prompt.embeddings import unit
 from img2prompt.errors import ConfigError, DataError
+from img2prompt.libraries import install, missing
 
 DEFAULT = (0.45, 0.55)  # weights of the prompt's embedding and the regressor's
 
@@ -67,9 +68,13 @@ def tune(members: Sequence[np.ndarray], truth: np.ndarray, seed: int = 0) -> Tun
 
     Raises
     ------
+    ConfigError
+        When SciPy is not installed.
     DataError
         With fewer than two pictures.
     """
+    if absent := missing("scipy"):
+        raise ConfigError(f"Tuning weights needs {absent[0]}. {install(*absent)}")
     if len(truth) < 2:
         raise DataError("Weights cannot be tuned on fewer than two pictures.")
     rows = np.stack([unit(np.asarray(member, np.float64)) for member in members], axis=1)

@@ -29,6 +29,7 @@ from img2prompt.embeddings import WIDTH, cosines, unit
 from img2prompt.ensemble.blend import halves
 from img2prompt.errors import ConfigError, DataError
 from img2prompt.files import replacing
+from img2prompt.libraries import install, missing
 from img2prompt.wording import reason
 
 if TYPE_CHECKING:
@@ -83,6 +84,8 @@ class PromptBank:
 
     Raises
     ------
+    ConfigError
+        When faiss is not installed.
     DataError
         When a file is missing or damaged, or the files don't fit each other.
     """
@@ -267,6 +270,8 @@ def _map(file: Path, prompts: int, width: int | None = None) -> np.ndarray:
 
 def _index(vectors: np.ndarray) -> faiss.Index:
     """An index for the largest inner products with (M, D) float16 vectors, which it takes as they are."""
+    if absent := missing("faiss"):
+        raise ConfigError(f"A prompt bank needs {absent[0]}. {install(*absent)}")
     import faiss
 
     index = faiss.IndexScalarQuantizer(

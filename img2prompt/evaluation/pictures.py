@@ -1,7 +1,8 @@
-"""What the evaluations share: choosing and encoding pictures, ranks, rounding."""
+"""What the evaluations share: choosing and encoding pictures, what their texts mean, ranks, rounding."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -9,12 +10,13 @@ import numpy as np
 from tqdm import tqdm
 
 from img2prompt.datasets.pairs import Pair, PairsFolder
-from img2prompt.embeddings import interval
+from img2prompt.embeddings import interval, unit_means
 from img2prompt.errors import DataError, ImageError
 
 if TYPE_CHECKING:
     from PIL import Image
 
+    from img2prompt.minilm import SentenceEncoder
     from img2prompt.pipeline import Pipeline
 
 BATCH = 32  # pictures that go through the image tower together
@@ -79,6 +81,14 @@ def open_picture(pipeline: Pipeline, folder: PairsFolder, name: str) -> Image.Im
         return pipeline.open(folder.read(name))
     except ImageError as error:
         raise DataError(f"{folder.path}, {name}: {error}") from error
+
+
+def mean_texts(pairs: Sequence[Pair], sentences: SentenceEncoder) -> np.ndarray:
+    """(N, 384) float32 unit means of the pairs' texts in MiniLM space."""
+    texts = [text for pair in pairs for text in pair.texts]
+    own = np.repeat(np.arange(len(pairs)), [len(pair.texts) for pair in pairs])
+    progress = len(texts) > 2000 and sys.stderr.isatty()
+    return unit_means(sentences.encode(texts, progress=progress), own)
 
 
 def ranks_of_own(queries: np.ndarray, items: np.ndarray, own: np.ndarray) -> np.ndarray:

@@ -49,7 +49,7 @@ def read_labels(name: str) -> list[str]:
         ]
     spec = importlib.util.find_spec(PACKAGE)
     if spec is None or spec.origin is None:
-        raise DataError(f"The label tables are missing. {install('clip-interrogator')}")
+        raise DataError(f"The label tables are missing. {install('--no-deps', 'clip-interrogator')}")
     file = Path(spec.origin).parent / "data" / f"{name}.txt"
     if not file.is_file():
         raise DataError(

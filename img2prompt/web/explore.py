@@ -9,7 +9,7 @@ import streamlit as st
 from img2prompt.datasets import report
 from img2prompt.datasets import survey as exploring
 from img2prompt.datasets.table import TOO_MUCH, Limits
-from img2prompt.errors import DataError, Img2PromptError
+from img2prompt.errors import ConfigError, DataError, Img2PromptError
 from img2prompt.minilm import SentenceEncoder
 from img2prompt.web.shared import session
 from img2prompt.web.shared.frame import as_it_is, show_error
@@ -29,6 +29,11 @@ MOST_PROMPTS = 50_000  # of a set; larger ones are sampled, so that a visitor do
 
 def ask() -> tuple[list[exploring.PromptSet], tuple[str, ...]]:
     """The uploaded sets, and the ids of their files, which identify this choice."""
+    try:
+        exploring.check_libraries()
+    except ConfigError as error:
+        show_error(error)
+        return [], ()
     st.markdown(t("explore.intro"))
     chosen: list[UploadedFile] = []
     for column, name in zip(st.columns(2), ("first", "other"), strict=True):

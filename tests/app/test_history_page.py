@@ -20,8 +20,8 @@ from img2prompt.web.shared import keeping
 from img2prompt.web.shared.i18n import catalogue
 from img2prompt.web.shared.photo import Photo
 from tests.helpers import ROOT
-from tests.helpers.browser import small_photos
 from tests.helpers.history_database import make_picture, make_post
+from tests.helpers.pictures import small_photos
 
 TEXT = catalogue("en")
 SIGN_IN = {

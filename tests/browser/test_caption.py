@@ -19,9 +19,8 @@ from tests.helpers.browser import (
     screenshot,
     settle,
     sidebar,
-    small_photos,
 )
-from tests.helpers.pictures import FLOWER
+from tests.helpers.pictures import FLOWER, small_photos
 
 
 def large_photo() -> bytes:

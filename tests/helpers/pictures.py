@@ -1,13 +1,25 @@
 """Pictures: two photos that scikit-learn ships, and painted ones."""
 
-from importlib.resources import files
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
-PHOTOS = Path(str(files("sklearn.datasets") / "images"))
-CHINA, FLOWER = PHOTOS / "china.jpg", PHOTOS / "flower.jpg"
+from img2prompt.web.shared.photo import sample_path
+
+CHINA, FLOWER = sample_path("china.jpg"), sample_path("flower.jpg")
+PHOTOS = CHINA.parent
+
+
+def small_photos() -> list[dict]:
+    """Three photos of different shapes, as a file chooser hands them over."""
+    files = []
+    for number, (photo, size) in enumerate([(CHINA, (640, 426)), (FLOWER, (300, 450)), (CHINA, (500, 250))]):
+        buffer = BytesIO()
+        Image.open(photo).resize(size).save(buffer, "PNG")
+        files.append({"name": f"{number}.png", "mimeType": "image/png", "buffer": buffer.getvalue()})
+    return files
 
 
 def paint(path: Path, seed: int = 0, size: tuple[int, int] = (48, 48)) -> Path:

@@ -12,7 +12,6 @@ from sqlalchemy import Engine, create_engine, text
 from img2prompt.cli.main import main
 from img2prompt.history import open_database
 from img2prompt.pipeline import Pipeline
-from tests.helpers.fresh_models import save_blip, save_clip
 from tests.helpers.history_database import postgres_server
 from tests.helpers.hub import BLIP_TEXT, BLIP_VISION, CLIP
 
@@ -79,6 +78,9 @@ def engine(url: str) -> Iterator[Engine]:
 @pytest.fixture(scope="package")
 def blip(tmp_path_factory) -> Path:
     """A folder with a small BLIP."""
+    pytest.importorskip("transformers")
+    from tests.helpers.fresh_models import save_blip
+
     folder = tmp_path_factory.mktemp("blip") / "model"
     save_blip(folder, BLIP_VISION, BLIP_TEXT)
     return folder
@@ -87,6 +89,9 @@ def blip(tmp_path_factory) -> Path:
 @pytest.fixture(scope="package")
 def clip(tmp_path_factory) -> Path:
     """A folder with a small CLIP."""
+    pytest.importorskip("torch")
+    from tests.helpers.fresh_models import save_clip
+
     folder = tmp_path_factory.mktemp("clip") / "model"
     save_clip(folder, CLIP)
     return folder

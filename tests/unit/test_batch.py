@@ -22,7 +22,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 from pyarrow import parquet
-from safetensors.torch import load_file, save_file
+from safetensors.numpy import load_file, save_file
 
 from img2prompt import batch, weights
 from img2prompt.batch import Item, Journal, Row, archives, discover

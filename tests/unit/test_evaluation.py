@@ -1,8 +1,6 @@
 import csv
 import json
 import shutil
-from importlib.resources import files
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -23,14 +21,14 @@ from img2prompt.evaluation.people import (
 from img2prompt.evaluation.prompts import evaluate_prompts, score_prompts
 from img2prompt.evaluation.styles import evaluate_styles
 from img2prompt.evaluation.subjects import evaluate_subjects, forms, names
+from tests.helpers.pictures import PHOTOS
 
-PHOTOS = Path(str(files("sklearn.datasets") / "images"))
 needs_java = pytest.mark.skipif(shutil.which("java") is None, reason="METEOR and the PTB tokenizer need Java")
 
 
 @pytest.fixture
 def photos(tmp_path):
-    """A pairs folder of scikit-learn's two photos, without splits."""
+    """A pairs folder of the two sample photos, without splits."""
     shutil.copytree(PHOTOS, tmp_path / "images")
     rows = [
         ("image", "caption"),

@@ -2,12 +2,9 @@
 
 import numpy as np
 import pytest
-import torch
 
 from img2prompt.engines.lite import imagenet
 from img2prompt.engines.lite.imagenet import Naming, with_article
-from img2prompt.training.lite.classes import incidental
-from img2prompt.training.lite.net.tower import blend_names
 
 
 @pytest.fixture(scope="module")
@@ -25,6 +22,9 @@ def picture(naming: Naming, **classes: float) -> np.ndarray:
 
 def test_the_table_of_phrases_names_real_classes(naming):
     assert set(imagenet.read_phrases()) <= set(naming.names)
+    pytest.importorskip("timm")
+    from img2prompt.training.lite.classes import incidental
+
     assert naming.incidental == set(incidental())
 
 
@@ -74,6 +74,9 @@ def test_articles(noun, phrase):
 
 
 def test_blending_is_as_long_as_the_classes_are_sure(pipeline):
+    torch = pytest.importorskip("torch")
+    from img2prompt.training.lite.net.tower import blend_names
+
     vectors = torch.from_numpy(pipeline.engine.class_vectors)
     sure, vague = torch.full((1, 1000), 1e-9), torch.linspace(9e-4, 1.1e-3, 1000)[None]
     sure[0, 7] = 1.0

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,10 +13,9 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from img2prompt.datasets.pairs import Pair, PairsFolder
-from img2prompt.embeddings import unit_means
 from img2prompt.engines.full.vit_regressor import RegressorConfig
 from img2prompt.errors import DataError, ImageError
-from img2prompt.evaluation.pictures import has_splits
+from img2prompt.evaluation.pictures import has_splits, mean_texts
 from img2prompt.files import replacing
 from img2prompt.images import open_image
 from img2prompt.minilm import SentenceEncoder
@@ -92,14 +90,6 @@ def divide(
         )
     folder.check([*learned, *held])
     return learned, held
-
-
-def mean_texts(pairs: Sequence[Pair], sentences: SentenceEncoder) -> np.ndarray:
-    """(N, 384) float32 unit means of the pairs' texts in MiniLM space."""
-    texts = [text for pair in pairs for text in pair.texts]
-    own = np.repeat(np.arange(len(pairs)), [len(pair.texts) for pair in pairs])
-    progress = len(texts) > 2000 and sys.stderr.isatty()
-    return unit_means(sentences.encode(texts, progress=progress), own)
 
 
 def targets(
