@@ -29,25 +29,26 @@ def readable_labels(name: str, vocabulary: Mapping[str, Any]) -> list[str]:
 
     Of the artists only "by …" is kept; "inspired by …" has nearly the same vectors.
     """
+    if name == "flavors":
+        return readable(read_labels(name, COMMON_FLAVORS), vocabulary)
     labels = read_labels(name)
-    if name == "artists":
-        return [label for label in labels if label.startswith("by ")]
-    return readable(labels, vocabulary) if name == "flavors" else labels
+    return [label for label in labels if label.startswith("by ")] if name == "artists" else labels
 
 
 def readable(flavors: Sequence[str], vocabulary: Mapping[str, Any]) -> list[str]:
-    """The common flavors made of one to three dictionary words, without names or remarks on people.
+    """Those flavors that are made of one to three dictionary words, without names or remarks on people.
 
     `vocabulary` holds the words that count as dictionary words, here MiniLM's.
     """
     artists = [artist.lower().split()[1:] for artist in read_labels("artists")]
     names = {word for artist in artists for word in artist} - PLAIN_NAMES
     kept = []
-    for flavor in flavors[:COMMON_FLAVORS]:
-        words = re.split(r"[ \-]", flavor)
+    for flavor in flavors:
+        if not PLAIN.fullmatch(flavor):
+            continue
+        words = flavor.replace("-", " ").split(" ")
         if (
-            PLAIN.fullmatch(flavor)
-            and words[0] not in EDGE_WORDS
+            words[0] not in EDGE_WORDS
             and words[-1] not in EDGE_WORDS
             and all(word in vocabulary for word in words)
             and not PRIVATE_WORDS.intersection(words)

@@ -29,8 +29,8 @@ MOST_LABELS = 200_000
 LONGEST = 300  # characters; CLIP reads 77 tokens
 
 
-def read_labels(name: str) -> list[str]:
-    """All labels of a table of the ``clip-interrogator`` package, in its order.
+def read_labels(name: str, most: int | None = None) -> list[str]:
+    """The labels of a table of the ``clip-interrogator`` package, in its order: all, or the first `most`.
 
     The one blank label among the flavors is kept, so that labels have the same places and the
     table has the same hash as there.
@@ -55,7 +55,7 @@ def read_labels(name: str) -> list[str]:
         raise DataError(
             f"{file} is missing. {install('--force-reinstall', '--no-deps', 'clip-interrogator')}"
         )
-    lines = file.read_text(encoding="utf-8", errors="replace").splitlines()
+    lines = file.read_bytes().decode("utf-8", errors="replace").splitlines()[:most]
     if name == "artists":
         lines = [f"{how} {line}" for how in ("by", "inspired by") for line in lines]
     return [line.strip() for line in lines]
