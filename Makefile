@@ -24,7 +24,7 @@ setup: .venv/dev
 .venv/run .venv/full .venv/dev: .venv/%: requirements/%.txt pyproject.toml | $(BIN)/python
 	$(BIN)/python $(INSTALL) --requirement $<
 	$(BIN)/python $(INSTALL) --no-build-isolation --editable .
-	-@$(BIN)/python $(COMPILE) .venv/lib
+	@$(BIN)/python $(COMPILE) .venv/lib || true
 	@touch $@
 
 $(BIN)/python:
@@ -58,7 +58,7 @@ test-lite: .venv-lite/test-lite
 	$(BIN)/python -m venv --clear .venv-lite
 	.venv-lite/bin/python $(INSTALL) --requirement $<
 	.venv-lite/bin/python $(INSTALL) --no-build-isolation --editable .
-	-@.venv-lite/bin/python $(COMPILE) .venv-lite/lib
+	@.venv-lite/bin/python $(COMPILE) .venv-lite/lib || true
 	@touch $@
 
 # All tests with the newest libraries that pyproject.toml allows, in .venv-latest.
