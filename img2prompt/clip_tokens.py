@@ -1,57 +1,89 @@
-"""CLIP's tokenizer, taken out of open_clip without the rest of it."""
+"""CLIP's tokenizer, from open_clip's vocabulary alone: importing open_clip takes seconds, and PyTorch."""
 
 from __future__ import annotations
 
 import functools
+import gzip
+import html
 import importlib.util
-import sys
+import unicodedata
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from img2prompt.errors import WeightsError
 from img2prompt.libraries import install
-from img2prompt.shortcut import holds
+from img2prompt.wording import reason
 
-KNOWN = "A photo of CLIP's café, 3d!"
-IDS = [320, 1125, 539, 9289, 568, 15304, 267, 274, 323, 256]  # what open_clip makes of it, without the ends
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+VOCABULARY = "bpe_simple_vocab_16e6.txt.gz"
+ENDS = ["<start_of_text>", "<end_of_text>"]
+MERGES = 49_152 - 256 - len(ENDS)  # as many of those in the file
+WORD = "|".join(ENDS) + r"|'s|'t|'re|'ve|'m|'ll|'d|\p{L}+|\p{N}|[^\s\p{L}\p{N}]+"
+
+
+class ClipTokenizer:
+    """Texts → ids of word pieces, as `open_clip.SimpleTokenizer`."""
+
+    def __init__(self, pieces: Tokenizer):
+        import regex
+
+        self._pieces = pieces
+        self._words = regex.compile(WORD, regex.IGNORECASE)
+
+    def encode(self, text: str) -> list[int]:
+        """The ids of a text, without the ends."""
+        words = self._words.findall(_mend(text).lower())
+        return self._pieces.encode(words, is_pretokenized=True).ids
 
 
 @functools.cache
-def tokenizer() -> Any:
-    """An `open_clip.SimpleTokenizer`.
-
-    ``import open_clip`` loads every model family it knows, which takes seconds; the file with its
-    tokenizer stands alone. To ask the public way would take those seconds as well, so it is held
-    against what that is known to answer.
+def tokenizer() -> ClipTokenizer:
+    """CLIP's tokenizer.
 
     Raises
     ------
     WeightsError
-        When open_clip is not installed.
+        When open_clip, which has the vocabulary, is not installed or damaged.
     """
-    if importlib.util.find_spec("open_clip") is None:
+    package = importlib.util.find_spec("open_clip")
+    if package is None or package.origin is None:
         raise WeightsError(f"CLIP's tokenizer is not installed. {install('open_clip_torch')}")
-    loaded: list[Any] = []
+    file = Path(package.origin).with_name(VOCABULARY)
+    try:
+        with gzip.open(file, "rt", encoding="utf-8") as lines:
+            merges = [line.split() for line in lines.read().split("\n")[1 : MERGES + 1]]
+        if len(merges) < MERGES:
+            raise EOFError("it ends too early")
+        return ClipTokenizer(_build([(first, second) for first, second in merges]))
+    except Exception as error:  # gzip, zlib and tokenizers raise many kinds for a damaged file
+        again = install("--force-reinstall", "--no-deps", "open_clip_torch")
+        raise WeightsError(f"{file} cannot be used ({reason(error)}). {again}") from error
 
-    def check() -> bool:
-        loaded.append(_alone())
-        return bool(loaded[0].encode(KNOWN) == IDS)
 
-    if holds("Taking CLIP's tokenizer without the rest of open_clip", check):
-        return loaded[0]
-    import open_clip
+def _build(merges: list[tuple[str, str]]) -> Tokenizer:
+    from tokenizers import Tokenizer, models, pre_tokenizers
 
-    return open_clip.SimpleTokenizer()
+    # The vocabulary names no single bytes: they come first, those that cannot be written as they are behind.
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet(), key=lambda c: (ord(c) > 255, c))
+    names = [*alphabet, *(letter + "</w>" for letter in alphabet), *map("".join, merges)]
+    pieces = Tokenizer(
+        models.BPE({name: i for i, name in enumerate(names)}, merges, end_of_word_suffix="</w>")
+    )
+    pieces.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    pieces.add_special_tokens(ENDS)
+    return pieces
 
 
-def _alone() -> Any:
-    module: Any = sys.modules.get("open_clip.tokenizer")
-    if module is None:
-        package = importlib.util.find_spec("open_clip")
-        assert package is not None and package.origin is not None
-        file = Path(package.origin).with_name("tokenizer.py")
-        spec = importlib.util.spec_from_file_location("_open_clip_tokenizer", file)
-        assert spec is not None and spec.loader is not None
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-    return module._tokenizer  # the one it makes for itself; another would take a tenth of a second
+def _mend(text: str) -> str:
+    """Undo wrong encodings, HTML entities and curly quotes, as CLIP's authors did."""
+    if text.isascii() and text.isprintable() and "&" not in text:
+        return text  # there is none of that
+    try:
+        import ftfy
+    except ImportError:  # it comes with the full engine
+        text = unicodedata.normalize("NFC", text)
+    else:
+        text = ftfy.fix_text(text)
+    return html.unescape(html.unescape(text))

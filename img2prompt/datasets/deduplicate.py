@@ -8,10 +8,6 @@ a ~ b ~ c, where a and c are unlike, only b is removed.
 faiss finds candidates in single precision, with a margin below the threshold. The decision is
 made on cosines in double precision, so the result does not depend on how many rows are compared
 at a time.
-
-Most texts have no twin, and rough embeddings are enough to show it. Where the processor is fast at
-bfloat16, all texts are first embedded that way, and only those that may have a twin are embedded
-again in single precision.
 """
 
 from __future__ import annotations
@@ -25,7 +21,7 @@ import numpy as np
 from img2prompt.embeddings import WIDTH
 from img2prompt.errors import ConfigError
 from img2prompt.libraries import install, missing
-from img2prompt.minilm import ROUGH_ERROR, SentenceEncoder
+from img2prompt.minilm import SentenceEncoder
 
 THRESHOLD = 0.95
 INDICES = ("auto", "exact", "approximate")
@@ -33,7 +29,6 @@ EXACT_UP_TO = 200_000  # texts; takes a few minutes on two cores, and the time g
 BATCH = 4096  # rows compared at a time
 MARGIN = 1e-4  # far more than the rounding error of a cosine in single precision
 PAIRS = 16_384  # cosines in double precision at a time
-SQUARE = 2048  # rows and columns of rough cosines at a time
 
 # The approximate index searches only the cells nearest to a row. Their number is tuned on artificial
 # pairs whose cosine is the threshold; the recall is then measured on rows that are searched exactly.
@@ -95,16 +90,9 @@ def find_twins(
     origins = np.unique(numbers, return_index=True)[1]  # (U,) the first row of each distinct text
     distinct = list(first)
     known = len(set(against))  # distinct texts are numbered in order, so these come first
-    kind = _kind(index, len(distinct))
-    suspects = _suspects(distinct, encoder, threshold, known, kind, progress)
-    vectors = embed_texts([distinct[i] for i in suspects], encoder, progress)
-    known = int(np.searchsorted(suspects, known))
-    among_suspects = near_duplicates(vectors, threshold, known, batch_size, kind, progress)
-    twins, similarities = np.full(len(distinct), -1, np.int64), np.zeros(len(distinct))
-    twins[suspects] = np.where(among_suspects.rows < 0, -1, suspects[among_suspects.rows])
-    similarities[suspects] = among_suspects.similarities
-
-    twins, similarities = twins[numbers], similarities[numbers]
+    vectors = embed_texts(distinct, encoder, progress)
+    found = near_duplicates(vectors, threshold, known, batch_size, index, progress)
+    twins, similarities = found.rows[numbers], found.similarities[numbers]
     stays = twins < 0
     rows = np.where(stays, origins[numbers], origins[twins])
     similarities[stays] = 1.0  # as for a copy; the first row of each text is corrected below
@@ -113,7 +101,7 @@ def find_twins(
     alone = stays & first_rows
     rows[alone], similarities[alone] = -1, 0.0
     begin = len(against)
-    return Twins(rows[begin:], similarities[begin:], among_suspects.index, among_suspects.recall)
+    return Twins(rows[begin:], similarities[begin:], found.index, found.recall)
 
 
 def near_duplicates(
@@ -199,7 +187,6 @@ def embed_texts(
     texts: Sequence[str],
     encoder: SentenceEncoder,
     progress: Progress | None = None,
-    what: str = "Embedding",
 ) -> np.ndarray:
     """Embed N texts a part at a time, because a million tokenized texts take gigabytes: (N, 384) float32."""
     vectors = np.zeros((len(texts), WIDTH), np.float32)
@@ -208,7 +195,7 @@ def embed_texts(
         chosen = order[start : start + EMBEDDED]
         vectors[chosen] = encoder.encode([texts[i] for i in chosen])
         if progress:
-            progress(what, start + len(chosen), len(texts))
+            progress("Embedding", start + len(chosen), len(texts))
     return vectors
 
 
@@ -232,38 +219,6 @@ def check_options(threshold: float, batch_size: int, index: str) -> None:
 
 def _kind(index: str, count: int) -> str:
     return index if index != "auto" else "exact" if count <= EXACT_UP_TO else "approximate"
-
-
-def _suspects(
-    texts: list[str],
-    encoder: SentenceEncoder,
-    threshold: float,
-    known: int,
-    kind: str,
-    progress: Progress | None,
-) -> np.ndarray:
-    """(S,) the numbers of all texts that may have a twin or be one, in order, by rough embeddings.
-
-    The first `known` texts are kept and need no twin.
-    """
-    rough = encoder.rough() if kind == "exact" else None
-    if rough is None:
-        return np.arange(len(texts))
-    vectors = embed_texts(texts, rough, progress, "Embedding roughly")
-    suspected = np.zeros(len(texts), bool)
-    parts = _parts(np.arange(len(texts)), SQUARE)
-    for i, later in enumerate(parts):
-        if later[-1] < known:
-            continue  # all of these are kept
-        for earlier in parts[: i + 1]:
-            close = vectors[later] @ vectors[earlier].T >= threshold - ROUGH_ERROR
-            if earlier is later:
-                np.fill_diagonal(close, False)
-            suspected[later] |= close.any(axis=1)
-            suspected[earlier] |= close.any(axis=0)
-        if progress:
-            progress("Looking for suspects", int(later[-1]) + 1, len(texts))
-    return np.flatnonzero(suspected)
 
 
 class _Exact:

@@ -245,53 +245,6 @@ def test_sd_prompts(encoder, shared_data):
     assert np.array_equal(found.rows, brute_force(embed_texts(planted, encoder), 0.95))
 
 
-class Glancing(SentenceEncoder):
-    """Its rough vectors are as wrong as allowed; it counts what it is asked to embed exactly."""
-
-    def __init__(self):
-        super().__init__()
-        self.embedded = 0
-
-    def rough(self):
-        return Blurred()
-
-    def encode(self, texts, **options):
-        self.embedded += len(texts)
-        return super().encode(texts, **options)
-
-
-class Blurred(SentenceEncoder):
-    """Lowers the cosine of about half of all pairs by some 0.016."""
-
-    def encode(self, texts, **options):
-        exact = super().encode(texts, **options)
-        rng = np.random.default_rng(0)
-        aside = rng.normal(size=exact.shape[1])
-        signs = rng.choice([-1.0, 1.0], size=(len(texts), 1))
-        blurred = exact + 0.09 * signs * aside / np.linalg.norm(aside)
-        return (blurred / np.linalg.norm(blurred, axis=1, keepdims=True)).astype(np.float32)
-
-
-@pytest.mark.parametrize("threshold", [0.8, 0.95])
-def test_a_glance_first_changes_nothing(encoder, shared_data, monkeypatch, threshold):
-    prompts = read_table(shared_data / "sd_prompts" / "prompts.txt").texts[:200]
-    cut = [text[: len(text) - 4 * i] for i, text in enumerate(prompts[:40])]  # less and less alike
-    texts, against = [*cut, *prompts], [text.title() + "!" for text in prompts[20:70]]
-    with monkeypatch.context() as plain:
-        plain.setattr(SentenceEncoder, "rough", lambda self: None)
-        expected = find_twins(texts, encoder, threshold, against)
-    assert 20 < (expected.rows >= 0).sum() < 120
-    monkeypatch.setattr("img2prompt.datasets.deduplicate.SQUARE", 16)  # so that there are many
-    glancing = Glancing()
-    for chosen in encoder, glancing:
-        found = find_twins(texts, chosen, threshold, against)
-        assert np.array_equal(found.rows, expected.rows)
-        assert found.similarities == pytest.approx(expected.similarities, abs=1e-6)
-        again = find_twins(texts, chosen, threshold, against, batch_size=7)
-        assert again.similarities.tobytes() == found.similarities.tobytes()
-    assert glancing.embedded < 1.4 * len({*texts, *against}), "in two runs; most have no twin"
-
-
 @pytest.mark.parametrize(
     ("content", "message"),
     [

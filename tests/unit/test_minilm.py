@@ -1,17 +1,16 @@
 import csv
-import json
-import platform
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-import torch
+from safetensors.numpy import save_file
 
-from img2prompt import minilm_onednn
 from img2prompt.errors import WeightsError
-from img2prompt.minilm import ROUGH_ERROR, SentenceEncoder
+from img2prompt.graphs import Graph
+from img2prompt.minilm import GRAPH, SentenceEncoder, installed_folder
+from img2prompt.tensors import mapped
 
 TEXTS = [
     "a dog runs on a beach",
@@ -47,67 +46,30 @@ def test_equals_sentence_transformers(encoder):
     sentence_transformers = pytest.importorskip(
         "sentence_transformers", reason="the reference is not installed"
     )
-    from img2prompt.minilm import _installed_folder
-
     reference = sentence_transformers.SentenceTransformer(
-        str(_installed_folder()), device="cpu", local_files_only=True
+        str(installed_folder()), device="cpu", local_files_only=True
     )
     expected = reference.encode(TEXTS, normalize_embeddings=True, show_progress_bar=False)
     assert np.abs(encoder.encode(TEXTS) - expected).max() < 1e-6
 
 
-@pytest.mark.slow
-def test_equal_on_processors_without_packed_weights(encoder, monkeypatch):
-    monkeypatch.setattr("platform.machine", lambda: "arm64")
-    plain = SentenceEncoder()
-    assert isinstance(plain._load()[1].layers[0].qkv, torch.nn.Linear)
-    assert np.abs(encoder.encode(TEXTS) - plain.encode(TEXTS)).max() < 1e-6
+def test_long_texts_are_shared_out_to_smaller_batches(encoder):
+    texts = ["word " * 300, *["a dog " * count for count in (1, 50, 90, 120)] * 4]
+    together = encoder.encode(texts, batch_size=100)
+    assert together == pytest.approx(encoder.encode(texts, batch_size=1), abs=1e-6)
 
 
-@pytest.mark.slow
-@pytest.mark.skipif(
-    platform.machine().lower() not in ("x86_64", "amd64") or not torch.backends.mkldnn.is_available(),
-    reason="no weights are packed here",
-)
-@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
-@pytest.mark.parametrize("wrong", ["raises", "answers otherwise"])
-def test_plain_where_packed_weights_are_wrong(encoder, wrong, dtype, monkeypatch, caplog):
-    expected = encoder.encode(TEXTS)
-    packed = SentenceEncoder()._load()[1]
-    assert isinstance(packed.layers[5].up, minilm_onednn.Packed) and not caplog.records
-    right = minilm_onednn.Packed.forward
+def test_the_graph_is_of_the_network():
+    torch = pytest.importorskip("torch", reason="the network is not written without it")
+    from img2prompt.training import minilm as network
 
-    def forward(self, x):
-        return right(self, x)[0] if wrong == "raises" else right(self, x) * 1.1
-
-    monkeypatch.setattr(minilm_onednn.Packed, "forward", forward)
-    plain = SentenceEncoder(dtype=dtype)
-    assert np.abs(expected - plain.encode(TEXTS)).max() < 1e-6
-    assert isinstance(plain._load()[1].layers[5].qkv, torch.nn.Linear)
-    assert len(caplog.records) == 1
-
-
-def test_rough_vectors_are_near(encoder, shared_data):
-    rough = encoder.rough()
-    if rough is None:
-        pytest.skip("this processor has no fast bfloat16")
-    prompts = (shared_data / "sd_prompts" / "prompts.txt").read_text("utf-8").splitlines()[:100]
-    texts = [*TEXTS, *prompts, *(prompt[: len(prompt) * 4 // 5] for prompt in prompts)]
-    exact, near = encoder.encode(texts), rough.encode(texts)
-    assert near.dtype == np.float32
-    assert np.linalg.norm(near, axis=1) == pytest.approx(1.0, abs=1e-5)
-    error = np.abs(near @ near.T - exact @ exact.T).max()
-    assert 1e-5 < error < ROUGH_ERROR / 2
-
-
-def test_rough_only_where_that_is_faster(monkeypatch):
-    monkeypatch.setattr("torch.cpu.get_capabilities", lambda: {"avx512_bf16": True}, raising=False)
-    assert SentenceEncoder().rough() is not None
-    assert SentenceEncoder(device="cuda").rough() is None
-    monkeypatch.setattr("torch.cpu.get_capabilities", lambda: {"avx2": True})
-    assert SentenceEncoder().rough() is None
-    monkeypatch.delattr("torch.cpu.get_capabilities")
-    assert SentenceEncoder().rough() is None
+    words = torch.from_numpy(np.random.default_rng(0).normal(0, 0.05, (2, 4, 384)).astype(np.float32))
+    real = torch.tensor([[True] * 4, [True, True, False, False]])
+    with torch.no_grad():
+        expected = network.load()(words, real)
+    graph = Graph(GRAPH, mapped(installed_folder() / "model.safetensors"))
+    (vectors,) = graph.run(["vectors"], {"words": words.numpy(), "real": real.numpy()})
+    assert vectors == pytest.approx(expected.numpy(), abs=1e-6)
 
 
 def test_sample_prompts_equal_the_competition(encoder, shared_data):
@@ -141,9 +103,10 @@ def test_threads_share_one_model():
 def test_missing_and_damaged_weights(tmp_path):
     with pytest.raises(WeightsError, match=r"tokenizer\.json"):
         SentenceEncoder(tmp_path).encode(["text"])
-    from img2prompt.minilm import _installed_folder
-
-    (tmp_path / "tokenizer.json").write_bytes((_installed_folder() / "tokenizer.json").read_bytes())
+    (tmp_path / "tokenizer.json").write_bytes((installed_folder() / "tokenizer.json").read_bytes())
+    with pytest.raises(WeightsError, match=r"model\.safetensors"):
+        SentenceEncoder(tmp_path).encode(["text"])
+    save_file({"another.weight": np.zeros(3, np.float32)}, tmp_path / "model.safetensors")
     with pytest.raises(WeightsError, match=r"model\.safetensors"):
         SentenceEncoder(tmp_path).encode(["text"])
     (tmp_path / "model.safetensors").write_bytes(b"\x08\0\0\0\0\0\0\0{}      garbage")
@@ -154,9 +117,9 @@ def test_missing_and_damaged_weights(tmp_path):
 @pytest.mark.slow
 def test_needs_no_heavy_imports():
     code = (
-        "import json, sys; from img2prompt.minilm import SentenceEncoder; early = 'torch' in sys.modules;"
+        "import sys; from img2prompt.minilm import SentenceEncoder; early = 'onnxruntime' in sys.modules;"
         "SentenceEncoder().encode(['text']);"
-        "print(json.dumps([early, 'transformers' in sys.modules, 'sentence_transformers' in sys.modules]))"
+        "print(early, {'torch', 'transformers', 'sentence_transformers'} & set(sys.modules))"
     )
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert json.loads(answer.stdout) == [False, False, False]
+    assert answer.stdout.strip() == "False set()"

@@ -180,7 +180,7 @@ def train(
     torch.manual_seed(config.seed)
     shape, net = build(config)
     with accelerator.main_process_first():
-        sentences = sentences or SentenceEncoder(device=str(accelerator.device))
+        sentences = sentences or SentenceEncoder()
         learned_targets, truth = (
             torch.from_numpy(targets(folder, pairs, cache or out / "cache", sentences))
             for pairs in (learned, held)
