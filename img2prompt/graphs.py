@@ -20,7 +20,7 @@ from img2prompt.wording import reason
 if TYPE_CHECKING:
     from onnxruntime import OrtValue
 
-PROVIDERS = {"cpu": ["CPUExecutionProvider"], "cuda": ["CUDAExecutionProvider", "CPUExecutionProvider"]}
+CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
 
 
 class Graph:
@@ -30,7 +30,7 @@ class Graph:
     ----------
     file : of the graph, ``.onnx``; the names of its weights are in a ``.json`` beside it
     weights : name → array; those that the graph does not use are ignored
-    device : ``"cpu"``, or ``"cuda"``, with an index or without, for the onnxruntime that knows GPUs
+    device : ``"cuda"`` is used by the onnxruntime that knows GPUs; all else is the processor
     threads : that one run uses; 0 for as many as `img2prompt.threads.count` says
 
     Raises
@@ -49,13 +49,15 @@ class Graph:
         # A thread that waits for others sleeps: spinning, it takes a core from those who read pictures and draw
         # pages, and under load a picture costs twice the time.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        providers = [p for p in PROVIDERS[device.split(":")[0]] if p in onnxruntime.get_available_providers()]
+        has_gpu = device.startswith("cuda") and CUDA in onnxruntime.get_available_providers()
         try:
             names = json.loads(names_file(file).read_text(encoding="utf-8"))
             # The session reads these arrays as long as it lives, and does not keep them alive.
             self._weights = [np.ascontiguousarray(weights[name]) for name in names]
             options.add_external_initializers(names, list(map(OrtValue.ortvalue_from_numpy, self._weights)))
-            self._session = onnxruntime.InferenceSession(str(file), options, providers=providers)
+            self._session = onnxruntime.InferenceSession(
+                str(file), options, providers=[CUDA, CPU] if has_gpu else [CPU]
+            )
         except Exception as error:  # the library's own kinds of errors are not public
             raise WeightsError(
                 f"{file} cannot be used ({reason(error)}). Install img2prompt again."

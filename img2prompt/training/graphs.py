@@ -26,6 +26,7 @@ def write_graph(
     """Write the graph of a network, and beside it the names of the weights that it leaves out.
 
     A weight has the name that it has in `net`. What is neither a parameter nor a buffer stays in the graph.
+    Weights that are equal become one: write the graph anew when they change.
 
     Parameters
     ----------
