@@ -183,13 +183,13 @@ def filter_(
     from img2prompt.minilm import SentenceEncoder
     from img2prompt.spreadsheet import write_table
 
-    check_options(threshold, batch_size, index)
     other_tables = [read_table(path) for path in against or []]
     report = report or output.with_name(f"{output.stem}.removed.csv")
     if report.resolve() == output.resolve():
         raise ConfigError(f"{output} is to be written twice. Name another file with --report.")
     check_output(output, ".csv", inputs=[source, *(against or [])])
     check_output(report, inputs=[source, *(against or [])])
+    check_options(threshold, batch_size, index)
     table = read_table(source)
     other_texts = [text for other in other_tables for text in other.texts]
     with _progress() as progress:
@@ -256,8 +256,8 @@ def explore(
     from img2prompt.datasets import survey as exploring
     from img2prompt.minilm import SentenceEncoder
 
-    exploring.check_libraries()
     check_output(output, ".html", inputs=[source, *(against or [])])
+    exploring.check_libraries()
     groups = [group for path in [source, *(against or [])] for group in exploring.load_sets(path)]
     with _progress() as progress:
         survey = exploring.survey(groups, SentenceEncoder(), progress)

@@ -83,8 +83,8 @@ def regressor(
 
     Several GPUs: torchrun --nproc-per-node 4 -m img2prompt train regressor …
     """
-    _check(*REGRESSOR)
     check_output_folder(output)
+    _check(*REGRESSOR)
     from img2prompt.datasets.pairs import PairsFolder
     from img2prompt.training.regressor import train as training
     from img2prompt.training.regressor.pictures import divide
@@ -153,8 +153,8 @@ def search(
     DIR gets search.db (SQLite, for Optuna's tools), a run for each combination, and plots. Stop it
     whenever you like: the same command goes on where it was.
     """
-    _check(*REGRESSOR, "optuna", "matplotlib")
     check_output_folder(output)
+    _check(*REGRESSOR, "optuna", "matplotlib")
     from img2prompt.datasets.pairs import PairsFolder
     from img2prompt.training.regressor import search as searching
     from img2prompt.training.regressor.pictures import divide
@@ -217,8 +217,8 @@ def knn(
 
     Needs no training: the engine's joint space finds the prompts, MiniLM's vectors answer.
     """
-    _check("faiss")
     check_output_folder(output)
+    _check("faiss")
     from img2prompt.datasets.pairs import PairsFolder
     from img2prompt.ensemble.knn import build_bank
     from img2prompt.evaluation import ensembles

@@ -11,6 +11,7 @@ from io import BytesIO
 from typing import TYPE_CHECKING
 
 from img2prompt import __version__
+from img2prompt.libraries import missing
 from img2prompt.posts import Choices, Seen
 from img2prompt.posts import Variant as Written
 from img2prompt.posts.facts import see
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 THUMBNAIL_BYTES = 20_000
 THUMBNAIL_SIDES = (320, 240, 160)  # pixels; the next is tried when even the lowest quality is too large
 QUALITIES = (80, 65, 50, 35, 20)  # of WebP, tried in turn
+RUNTIMES = ("onnxruntime", "torch")  # whose versions, where they are installed, are noted beside ours
 OBJECTS = "objects"  # the table name under which the things that a caption names are saved as labels
 
 
@@ -131,7 +133,8 @@ def record_of(
         Post(
             pictures=tuple(pictures),
             engine=engine,
-            versions={"img2prompt": __version__, "torch": version("torch")},
+            versions={"img2prompt": __version__}
+            | {name: version(name) for name in RUNTIMES if not missing(name)},
             language=language,
             choices=choices,
             variants=(),

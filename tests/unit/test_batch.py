@@ -1017,6 +1017,7 @@ def test_the_samples_make_the_samples_submission(run, shared_data, tmp_path):
 
 
 def test_score_and_ensemble_by_command(run, tmp_path):
+    pytest.importorskip("scipy")
     rng = np.random.default_rng(0)
     truth, first, second = (tmp_path / name for name in ("truth.csv", "a.csv", "b.csv"))
     vectors = rng.normal(size=(6, 384)).astype(np.float32)

@@ -107,6 +107,7 @@ def test_more_words_than_lines_do_not_shift_the_captions():
 
 
 def test_says_that_java_is_missing(monkeypatch):
+    pytest.importorskip("pycocoevalcap")
     monkeypatch.setenv("PATH", "")
     with pytest.raises(ConfigError, match="needs Java"):
         captions.check_scorers()
