@@ -8,7 +8,7 @@ import sys
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -16,9 +16,36 @@ else:
     import tomli as tomllib
 
 
+LEXICON = Path(__file__).with_name("lexicon.tsv")  # `img2prompt.training.lexicon` writes it
+VERB_FORMS = ("VBZ", "VBG", "VBN", "VBD")
+
+
 def read_toml(name: str, folder: Path | None = None) -> dict[str, Any]:
     """The content of a TOML file, for example ``"things.toml"``; by default one beside this module."""
     return tomllib.loads((folder or files(__package__)).joinpath(name).read_text(encoding="utf-8"))
+
+
+class Entry(NamedTuple):
+    """What ``lexicon.tsv`` says about a word."""
+
+    lemmas: dict[str, tuple[str, ...]]  # part of speech → base forms; empty for an unknown word
+    forms: dict[str, tuple[str, ...]]  # of a verb: Penn Treebank tag → the form
+
+
+def known(word: str) -> Entry | None:
+    """The entry of a word in ``lexicon.tsv``; None if it has none."""
+    line = _lexicon().get(word)
+    if line is None:
+        return None
+    columns = [dict(entry.split("=") for entry in column.split()) for column in line.split("\t")]
+    return Entry(*({key: tuple(values.split(",")) for key, values in column.items()} for column in columns))
+
+
+@functools.cache
+def _lexicon() -> dict[str, str]:
+    """Word → the rest of its line."""
+    lines = LEXICON.read_bytes().decode().splitlines()
+    return dict(line.split("\t", 1) for line in lines)
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,8 @@
 """Classes and forms of English words, as far as captions need them.
 
 Two libraries, imported when first used, do the work: ``lemminflect`` knows the forms of a
-word, ``inflect`` the article that it takes. A caption is a list of lower-case words.
+word, ``inflect`` the article that it takes. What the former says of common words is kept in
+``lexicon.tsv``, as it takes long to load. A caption is a list of lower-case words.
 """
 
 from __future__ import annotations
@@ -85,9 +86,12 @@ def lemmas(word: str) -> dict[str, tuple[str, ...]]:
 
     An unknown word with a hyphen is treated as its last part.
     """
-    from lemminflect import getAllLemmas
+    if entry := data.known(word):
+        bases = entry.lemmas
+    else:
+        from lemminflect import getAllLemmas
 
-    bases: dict[str, tuple[str, ...]] = getAllLemmas(word)
+        bases = getAllLemmas(word)
     last = word.rpartition("-")[2]
     return lemmas(last) if not bases and last != word and last else bases
 
@@ -95,6 +99,9 @@ def lemmas(word: str) -> dict[str, tuple[str, ...]]:
 @functools.lru_cache(maxsize=CACHED)
 def verb_form(verb: str, tag: str) -> str:
     """A form of a verb, by its Penn Treebank tag: VBZ "runs", VBG "running", VBN "run"."""
+    entry = data.known(verb)
+    if entry and tag in entry.forms:
+        return entry.forms[tag][0]
     from lemminflect import getInflection
 
     forms = getInflection(verb, tag)
