@@ -6,7 +6,6 @@ import functools
 import gzip
 import html
 import importlib.util
-import unicodedata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -80,10 +79,6 @@ def _mend(text: str) -> str:
     """Undo wrong encodings, HTML entities and curly quotes, as CLIP's authors did."""
     if text.isascii() and text.isprintable() and "&" not in text:
         return text  # there is none of that
-    try:
-        import ftfy
-    except ImportError:  # it comes with the full engine
-        text = unicodedata.normalize("NFC", text)
-    else:
-        text = ftfy.fix_text(text)
-    return html.unescape(html.unescape(text))
+    import ftfy
+
+    return html.unescape(html.unescape(ftfy.fix_text(text)))

@@ -95,7 +95,7 @@ class Survey:
 
 def check_libraries() -> None:
     """Raise ConfigError if something is not installed that `survey` or its figures need."""
-    if absent := missing("faiss", "plotly", "scipy", "sklearn"):
+    if absent := missing("faiss", "joblib", "plotly", "scipy", "sklearn", "threadpoolctl"):
         raise ConfigError(f"Exploring data sets needs {', '.join(absent)}. {install(*absent)}")
 
 

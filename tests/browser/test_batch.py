@@ -11,7 +11,8 @@ from playwright.sync_api import expect
 from img2prompt.batch.runs import Runs
 from img2prompt.history import History, open_database
 from tests.helpers.batches import uploads
-from tests.helpers.browser import RED, SIZES, assert_accessible, clipboard, open_page, small_photos
+from tests.helpers.browser import RED, SIZES, assert_accessible, clipboard, open_page
+from tests.helpers.pictures import small_photos
 
 
 @pytest.fixture

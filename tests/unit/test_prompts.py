@@ -294,13 +294,6 @@ def test_the_vocabulary_is_open_clips():
         assert clip_tokens.tokenizer().encode(text) == reference.encode(text), text
 
 
-def test_without_ftfy_only_broken_text_counts_otherwise(monkeypatch):
-    whole = ["naïve café", "cafe\u0301 &amp; Ünder &lt;b&gt;", "写真、富士山 😀", "8K,  f/1.8 don't"]
-    expected = [clip_tokens.tokenizer().encode(text) for text in whole]
-    monkeypatch.setitem(sys.modules, "ftfy", None)
-    assert [clip_tokens.tokenizer().encode(text) for text in whole] == expected
-
-
 def test_without_open_clip_it_is_named(monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(WeightsError, match="open.clip.torch"):

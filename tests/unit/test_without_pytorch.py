@@ -16,8 +16,8 @@ import pytest
 from tests.helpers.pictures import CHINA, FLOWER
 
 LEFT_OUT = """
-    accelerate diffusers faiss matplotlib onnx onnxscript optuna plotly psycopg ray scipy sentence_transformers
-    tensorboard timm torch torchvision transformers
+    accelerate diffusers faiss joblib matplotlib onnx onnxscript optuna plotly psycopg ray scipy sentence_transformers
+    tensorboard threadpoolctl timm torch torchvision transformers
 """.split()
 
 
@@ -79,7 +79,10 @@ def test_prompts_are_embedded(run, tmp_path):
     ("arguments", "needs"),
     [
         (["caption", CHINA, "--engine", "full"], ["torch", "torchvision", "timm", "transformers"]),
-        (["dataset", "explore", "prompts.csv", "-o", "out.html"], ["faiss-cpu", "plotly", "scikit-learn"]),
+        (
+            ["dataset", "explore", "prompts.csv", "-o", "out.html"],
+            ["faiss-cpu", "joblib", "plotly", "scipy", "threadpoolctl"],
+        ),
         (["dataset", "filter", "prompts.csv", "-o", "out.csv"], ["faiss-cpu"]),
         (
             ["train", "regressor", "pairs", "-o", "out"],
