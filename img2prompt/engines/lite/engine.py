@@ -11,7 +11,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -82,9 +82,9 @@ class LiteEngine:
     def __init__(self, folder: Path, sentences: SentenceEncoder, device: str = "cpu"):
         self.sentences = sentences
         self.device = device
+        self._folder = folder
         self.label_file: Path | None = folder / "labels.safetensors"
         try:
-            self.weights_id = _digest(folder)
             self.config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
             names = self.config["class_names"]
             self.labels: list[str] = self.config["labels"]
@@ -107,6 +107,11 @@ class LiteEngine:
         self.class_vectors = label_vectors(self, "imagenet", names).astype(np.float32, copy=False)
         weights["class_vectors"] = self.class_vectors
         self.networks: Networks = Graphs(folder, weights, self.layers, device)
+
+    @cached_property
+    def weights_id(self) -> str:
+        """SHA-256 of the files that the engine's answers depend on."""
+        return _digest(self._folder)
 
     @property
     def vocabulary(self) -> Mapping[str, int]:

@@ -45,15 +45,27 @@ class CaptionerConfig:
         return asdict(self)
 
 
+class Linear(nn.Linear):
+    """`torch.nn.Linear`, on rows: those ONNX Runtime multiplies with a weight as it lies, without another copy."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return by_rows(x, self.weight, self.bias)
+
+
+def by_rows(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """(…, in) → (…, out), see `Linear`."""
+    return F.linear(x.flatten(0, -2), weight, bias).unflatten(0, x.shape[:-1])
+
+
 class Attention(nn.Module):
     """Multi-head attention whose keys and values can be prepared once and reused."""
 
     def __init__(self, config: CaptionerConfig):
         super().__init__()
         self.heads = config.heads
-        self.query = nn.Linear(config.width, config.width)
-        self.key_value = nn.Linear(config.width, 2 * config.width)
-        self.out = nn.Linear(config.width, config.width)
+        self.query = Linear(config.width, config.width)
+        self.key_value = Linear(config.width, 2 * config.width)
+        self.out = Linear(config.width, config.width)
 
     def split(self, x: Tensor) -> Tensor:
         """(N, T, width) → (N, heads, T, width / heads)"""
@@ -71,7 +83,7 @@ class Attention(nn.Module):
 
 def feedforward(config: CaptionerConfig) -> nn.Sequential:
     return nn.Sequential(
-        nn.Linear(config.width, config.feedforward), nn.GELU(), nn.Linear(config.feedforward, config.width)
+        Linear(config.width, config.feedforward), nn.GELU(), Linear(config.feedforward, config.width)
     )
 
 
@@ -121,7 +133,7 @@ class Captioner(nn.Module):
     def __init__(self, config: CaptionerConfig):
         super().__init__()
         self.config = config
-        self.project = nn.Linear(config.grid, config.width)
+        self.project = Linear(config.grid, config.width)
         self.cells = nn.Parameter(torch.zeros(1, GRID * GRID, config.width))
         self.summary = nn.Parameter(torch.zeros(1, 1, config.width))
         if config.hint:
@@ -170,7 +182,7 @@ class Captioner(nn.Module):
 
     def logits(self, x: Tensor) -> Tensor:
         """(…, width) → (…, vocabulary), with the weights of the word embeddings."""
-        return F.linear(x, self.words.weight)
+        return by_rows(x, self.words.weight)
 
     def forward(self, memory: Tensor, tokens: Tensor) -> Tensor:
         """Teacher forcing: logits (N, T, vocabulary) for the word after each token."""
