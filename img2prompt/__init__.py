@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -17,9 +18,12 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 __all__ = ["Pipeline", "Result", "__version__", "load_pipeline"]
 
+# ONNX Runtime sends events to its makers unless it is told not to before it is loaded. Nothing leaves the machine.
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+
 
 def __getattr__(name: str) -> Any:
-    # torch takes seconds to import; `img2prompt --help` should not pay for it.
+    # The networks' libraries take a while to import; `img2prompt --help` should not pay for it.
     if name in ("Pipeline", "Result", "load_pipeline"):
         from img2prompt import pipeline
 

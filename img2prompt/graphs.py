@@ -43,6 +43,7 @@ class Graph:
         import onnxruntime
         from onnxruntime import OrtValue
 
+        onnxruntime.disable_telemetry_events()  # if another program loaded it first, see img2prompt/__init__.py
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads or computing.count()
         options.log_severity_level = 3  # errors; they are raised too
