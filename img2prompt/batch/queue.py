@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 from img2prompt.errors import DataError
 
@@ -70,4 +71,11 @@ class Queue:
 
 def ending() -> bool:
     """Whether this program is ending: no thread can be started any more."""
-    return not threading.main_thread().is_alive()
+    if not threading.main_thread().is_alive():
+        return True
+    try:  # the main thread is alive while it waits for pools of threads, which take no work any more
+        with ThreadPoolExecutor(1) as pool:
+            pool.submit(int)
+    except RuntimeError:
+        return True
+    return False

@@ -722,12 +722,16 @@ def test_a_folder_that_cannot_be_is_none(runs, name):
 
 
 @pytest.mark.slow
-def test_a_server_that_ends_in_the_midst_of_a_batch_says_nothing(tmp_path):
+@pytest.mark.parametrize(
+    "last", ["", "ThreadPoolExecutor().submit(time.sleep, 2)"], ids=["at once", "slowly"]
+)
+def test_a_server_that_ends_in_the_midst_of_a_batch_says_nothing(tmp_path, last):
     for number in range(40):
         (tmp_path / "photos").mkdir(exist_ok=True)
         (tmp_path / "photos" / f"{number}.jpg").write_bytes(crop(number))
     script = f"""
 import sys, time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from img2prompt import load_pipeline
 from img2prompt.batch import runs as module
@@ -738,6 +742,7 @@ pipeline = load_pipeline(engine="lite", device="cpu", beams=1)
 run.start(lambda: pipeline, runs.queue)
 while run.progress().done < 4:
     time.sleep(0.01)
+{last}
 """
     done = subprocess.run(
         [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=False
