@@ -48,7 +48,7 @@ from tests.helpers.server import serve
 PATIENCE = 600  # seconds that a visitor waits for an answer
 SIZE = (1600, 1200)  # pixels of a photo
 SHARE = (
-    0.8  # of a sample's sides; magnified much more it looks as if a machine had made it, which takes longer
+    0.8  # of a sample's sides; less, magnified, would look as if a machine had made it, which takes longer
 )
 FIRST = 100  # captions after which memory is noted
 SHUFFLES = 2

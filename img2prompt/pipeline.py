@@ -36,7 +36,12 @@ GENERATED = (
     0.85  # probability that a machine made a picture, from which its prompt is by itself a nearest one
 )
 LEAST_WORDS = 0.01  # of their share in the embedding, which the words of such a picture's prompt keep
-ON_CPU, ON_GPU = 16, 64  # pictures that go through the model together
+ON_CPU, ON_GPU = 16, 64  # pictures
+
+
+def batch_size_for(device: str) -> int:
+    """Number of pictures that go through the model together, for an engine's device ("cpu", "cuda" …)."""
+    return ON_CPU if device == "cpu" else ON_GPU
 
 
 class Pipeline:
@@ -69,8 +74,7 @@ class Pipeline:
         self.tables = tables
         self.settings = settings
         self.members = members
-        size = ON_CPU if str(engine.device) == "cpu" else ON_GPU
-        self._batcher: Batcher[Image.Image, Result] = Batcher(size)
+        self._batcher: Batcher[Image.Image, Result] = Batcher(batch_size_for(engine.device))
 
     def with_people(self, people: str) -> Pipeline:
         """This pipeline with another value of the setting ``people``; both share the models and their batches.

@@ -106,14 +106,10 @@ def _file_name(text: str) -> str:
 
 
 def _shipped(engine: JointSpace, name: str, labels: Sequence[str]) -> np.ndarray | None:
-    from safetensors import safe_open
-
-    key = f"{name}-{digest(labels)}"
     if engine.label_file is None or not engine.label_file.is_file():
         return None
-    with safe_open(engine.label_file, "np") as stored:
-        is_stored = key in stored.keys()  # noqa: SIM118 - not a dict
-        return unpack(stored.get_tensor(key)) if is_stored else None
+    packed = mapped(engine.label_file).get(f"{name}-{digest(labels)}")
+    return None if packed is None else unpack(packed)
 
 
 def _compute(engine: JointSpace, name: str, labels: Sequence[str], parts: Path) -> np.ndarray:

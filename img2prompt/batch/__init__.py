@@ -20,7 +20,8 @@ from img2prompt.batch.ray_pool import work_on_ray
 from img2prompt.batch.rows import Row
 from img2prompt.batch.sources import Item, discover, in_archive, is_picture_path, on_disk, passed_over
 from img2prompt.batch.texts import TextFiles, export_text, foreign_texts, text_exists
-from img2prompt.batch.work import batch_size_for, fingerprint, work
+from img2prompt.batch.work import fingerprint, work
+from img2prompt.pipeline import batch_size_for
 
 __all__ = [
     "FORMATS",

@@ -37,9 +37,10 @@ from img2prompt.batch.limits import Limits
 from img2prompt.batch.queue import Queue, ending
 from img2prompt.batch.sources import ARCHIVE, Item, discover, in_archive, is_picture_path, on_disk
 from img2prompt.batch.state import State
-from img2prompt.batch.work import batch_size_for, fingerprint, work
+from img2prompt.batch.work import fingerprint, work
 from img2prompt.errors import ConfigError, DataError, Img2PromptError
 from img2prompt.files import one_line, replacing
+from img2prompt.pipeline import batch_size_for
 from img2prompt.posts import Choices
 from img2prompt.settings import RUNS, variable
 

@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from img2prompt.pipeline import Pipeline
 
 MOST_WORKERS = 8
-ON_CPU, ON_GPU = 16, 64  # pictures in a group
 # Settings that are no part of the fingerprint: they change no results, or it names their effect separately.
 ELSEWHERE = (
     *("engine", "device", "ensemble", "max_megabytes", "max_megapixels"),
@@ -185,8 +184,3 @@ def fingerprint(pipeline: Pipeline) -> str:
 def cores() -> int:
     """Default number of threads that open pictures: one for each core, at most `MOST_WORKERS`."""
     return min(os.cpu_count() or 1, MOST_WORKERS)
-
-
-def batch_size_for(device: str) -> int:
-    """Number of pictures in a group for an engine's device ("cpu", "cuda" …)."""
-    return ON_CPU if device == "cpu" else ON_GPU

@@ -81,9 +81,8 @@ class MiniLM(nn.Module):
         self.encoder = nn.ModuleDict({"layer": nn.ModuleList(Layer() for _ in range(LAYERS))})
 
     def forward(self, words: Tensor, real: Tensor) -> Tensor:
-        rows = self.embeddings(words).flatten(
-            0, 1
-        )  # for products of matrices, whose weights stay as they are
+        # As rows, for products of matrices, whose weights stay as they are.
+        rows = self.embeddings(words).flatten(0, 1)
         unseen = (real.float() - 1) * UNSEEN
         for layer in self.encoder["layer"].children():
             rows = layer(rows, unseen)

@@ -39,7 +39,7 @@ def find(
 ) -> list[list[Caption]]:
     """Search with this captioner; by default captions begin with BOS."""
     with torch.no_grad():
-        pictures = [part for cache in captioner.prepare(memory) for part in cache]
+        pictures = [part.numpy() for cache in captioner.prepare(memory) for part in cache]
     step = writer(Write(captioner), pictures)
     return search(step, starts or [BOS] * len(memory), beams, captioner.config.max_words, **how)
 
@@ -132,7 +132,9 @@ def test_it_finds_what_a_search_through_everything_finds(captioner, memory):
     """A beam as wide as the vocabulary, of captions of two words at most: the best is the best of all."""
     config = captioner.config
     beams = config.vocabulary - len({*NEVER_WRITTEN, EOS})
-    step = writer(Write(captioner), [part for cache in captioner.prepare(memory[:1]) for part in cache])
+    with torch.no_grad():
+        pictures = [part.numpy() for cache in captioner.prepare(memory[:1]) for part in cache]
+    step = writer(Write(captioner), pictures)
     found = search(step, [BOS], beams, 3, length_penalty=0.0)[0][0]
     best = (-torch.inf, [])
     with torch.no_grad():

@@ -43,9 +43,7 @@ SHORTEST = 5  # words of a caption that the captioner writes; a bare name may be
 class Features:
     """What `LiteEngine.encode` returns for N pictures."""
 
-    pictures: Sequence[
-        np.ndarray
-    ]  # of each decoder layer keys and values, each (N, heads, 50, width / heads)
+    pictures: Sequence[np.ndarray]  # see `img2prompt.engines.lite.networks.Networks.writer`
     located: np.ndarray  # (N, 384) unit vectors: where captions find the picture
     regressed: np.ndarray  # (N, 384) unit vectors: the predicted embeddings of captions
     classes: np.ndarray  # (N, 1000) ImageNet probabilities

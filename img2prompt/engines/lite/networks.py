@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from img2prompt.engines.lite.search import Step
 from img2prompt.graphs import Graph
+
+if TYPE_CHECKING:
+    from onnxruntime import OrtValue
 
 LOOK, WRITE = "look.onnx", "write.onnx"
 # What `look` returns besides the layers' keys and values.
@@ -43,7 +46,8 @@ class Networks(Protocol):
 
         Parameters
         ----------
-        pictures : keys and values of P pictures, in the order of `cache_names`
+        pictures : of each decoder layer keys and values of P pictures, each (P, heads, 50, width / heads), in
+            the order of `cache_names`
         """
 
 
@@ -73,32 +77,47 @@ class Graphs:
         return dict(zip(self._seen, self._look.run(self._seen, {"pixels": pixels}), strict=True))
 
     def writer(self, pictures: Sequence[np.ndarray]) -> Step:
+        return remember(self._write_word, pictures)
+
+    def _write_word(
+        self, tokens: np.ndarray, rows: np.ndarray, pictures: Sequence[np.ndarray], past: Sequence[Any]
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, Sequence[OrtValue]]:
         from onnxruntime import OrtValue
 
-        to_ort = OrtValue.ortvalue_from_numpy
-        names, past_names = cache_names(self._layers), cache_names(self._layers, "past_")
+        names = ["tokens", "rows", *cache_names(self._layers), *cache_names(self._layers, "past_")]
+        values = [tokens, rows, *pictures, *past]
+        feed = {
+            name: OrtValue.ortvalue_from_numpy(value) if isinstance(value, np.ndarray) else value
+            for name, value in zip(names, values, strict=True)
+        }
         outputs = ["logp", "offered", "end", *cache_names(self._layers, "next_")]
-        seen = dict(zip(names, pictures, strict=True))
-        _, heads, _, width = pictures[0].shape
-        past: dict[str, OrtValue] = {}
+        logp, offered, end, *following = self._write.run_with_ort_values(outputs, feed)
+        return logp.numpy(), offered.numpy(), end.numpy(), following
 
-        def step(
-            tokens: np.ndarray, rows: np.ndarray, places: np.ndarray
-        ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-            nonlocal seen, past
-            if not past:  # nothing is written yet: of each row no keys and no values
-                nothing = np.zeros((tokens.size, heads, 0, width), np.float32)
-                past = {name: to_ort(nothing) for name in past_names}
-            if len(places) < len(seen[names[0]]):
-                seen = {name: array[places] for name, array in seen.items()}
-            feed = {
-                "tokens": to_ort(np.ascontiguousarray(tokens)),
-                "rows": to_ort(np.ascontiguousarray(rows.reshape(-1))),
-                **{name: to_ort(array) for name, array in seen.items()},
-                **past,
-            }
-            logp, offered, end, *following = self._write.run_with_ort_values(outputs, feed)
-            past = dict(zip(past_names, following, strict=True))
-            return logp.numpy(), offered.numpy(), end.numpy()
 
-        return step
+def remember(
+    write: Callable[..., tuple[Any, Any, Any, Sequence[Any]]], pictures: Sequence[np.ndarray]
+) -> Step:
+    """A step that keeps what it has written so far.
+
+    Parameters
+    ----------
+    write : words (P, K), rows (P · K,) of the past, the pictures and the past → what a `Step` answers, and the
+        new past, in whatever form the next call of `write` takes it; the first is of arrays without a word
+    pictures : see `Networks.writer`
+    """
+    seen: Sequence[np.ndarray] = pictures
+    past: Sequence[Any] = ()
+
+    def step(
+        tokens: np.ndarray, rows: np.ndarray, places: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        nonlocal seen, past
+        if not past:
+            past = [np.zeros((tokens.size, part.shape[1], 0, part.shape[3]), part.dtype) for part in seen]
+        if len(places) < len(seen[0]):
+            seen = [part[places] for part in seen]
+        logp, offered, end, past = write(np.ascontiguousarray(tokens), rows.reshape(-1), seen, past)
+        return logp, offered, end
+
+    return step

@@ -14,12 +14,11 @@ from typing import Any
 import numpy as np
 import torch
 from safetensors.numpy import load_file
-from torch import Tensor
 
 from img2prompt.datasets.pairs import PairsFolder
 from img2prompt.engines.lite import packed
 from img2prompt.engines.lite.engine import Features, LiteEngine
-from img2prompt.engines.lite.networks import LOOK, SEEN, WRITE, cache_names
+from img2prompt.engines.lite.networks import LOOK, SEEN, WRITE, cache_names, remember
 from img2prompt.engines.lite.pixels import INPUT_SIZE
 from img2prompt.engines.lite.search import Step
 from img2prompt.images import open_image
@@ -88,26 +87,22 @@ class Torch:
         return {name: value.numpy() for name, value in zip(self._names, seen, strict=True)}
 
     def writer(self, pictures: Sequence[np.ndarray]) -> Step:
-        return writer(self._write, [torch.from_numpy(array) for array in pictures])
+        return writer(self._write, pictures)
 
 
-def writer(write: Write, seen: list[Tensor]) -> Step:
+def writer(write: Write, pictures: Sequence[np.ndarray]) -> Step:
     """A captioner in PyTorch that has written nothing yet; see `img2prompt.engines.lite.networks.Networks`."""
-    past: list[Tensor] = []
 
     @torch.inference_mode()
-    def step(
-        tokens: np.ndarray, rows: np.ndarray, places: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        nonlocal seen, past
-        if not past:
-            past = [part.new_zeros(tokens.size, part.shape[1], 0, part.shape[3]) for part in seen]
-        seen = [part[torch.from_numpy(places)] for part in seen]
-        words = torch.from_numpy(tokens.copy())
-        logp, offered, end, *past = write(words, torch.from_numpy(rows.reshape(-1)), seen, past)
-        return logp.numpy(), offered.numpy(), end.numpy()
+    def write_word(
+        tokens: np.ndarray, rows: np.ndarray, pictures: Sequence[np.ndarray], past: Sequence[np.ndarray]
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[np.ndarray]]:
+        seen, written = ([torch.from_numpy(part) for part in parts] for parts in (pictures, past))
+        answers = write(torch.from_numpy(tokens), torch.from_numpy(rows), seen, written)
+        logp, offered, end, *following = (answer.numpy() for answer in answers)
+        return logp, offered, end, following
 
-    return step
+    return remember(write_word, pictures)
 
 
 def check(folder: Path, pairs: PairsFolder, split: str, count: int) -> dict[str, Any]:
