@@ -95,7 +95,10 @@ st.header("The end")
 
 def upload(page: Page, number: int, name: str, text: str) -> None:
     file = {"name": name, "mimeType": "text/plain", "buffer": text.encode()}
-    page.locator("input[type=file]").nth(number).set_input_files(file)
+    uploader = page.locator(f".st-key-explore-{('first', 'other')[number]}")
+    uploader.locator("input[type=file]").set_input_files(file)
+    shown = uploader.get_by_role("button", name=f"Remove {name}", exact=True)
+    expect(shown).to_have_count(1)
     settle(page)
 
 

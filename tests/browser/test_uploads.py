@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Locator, Page, WebSocketRoute, expect
 
 from img2prompt.web.shared.i18n import catalogue
 from tests.helpers.browser import MEGABYTE, SIZES, assert_accessible, open_page, settle
@@ -135,6 +135,36 @@ def test_what_is_dropped_is_judged_alike(server, browser, size, tmp_path):
         expect(chips(page)).to_have_count(2)
         expect(chips(page).filter(has_text="flower.JPG")).to_have_count(1)
         expect(page.get_by_text("Drag and drop")).to_have_count(0)
+
+
+@pytest.mark.parametrize("several", [False, True])
+def test_an_answer_that_gets_lost_loses_no_file(server, browser, several):
+    """Streamlit drops the answer to "where shall this go" if a run of the script begins at that moment."""
+    lost = []
+
+    def relay(socket: WebSocketRoute) -> None:
+        behind = socket.connect_to_server()
+
+        def pass_on(message: str | bytes) -> None:
+            if not lost and b"/_stcore/upload_file/" in bytes(message):
+                lost.append(message)
+            else:
+                socket.send(message)
+
+        behind.on_message(pass_on)
+
+    with browser.new_context(locale="en-US") as context:
+        page = context.new_page()
+        page.route_web_socket("**/_stcore/stream", relay)
+        page.goto(server if several else f"{server}/explore")
+        ready(page, 1 if several else 2)
+        texts = [{"name": "foxes.txt", "mimeType": "text/plain", "buffer": b"a fox in the snow"}]
+        photos = [photo("flower.PNG", "PNG"), photo("other.PNG", "PNG")]
+        page.locator("input[type=file]").first.set_input_files(photos if several else texts)
+        expect(chips(page)).to_have_count(2 if several else 1)
+        assert lost
+        page.wait_for_timeout(5000)  # longer than it waits for an answer: nothing is handed over twice
+        expect(chips(page)).to_have_count(2 if several else 1)
 
 
 UNREADABLE = """zone => {

@@ -1,10 +1,15 @@
 const MOST_NAMED = 5;
+const PATIENCE = 4000; // milliseconds
 
 // Takes out of an uploader the files that it would refuse, and says what is wrong with them: the uploader says
-// it in English, under a mouse only. Python is not asked, as a run of the script that begins while the uploader
-// asks where to put the others can make their upload fall silent.
+// it in English, under a mouse only.
+//
+// The others are handed to it until it shows a new one. It asks the server where to put them first, and
+// Streamlit drops the answer if a run of the script begins meanwhile (`ForwardMsgQueue.clear`): such an upload
+// falls silent, without a word to anybody.
 export default function ({ data, parentElement }) {
     const { uploader, suffixes, bytes, reasons } = data;
+    const place = () => document.querySelector(`.st-key-${uploader}`);
     let handed;
 
     const show = () => {
@@ -31,12 +36,29 @@ export default function ({ data, parentElement }) {
         show();
         return taken;
     };
-    const hand = (files, input) => {
+    const hand = (files) => {
+        const input = place()?.querySelector("input[type=file]");
+        if (!input) return;
         const transfer = new DataTransfer();
         for (const file of files) transfer.items.add(file);
         input.files = transfer.files;
+        if (!files.length) return;
+        watch(files);
         handed = new Event("change", { bubbles: true });
-        if (files.length) input.dispatchEvent(handed);
+        input.dispatchEvent(handed);
+    };
+    const chips = () => [...(place()?.querySelectorAll("[data-testid=stFileChip]") ?? [])];
+    const forget = () => {
+        parentElement.observer?.disconnect();
+        clearTimeout(parentElement.clock);
+    };
+    const watch = (files) => {
+        forget();
+        const before = new Set(chips());
+        const arrived = () => chips().some((chip) => !before.has(chip));
+        parentElement.observer = new MutationObserver(() => arrived() && forget());
+        parentElement.observer.observe(place(), { childList: true, subtree: true });
+        parentElement.clock = setTimeout(hand, PATIENCE, files);
     };
 
     show(); // again, as the language may have changed
@@ -53,9 +75,9 @@ export default function ({ data, parentElement }) {
             if (event === handed || !zoneOf(event)) return;
             const input = event.target;
             const files = [...input.files], taken = sort(files, input);
-            if (taken.length === files.length) return;
+            if (taken.length === files.length) return watch(taken);
             event.stopImmediatePropagation();
-            hand(taken, input);
+            hand(taken);
         },
         options,
     );
@@ -68,7 +90,7 @@ export default function ({ data, parentElement }) {
             event.stopImmediatePropagation();
             const dropped = filesIn(event.dataTransfer); // what is dropped can be asked for in this moment only
             zone.dispatchEvent(new DragEvent("drop", { bubbles: true })); // so that it stops waiting for one
-            hand(sort(await dropped, input), input);
+            hand(sort(await dropped, input));
         },
         options,
     );
