@@ -22,6 +22,7 @@ from importlib.util import find_spec
 from itertools import cycle, islice
 from pathlib import Path
 
+from img2prompt import load_pipeline
 from tests.helpers.pictures import CHINA, FLOWER
 
 WARM_UP, SINGLES, BATCHES, COLD_RUNS = 5, 64, 8, 3
@@ -68,8 +69,6 @@ def cold(photo: Path) -> tuple[float, float]:
 
 def warm(photos: list[bytes]) -> dict[str, float]:
     """Milliseconds from bytes to all outputs for one photo, and photos a second in batches."""
-    from img2prompt import load_pipeline
-
     pipeline = load_pipeline(engine="lite", device="cpu")
     for _ in range(WARM_UP):
         pipeline(photos[0])

@@ -20,6 +20,9 @@ __all__ = ["Pipeline", "Result", "__version__", "load_pipeline"]
 
 # ONNX Runtime sends events to its makers unless it is told not to before it is loaded. Nothing leaves the machine.
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+# NumPy's OpenBLAS lets its threads turn for some 25 ms after each product of matrices, on the cores that the networks
+# wait for. Told so before NumPy is imported, they sleep at once.
+os.environ.setdefault("OPENBLAS_THREAD_TIMEOUT", "4")
 
 
 def __getattr__(name: str) -> Any:

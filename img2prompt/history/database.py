@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import logging
 import sqlite3
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError, TimeoutError
@@ -39,6 +41,8 @@ REMEDIES = {
 
 
 logger = logging.getLogger(__name__)
+
+_TURNS: WeakKeyDictionary[Engine, threading.Lock] = WeakKeyDictionary()
 
 
 class FullError(HistoryError):
@@ -216,8 +220,31 @@ def reading(engine: Engine) -> Iterator[Connection]:
 @contextmanager
 def writing(engine: Engine) -> Iterator[Connection]:
     """Open a transaction that is committed at the end of the block, or rolled back after an error."""
-    with explained(engine), engine.connect().execution_options(writes=True) as connection, connection.begin():
+    with (
+        explained(engine),
+        _turn(engine),
+        engine.connect().execution_options(writes=True) as connection,
+        connection.begin(),
+    ):
         yield connection
+
+
+@contextmanager
+def _turn(engine: Engine) -> Iterator[None]:
+    """Let the threads of this process write to SQLite one after the other.
+
+    It lets writers sleep for up to a tenth of a second before it looks whether the last one is done.
+    """
+    if engine.dialect.name != "sqlite":
+        yield
+        return
+    turn = _TURNS.setdefault(engine, threading.Lock())
+    if not turn.acquire(timeout=BUSY_SECONDS):
+        raise TimeoutError
+    try:
+        yield
+    finally:
+        turn.release()
 
 
 @contextmanager

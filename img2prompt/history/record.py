@@ -157,8 +157,10 @@ def rewritten(post: Post, choices: Choices, variants: Sequence[Written]) -> Post
 
 def content_hash(picture: Image.Image) -> str:
     """SHA-256 of a picture's pixels and size, in hexadecimal; lossless copies have the same."""
-    rgb = picture.convert("RGB")
-    return hashlib.sha256(f"{rgb.width}x{rgb.height}\n".encode() + rgb.tobytes()).hexdigest()
+    rgb = picture if picture.mode == "RGB" else picture.convert("RGB")
+    digest = hashlib.sha256(f"{rgb.width}x{rgb.height}\n".encode())
+    digest.update(rgb.tobytes())
+    return digest.hexdigest()
 
 
 def thumbnail(picture: Image.Image) -> bytes:

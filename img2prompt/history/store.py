@@ -375,9 +375,20 @@ def _fill(row: PostRow, post: Post) -> None:
         if variant.text not in known
     ]
     row.hashtags = [HashtagRow(tag=tag) for tag in post.hashtags]
-    row.labels, row.timings = [], []
+    labels, timings = [], []
     for position, picture in enumerate(post.pictures, 1):
         _fill_picture(row, position, picture)
+        for table, matches in picture.seen.labels.items():
+            labels += [(position, table, match.label, float(match.score)) for match in matches]
+        labels += [(position, OBJECTS, name, 1.0) for name in picture.objects]
+        timings += [(position, step, float(seconds)) for step, seconds in picture.timings.items()]
+    # Other words for the same pictures leave these as they are: dozens of rows.
+    if labels != [(it.position, it.table_name, it.name, it.score) for it in row.labels]:
+        row.labels = [
+            LabelRow(position=p, table_name=table, name=name, score=s) for p, table, name, s in labels
+        ]
+    if timings != [(it.position, it.step, it.seconds) for it in row.timings]:
+        row.timings = [TimingRow(position=p, step=step, seconds=seconds) for p, step, seconds in timings]
     _index(row)
 
 
@@ -396,15 +407,6 @@ def _fill_picture(row: PostRow, position: int, picture: Picture) -> None:
     into.width, into.height = picture.size
     seen = picture.seen
     into.caption, into.orientation, into.colours = seen.caption, seen.orientation, list(seen.colours)
-    row.labels += [
-        LabelRow(position=position, table_name=table, name=match.label, score=float(match.score))
-        for table, matches in seen.labels.items()
-        for match in matches
-    ] + [LabelRow(position=position, table_name=OBJECTS, name=name, score=1.0) for name in picture.objects]
-    row.timings += [
-        TimingRow(position=position, step=step, seconds=float(seconds))
-        for step, seconds in picture.timings.items()
-    ]
     # The picture is the same: what was saved of it stays.
     if position not in {kept.position for kept in row.thumbnails}:
         row.thumbnails.append(ThumbnailRow(position=position, webp=picture.thumbnail))

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Callable
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, field
 from importlib.util import find_spec
 from io import BytesIO
 from pathlib import Path
@@ -32,15 +31,19 @@ class Photo:
     post: Post | None = None  # its post in the history, the same for all photos of a carousel
     asked: bool = False  # the visitor asked for a result, and there is none yet
     reopened: bool = False  # comes from the history, which has only a thumbnail of it
+    _decoded: Image.Image | None = field(default=None, repr=False)
 
-    @cached_property
+    @property
     def picture(self) -> Image.Image:
-        """The picture for the engine, until `rest`."""
-        return self.open()
+        """The picture for the engine, kept until `rest`."""
+        # No cached_property: before Python 3.12 those of all photos wait for each other.
+        if self._decoded is None:
+            self._decoded = self.open()
+        return self._decoded
 
     def rest(self) -> None:
         """Give up the decoded picture, which takes several times the memory of its file."""
-        self.__dict__.pop("picture", None)
+        self._decoded = None
 
 
 def sample_path(file: str) -> Path:
