@@ -2,7 +2,7 @@
 
     python -m benchmarks.lite [../shared/data/flickr8k]     (Linux and macOS)
 
-Times are medians. A cold run is `img2prompt caption photo.jpg` in a fresh process. Without a
+Times are medians. Where PyTorch is installed, the networks run in it too, in turns. A cold run is `img2prompt caption photo.jpg` in a fresh process. Without a
 folder of photos (see `img2prompt evaluate`) only the two that come with scikit-learn are
 measured. They are the hard case, because the captioner searches a second time for both.
 """
@@ -23,6 +23,8 @@ from itertools import cycle, islice
 from pathlib import Path
 
 from img2prompt import load_pipeline
+from img2prompt.engines.lite.engine import LiteEngine
+from img2prompt.weights import bundled
 from tests.helpers.pictures import CHINA, FLOWER
 
 WARM_UP, SINGLES, BATCHES, COLD_RUNS = 5, 64, 8, 3
@@ -38,6 +40,8 @@ def main() -> None:
     for folder in sys.argv[1:]:
         report[f"{PHOTOS} photos of {Path(folder).name}"] = warm(dev_photos(folder))
     report["sample photos"] = warm(samples() * (BATCH // 2))
+    if find_spec("torch"):
+        report["ms a photo, in a batch"] = beside_pytorch(samples() * (BATCH // 2))
     print(json.dumps({**report, "targets": TARGETS, "machine": machine()}, indent=2))
 
 
@@ -79,6 +83,31 @@ def warm(photos: list[bytes]) -> dict[str, float]:
     return {
         "warm_p50_ms": round(1000 * statistics.median(singles), 1),
         "photos_per_s": round(BATCH / statistics.median(times), 1),
+    }
+
+
+def beside_pytorch(photos: list[bytes]) -> dict[str, dict[str, float]]:
+    """Milliseconds that looking at a photo, and captioning it, takes with ONNX Runtime and with PyTorch."""
+    from img2prompt.training.lite.deploy import in_pytorch
+
+    pipeline = load_pipeline(engine="lite", device="cpu")
+    engine = pipeline.engine
+    assert isinstance(engine, LiteEngine)
+    pictures = [pipeline.open(photo) for photo in photos]
+    networks = {"onnxruntime": engine.networks, "pytorch": in_pytorch(bundled("lite"), engine.class_vectors)}
+    times: dict[str, dict[str, list[float]]] = {"look": {}, "caption": {}}
+    for _ in range(BATCHES + 1):
+        for name, engine.networks in networks.items():
+            features = engine.encode(pictures)
+            times["look"].setdefault(name, []).append(seconds(lambda: engine.encode(pictures)))
+            times["caption"].setdefault(name, []).append(
+                seconds(lambda features=features: engine.describe(features))
+            )
+    return {
+        what: {
+            name: round(1000 * statistics.median(found[1:]) / len(photos), 1) for name, found in of.items()
+        }
+        for what, of in times.items()
     }
 
 

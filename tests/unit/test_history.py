@@ -14,6 +14,7 @@ import sqlite3
 import stat
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager, suppress
@@ -28,7 +29,7 @@ from alembic.migration import MigrationContext
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
-from sqlalchemy import Connection, Engine, create_engine, text
+from sqlalchemy import Connection, Engine, create_engine, event, text
 
 from img2prompt.errors import HistoryError
 from img2prompt.history import History, Post, Variant, open_database, space, sql
@@ -116,6 +117,40 @@ def test_saving_again_keeps_the_date_and_the_marks(history: History) -> None:
     )
     assert back.starred and len(back.hashtags) == 2 and len(back.cover.timings) == 2
     assert history.save(make_post(1, engine="full")) != post_id
+
+
+def test_other_words_write_no_label_again(history: History, engine: Engine) -> None:
+    def labels() -> list[int]:
+        with engine.connect() as connection:
+            return list(connection.scalars(text("SELECT id FROM labels ORDER BY id")))
+
+    post = make_post(0)
+    history.save(post)
+    before = labels()
+    history.save(replace(post, variants=(Variant("Other words."),)))
+    assert before and labels() == before
+    (cover,) = post.pictures
+    history.save(replace(post, pictures=(replace(cover, objects=("kite",)),)))
+    assert labels() != before
+
+
+def test_threads_write_one_after_the_other(tmp_path: Path) -> None:
+    """Who has to wait is not left to SQLite, which sleeps on when the other has long been done."""
+    engine = open_database(f"sqlite:///{tmp_path / 'history.db'}")
+    begun: list[int] = []
+    event.listen(engine, "begin", lambda _: begun.append(threading.get_ident()))
+
+    def write() -> None:
+        with writing(engine):
+            pass
+
+    other = threading.Thread(target=write)
+    with writing(engine):
+        other.start()
+        other.join(0.2)
+        assert len(begun) == 1
+    other.join(60)
+    assert begun == [threading.get_ident(), other.ident]
 
 
 def test_marked_variants_and_the_last_ones_stay(history: History) -> None:

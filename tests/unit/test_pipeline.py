@@ -229,6 +229,7 @@ def test_encoded_picture_in_memory(pipeline, sample_photos):
 
 
 def test_full_engine_says_what_to_do_instead():
+    pytest.importorskip("torch")  # without it the sentence says what to install
     with pytest.raises(WeightsError, match="--engine lite"):
         load_pipeline(engine="full")
 
@@ -245,7 +246,7 @@ def test_damaged_weights_are_a_weights_error(tmp_path, monkeypatch):
 
 def test_the_full_engine_without_transformers_says_what_to_install(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "transformers", None)
-    with pytest.raises(WeightsError, match=r'-m pip install "transformers<\S+"'):
+    with pytest.raises(WeightsError, match=r'-m pip install .*"transformers<\S+"'):
         load_pipeline(engine="full", device="cpu", caption_model=str(tmp_path), clip_model=str(tmp_path))
 
 

@@ -105,13 +105,18 @@ def writer(write: Write, pictures: Sequence[np.ndarray]) -> Step:
     return remember(write_word, pictures)
 
 
+def in_pytorch(folder: Path, class_vectors: np.ndarray) -> Torch:
+    """The networks of a model's folder, with the class names' vectors (1000, 384)."""
+    net = load_net(folder)
+    net.class_vectors = torch.from_numpy(class_vectors)
+    return Torch(net)
+
+
 def check(folder: Path, pairs: PairsFolder, split: str, count: int) -> dict[str, Any]:
     """How near the graphs come to PyTorch on pictures: largest difference of each output, share of equal captions."""
     graphs = LiteEngine(folder, SentenceEncoder())
     torch_engine = LiteEngine(folder, graphs.sentences)
-    net = load_net(folder)
-    net.class_vectors = torch.from_numpy(graphs.class_vectors)
-    torch_engine.networks = Torch(net)
+    torch_engine.networks = in_pytorch(folder, graphs.class_vectors)
     furthest = dict.fromkeys(SEEN, 0.0)
     equal, names = 0, [pair.name for pair in pairs.select(split, count)]
     for start in range(0, len(names), BATCH):
