@@ -52,7 +52,8 @@ def finish(draft: Draft, tags: tuple[str, ...], signs: Sequence[str], choices: C
     """Add the note, emoji and hashtags to a draft, within the limits; `turn` varies the emoji."""
     note = cut(tidy(choices.note), MAX_NOTE, mark="")
     hook, *body, call = decorate(draft.hook, draft.body, draft.call, signs, choices, turn)
-    if note and choices.length == "line" and size(f"{hook} {note}") <= HOOK_LIMIT:
+    ended = not hook[-1:].isalnum()  # else the note would be read as part of it
+    if note and ended and choices.length == "line" and size(f"{hook} {note}") <= HOOK_LIMIT:
         hook, note = f"{hook} {note}", ""
     hook = cut(hook, HOOK_LIMIT)
     blocks = [hook, note, " ".join(body), call]

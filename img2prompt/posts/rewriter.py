@@ -14,8 +14,10 @@ from typing import NamedTuple, Protocol
 from img2prompt.posts.limits import HOOK_ROOM, size
 from img2prompt.posts.post import Choices, Seen
 from img2prompt.posts.templates import Template, Tone, load_tone
+from img2prompt.posts.themes import lines_for
 from img2prompt.posts.topic import Topic, topic
 
+FEW_WORDS = 4  # the median of what people post; a post of one line begins with lines of no more
 LONGEST_SENTENCE = 160  # UTF-16 units of a body sentence or call; a longer one is a caption gone wrong
 SENTENCES = (2, 3, 4)  # of a long post's body, in turn
 # Slots that a post fills once, by subject; others (the scene, the subject) may come again as "the dog".
@@ -31,6 +33,7 @@ SAID_ONCE = {
     "format": "format",
     "count": "count",
 }
+DESCRIPTION = Template("{Sentence}.")
 # Words that two sentences of a post may share.
 UNREMARKABLE = frozenset("this that with here what have from more when them then your".split())
 
@@ -59,17 +62,22 @@ class Sentence(NamedTuple):
 
 
 class TemplateRewriter:
-    """Fills the templates of the chosen tone.
+    """Takes the lines of the phrasebook that suit the picture, then fills the templates of the chosen tone.
 
-    It goes through all pairs of a hook and a first body sentence, in an order that depends on
-    the picture. Seed n starts at page n, so no pair comes again before all were shown.
+    A line stands alone, as the picture describes itself. Then come all pairs of a hook and a first body
+    sentence, in an order that depends on the picture. Seed n starts at page n, so nothing comes again before all
+    was shown.
     """
 
     def write(self, seen: Sequence[Seen], choices: Choices) -> list[Draft]:
         """As `Rewriter.write`; fewer drafts where the pictures give too little to talk about."""
-        return list(islice(self._drafts(topic(seen), load_tone(choices.tone), choices), choices.variants))
+        lines = lines_for(seen[0], choices.tone) if len(seen) == 1 else []
+        if choices.length == "line":
+            lines.sort(key=lambda line: len(line.split()) > FEW_WORDS)
+        drafts = self._drafts(topic(seen), load_tone(choices.tone), choices, lines)
+        return list(islice(drafts, choices.variants))
 
-    def _drafts(self, topic: Topic, tone: Tone, choices: Choices) -> Iterator[Draft]:
+    def _drafts(self, topic: Topic, tone: Tone, choices: Choices, lines: Sequence[str]) -> Iterator[Draft]:
         hooks = sentences(tone, ["hooks"], topic, HOOK_ROOM)
         telling = [hook for hook in hooks if hook.template.slots]
         if len(telling) >= choices.variants:
@@ -82,10 +90,14 @@ class TemplateRewriter:
         posts = (
             [(hook,) for hook in hooks] if alone else list(pairs(hooks, shuffled([*looks, *thoughts], topic)))
         )
+        spoken = [Sentence(Template(line), line) for line in lines]
+        posts = [(line,) for line in spoken] + posts
         start = choices.seed * choices.variants
         for turn in range(start, start + len(posts)):
             hook, *body = posts[turn % len(posts)]
-            if choices.length == "long":
+            if choices.length == "long" and hook in spoken:
+                body = [Sentence(DESCRIPTION, DESCRIPTION.fill(parts_of(topic)))]
+            elif choices.length == "long":
                 body = lengthened(hook, body, looks, thoughts, turn)
             call = next(agreeing([hook, *body], rotated(calls, turn)), None)
             text = (

@@ -14,10 +14,16 @@ SURE = 0.3  # cosine from which a medium counts; wrong ones stay below it, and s
 def styles(seen: Sequence[Seen]) -> Iterator[str]:
     """Tags such as "watercolor" for pictures that are not photos.
 
-    The best medium counts if no kind of photo is among the first three. A photo gets no tag:
-    its medium is not worth one, and any other medium would be a mistake.
+    A photo gets no tag: its medium is not worth one, and any other medium would be a mistake.
     """
     for picture in seen:
-        best = picture.labels.get("mediums", ())[:BEST]
-        if best and best[0].score >= SURE and not any("photo" in match.label for match in best):
-            yield data.mediums().get(best[0].label, "")
+        if is_photo(picture) is False:
+            yield data.mediums().get(picture.labels["mediums"][0].label, "")
+
+
+def is_photo(picture: Seen) -> bool | None:
+    """Whether a kind of photo is among the first three mediums; None where it is not and the best is not sure."""
+    best = picture.labels.get("mediums", ())[:BEST]
+    if any("photo" in match.label for match in best):
+        return True
+    return False if best and best[0].score >= SURE else None
