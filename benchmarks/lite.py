@@ -2,9 +2,10 @@
 
     python -m benchmarks.lite [../shared/data/flickr8k]     (Linux and macOS)
 
-Times are medians. Where PyTorch is installed, the networks run in it too, in turns. A cold run is `img2prompt caption photo.jpg` in a fresh process. Without a
+Times are medians. A cold run is `img2prompt caption photo.jpg` in a fresh process. Without a
 folder of photos (see `img2prompt evaluate`) only the two that come with scikit-learn are
-measured. They are the hard case, because the captioner searches a second time for both.
+measured. They are the hard case, because the captioner searches a second time for both. Where
+PyTorch is installed, the networks run in it too, in turns.
 """
 
 from __future__ import annotations

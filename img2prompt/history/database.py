@@ -233,7 +233,7 @@ def writing(engine: Engine) -> Iterator[Connection]:
 def _turn(engine: Engine) -> Iterator[None]:
     """Let the threads of this process write to SQLite one after the other.
 
-    It lets writers sleep for up to a tenth of a second before it looks whether the last one is done.
+    SQLite lets a writer sleep for up to a tenth of a second before it looks whether the last one is done.
     """
     if engine.dialect.name != "sqlite":
         yield

@@ -87,10 +87,9 @@ def _themes() -> dict[str, Theme]:
     entries: dict[str, Theme] = {}
     for file in sorted(path.name for path in files(__package__).joinpath(FOLDER).iterdir()):
         for name, entry in data.read_toml(f"{FOLDER}/{file}").items():
+            # In braces stands a place or a name, which nobody knows here.
             lines = {
-                tone: tuple(
-                    line for line in texts if "{" not in line
-                )  # a place or a name, which nobody knows here
+                tone: tuple(line for line in texts if "{" not in line)
                 for tone, texts in entry["lines_en"].items()
             }
             entries[name] = Theme(name, entry["parent"], tuple(entry["words"]), lines)

@@ -163,7 +163,7 @@ def test_an_answer_that_gets_lost_loses_no_file(server, browser, several):
         page.locator("input[type=file]").first.set_input_files(photos if several else texts)
         expect(chips(page)).to_have_count(2 if several else 1)
         assert lost
-        page.wait_for_timeout(5000)  # longer than it waits for an answer: nothing is handed over twice
+        page.wait_for_timeout(9000)  # longer than it waits for an answer: nothing is handed over twice
         expect(chips(page)).to_have_count(2 if several else 1)
 
 

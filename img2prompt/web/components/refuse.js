@@ -1,10 +1,11 @@
 const MOST_NAMED = 5;
-const PATIENCE = 4000; // milliseconds
+const PATIENCE = 8000; // milliseconds; a busy server takes a while, and what is handed over twice is there twice
+const TRIES = 3;
 
 // Takes out of an uploader the files that it would refuse, and says what is wrong with them: the uploader says
 // it in English, under a mouse only.
 //
-// The others are handed to it until it shows a new one. It asks the server where to put them first, and
+// The others are handed to it again where it shows no new one. It asks the server where to put them first, and
 // Streamlit drops the answer if a run of the script begins meanwhile (`ForwardMsgQueue.clear`): such an upload
 // falls silent, without a word to anybody.
 export default function ({ data, parentElement }) {
@@ -36,14 +37,14 @@ export default function ({ data, parentElement }) {
         show();
         return taken;
     };
-    const hand = (files) => {
+    const hand = (files, tries = TRIES) => {
         const input = place()?.querySelector("input[type=file]");
         if (!input) return;
         const transfer = new DataTransfer();
         for (const file of files) transfer.items.add(file);
         input.files = transfer.files;
         if (!files.length) return;
-        watch(files);
+        watch(files, tries - 1);
         handed = new Event("change", { bubbles: true });
         input.dispatchEvent(handed);
     };
@@ -52,13 +53,14 @@ export default function ({ data, parentElement }) {
         parentElement.observer?.disconnect();
         clearTimeout(parentElement.clock);
     };
-    const watch = (files) => {
+    const watch = (files, tries = TRIES - 1) => {
         forget();
+        if (!tries) return;
         const before = new Set(chips());
         const arrived = () => chips().some((chip) => !before.has(chip));
         parentElement.observer = new MutationObserver(() => arrived() && forget());
         parentElement.observer.observe(place(), { childList: true, subtree: true });
-        parentElement.clock = setTimeout(hand, PATIENCE, files);
+        parentElement.clock = setTimeout(hand, PATIENCE, files, tries);
     };
 
     show(); // again, as the language may have changed
