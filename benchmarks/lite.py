@@ -16,8 +16,10 @@ import platform
 import statistics
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import version
 from importlib.util import find_spec
 from itertools import cycle, islice
@@ -30,6 +32,7 @@ from tests.helpers.pictures import CHINA, FLOWER
 
 WARM_UP, SINGLES, BATCHES, COLD_RUNS = 5, 64, 8, 3
 BATCH = 16
+CALLERS = 50
 PHOTOS = 64  # of the folder
 SAMPLES = [CHINA, FLOWER]
 TARGETS = {"warm_p50_ms": "<= 45", "photos_per_s": ">= 40", "cold_s": "<= 1.8", "peak_mb": "<= 700"}
@@ -41,6 +44,7 @@ def main() -> None:
     for folder in sys.argv[1:]:
         report[f"{PHOTOS} photos of {Path(folder).name}"] = warm(dev_photos(folder))
     report["sample photos"] = warm(samples() * (BATCH // 2))
+    report[f"{CALLERS} callers at once"] = together(samples() * (CALLERS // 2))
     if find_spec("torch"):
         report["ms a photo, in a batch"] = beside_pytorch(samples() * (BATCH // 2))
     print(json.dumps({**report, "targets": TARGETS, "machine": machine()}, indent=2))
@@ -87,6 +91,23 @@ def warm(photos: list[bytes]) -> dict[str, float]:
     }
 
 
+def together(photos: list[bytes]) -> dict[str, float]:
+    """Seconds that callers of one pipeline wait who come at once, and that one batch of the same photos takes."""
+    pipeline = load_pipeline(engine="lite", device="cpu")
+    pipeline(photos)
+    batch = statistics.median(seconds(lambda: pipeline(photos)) for _ in range(COLD_RUNS))
+    ready = threading.Barrier(len(photos))
+
+    def call(photo: bytes) -> float:
+        ready.wait()
+        return seconds(lambda: pipeline(photo))
+
+    with ThreadPoolExecutor(len(photos)) as pool:
+        waits = [wait for _ in range(COLD_RUNS) for wait in pool.map(call, photos)]
+    p95 = statistics.quantiles(waits, n=20, method="inclusive")[18]
+    return {"p95_s": round(p95, 2), "one_batch_s": round(batch, 2), "ratio": round(p95 / batch, 2)}
+
+
 def beside_pytorch(photos: list[bytes]) -> dict[str, dict[str, float]]:
     """Milliseconds that looking at a photo, and captioning it, takes with ONNX Runtime and with PyTorch."""
     from img2prompt.training.lite.deploy import in_pytorch
@@ -98,7 +119,8 @@ def beside_pytorch(photos: list[bytes]) -> dict[str, dict[str, float]]:
     networks = {"onnxruntime": engine.networks, "pytorch": in_pytorch(bundled("lite"), engine.class_vectors)}
     times: dict[str, dict[str, list[float]]] = {"look": {}, "caption": {}}
     for _ in range(BATCHES + 1):
-        for name, engine.networks in networks.items():
+        for name, runs in networks.items():
+            engine.networks = runs
             features = engine.encode(pictures)
             times["look"].setdefault(name, []).append(seconds(lambda: engine.encode(pictures)))
             times["caption"].setdefault(name, []).append(
