@@ -25,6 +25,12 @@ def read_toml(name: str, folder: Path | None = None) -> dict[str, Any]:
     return tomllib.loads((folder or files(__package__)).joinpath(name).read_text(encoding="utf-8"))
 
 
+def toml_files(folder: str) -> list[str]:
+    """Names of the TOML files in a folder beside this module, sorted."""
+    found = files(__package__).joinpath(folder).iterdir()
+    return sorted(file.name for file in found if file.name.endswith(".toml"))
+
+
 class Entry(NamedTuple):
     """What ``lexicon.tsv`` says about a word."""
 

@@ -90,14 +90,15 @@ class TemplateRewriter:
         posts = (
             [(hook,) for hook in hooks] if alone else list(pairs(hooks, shuffled([*looks, *thoughts], topic)))
         )
-        spoken = [Sentence(Template(line), line) for line in lines]
-        posts = [(line,) for line in spoken] + posts
+        tells = choices.length == "long" and topic.sentence
+        described = [Sentence(DESCRIPTION, DESCRIPTION.fill(parts_of(topic)))] if tells else []
+        spoken = [(Sentence(Template(line), line), *described) for line in lines]
+        posts = [*spoken, *posts]
         start = choices.seed * choices.variants
         for turn in range(start, start + len(posts)):
-            hook, *body = posts[turn % len(posts)]
-            if choices.length == "long" and hook in spoken:
-                body = [Sentence(DESCRIPTION, DESCRIPTION.fill(parts_of(topic)))]
-            elif choices.length == "long":
+            place = turn % len(posts)
+            hook, *body = posts[place]
+            if choices.length == "long" and place >= len(spoken):
                 body = lengthened(hook, body, looks, thoughts, turn)
             call = next(agreeing([hook, *body], rotated(calls, turn)), None)
             text = (

@@ -11,7 +11,6 @@ import functools
 import string
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -95,8 +94,7 @@ def load_tone(name: str) -> Tone:
 
 def _built_in() -> set[str]:
     """Names of the tones of this package."""
-    tone_files = files(__package__).joinpath("tones").iterdir()
-    return {file.name.removesuffix(".toml") for file in tone_files if file.name.endswith(".toml")}
+    return {name.removesuffix(".toml") for name in data.toml_files("tones")}
 
 
 def _own() -> dict[str, Path]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import functools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from importlib.resources import files
 
 from img2prompt.posts import data
 from img2prompt.posts.grammar import caption_verb
@@ -85,7 +84,7 @@ def _parents(theme: Theme) -> Iterator[Theme]:
 @functools.cache
 def _themes() -> dict[str, Theme]:
     entries: dict[str, Theme] = {}
-    for file in sorted(path.name for path in files(__package__).joinpath(FOLDER).iterdir()):
+    for file in data.toml_files(FOLDER):
         for name, entry in data.read_toml(f"{FOLDER}/{file}").items():
             # In braces stands a place or a name, which nobody knows here.
             lines = {

@@ -32,6 +32,7 @@ from img2prompt.posts.korean import without_particle
 from img2prompt.posts.limits import cut, size, tidy
 from img2prompt.posts.neutral import plain_words
 from img2prompt.posts.post import ALT_LIMIT, HOOK_LIMIT, LENGTHS, MAX_VARIANTS, POST_LIMIT
+from img2prompt.posts.themes import lines_for
 from img2prompt.posts.topic import topic
 from img2prompt.results import Match
 from tests.helpers import ROOT
@@ -193,13 +194,19 @@ def test_the_same_choices_give_the_same_posts_in_any_process():
 
 
 def test_structure():
-    for length, least, most in (("line", 0, 0), ("short", 0, 1), ("long", 1, 4)):
-        for variant in compose(DOG, Choices(goal="question", emoji="off", length=length, variants=10)):
+    # Where the phrasebook has a line, that says it, with the description in a long post.
+    for length, least, most, below_a_line in (("line", 0, 0, 0), ("short", 1, 1, 0), ("long", 2, 4, 1)):
+        choices = Choices(goal="question", emoji="off", length=length, variants=20)
+        lines = lines_for(DOG, choices.tone)
+        variants = compose(DOG, choices)
+        assert 0 < sum(variant.hook in lines for variant in variants) < len(variants)
+        for variant in variants:
             *blocks, tags = [block for block in variant.text.split("\n") if block]
             assert blocks[0] == variant.hook and blocks[-1].endswith("?")
             assert tags == " ".join(variant.hashtags)
             body = " ".join(blocks[1:-1])
-            assert least <= len(re.findall(r"[.!?…](?: |$)", body)) <= most, body
+            sentences = len(re.findall(r"[.!?…](?: |$)", body))
+            assert sentences == below_a_line if variant.hook in lines else least <= sentences <= most, body
 
 
 def test_emoji():

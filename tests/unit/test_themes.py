@@ -1,7 +1,6 @@
 """The phrasebook: what pictures are about, and the lines that suit them."""
 
 import re
-from importlib.resources import files
 
 import pytest
 
@@ -9,8 +8,9 @@ from img2prompt.posts import Choices, Seen, compose, data, tones
 from img2prompt.posts.themes import FOLDER, lines_for, theme_of
 from img2prompt.posts.topic import topic
 from img2prompt.results import Match
+from tests.unit.test_posts_mechanics import mistakes
 
-FILES = sorted(path.name for path in files(data.__package__).joinpath(FOLDER).iterdir())
+FILES = data.toml_files(FOLDER)
 THEMES = {name: entry for file in FILES for name, entry in data.read_toml(f"{FOLDER}/{file}").items()}
 KINDS = {
     **dict.fromkeys(("en", "ko", "parent", "phrase"), str),
@@ -25,6 +25,8 @@ STALE = re.compile(
     r"\bpov\b|caught in the act|picture perfect|say cheese|life is better|but first|keep calm|because why not|nutshell|"
     r"sorry not sorry|enough said|\bhe\b|\bshe\b|\bhis\b|\bher\b|\bguys\b|\bgirls?\b|\bboys?\b|ladies|stunning|그녀"
 )
+SLOT = re.compile(r"\{(?:place|name|note)\}")
+BEGINS_SMALL = re.compile(r"(?<=[.!?]) (?=[a-z])|^(?=[a-z])")  # as no sentence of a template may
 SIGN = re.compile("[\U0001f000-\U0001faff\u2600-\u27bf#]")
 
 
@@ -54,6 +56,8 @@ def test_a_theme_is_complete(name):
         for line in said:
             assert line == " ".join(line.split()) and len(line.split()) <= 16, line
             assert not STALE.search(line.lower()) and not SIGN.search(line), line
+            if language == "en":
+                assert not mistakes(BEGINS_SMALL.sub("I ", SLOT.sub("Busan", line))), line
 
 
 @pytest.mark.parametrize("name", THEMES)
@@ -111,6 +115,12 @@ def test_a_post_of_one_line_begins_with_the_shortest():
     ]
     short = [len(hook.split()) <= 4 for hook in hooks[:10]]
     assert any(short) and short == sorted(short, reverse=True)
+
+
+def test_a_long_post_has_no_description_where_nothing_is_known():
+    photo = Seen("", {"mediums": [Match("a stock photo", 0.3)]})
+    for variant in compose(photo, Choices(length="long", emoji="off", hashtags=0)):
+        assert variant.text == variant.hook
 
 
 def test_a_long_post_says_once_what_is_seen():
