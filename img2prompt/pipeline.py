@@ -27,6 +27,7 @@ from img2prompt.labels.ranking import LabelTable, load_tables
 from img2prompt.labels.tables import ASPECTS, read_labels, read_own_labels
 from img2prompt.minilm import SentenceEncoder
 from img2prompt.posts.gender import neutral_people
+from img2prompt.posts.post import THINGS
 from img2prompt.results import Match, Result
 from img2prompt.settings import AUTO, Settings
 
@@ -179,6 +180,8 @@ class Pipeline:
             own = [table.name for table in self.tables if table.name not in ASPECTS]
             matches = ranking.rank_all(vectors, self.tables, prompts.labels_needed(style, own))
         clock.lap("labels")
+        for labels, things in zip(matches, self.engine.things(features) or [], strict=False):
+            labels[THINGS] = things
         made = self.engine.generated(features)
         made = np.zeros(len(pictures)) if made is None else made
         # The embedding stands for a prompt that could have made the picture, so never for a negative one.

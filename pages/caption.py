@@ -10,7 +10,8 @@ from img2prompt.web.shared.i18n import t
 
 frame.begin(t("title"))
 st.markdown(t("intro"))
-post_choices = choices.ask()
+hint = cards.hint()
+post_choices = choices.ask(hint)
 frame.end(t("privacy.history") if account.keeps() else t("privacy"))
 
 try:
@@ -61,6 +62,8 @@ elif desk is None or desk.photos != chosen or not reading.is_up_to_date():
                     frame.show_error(error)
                 else:
                     desk = cards.begin(chosen)
+                    if cards.hint() != hint:  # the sidebar was drawn before the photo was known
+                        st.rerun()
     if desk and desk.photos == chosen and reading.is_up_to_date():
         to_read.empty()
 else:

@@ -8,7 +8,7 @@ from img2prompt.batch.rows import Row
 from img2prompt.posts import Choices, Seen, as_sentence, compose, hashtags
 from img2prompt.posts.facts import orientation
 from img2prompt.posts.limits import cut, tidy
-from img2prompt.posts.post import ALT_LIMIT
+from img2prompt.posts.post import ALT_LENGTH, THINGS
 from img2prompt.prompts import recaption
 from img2prompt.results import Match
 
@@ -17,14 +17,15 @@ def with_caption(row: Row, caption: str) -> Row:
     """A row with a person's caption, and with the alt text, hashtags and prompt that derive from it.
 
     The alt text is the caption in the person's own words. Labels and embedding stay, as they are what the
-    model saw.
+    model saw, but for its things: the person knows better what the picture is about.
     """
     line = tidy(caption)
-    edited = replace(row, caption=caption)
+    labels = {table: pairs for table, pairs in row.labels.items() if table != THINGS}
+    edited = replace(row, caption=caption, labels=labels)
     return replace(
         edited,
         prompt=recaption(row.prompt, row.caption, line.removesuffix(".")),
-        alt_text=cut(as_sentence(line), ALT_LIMIT),
+        alt_text=cut(as_sentence(line), ALT_LENGTH),
         hashtags=hashtags(seen_of(edited), Choices()),
     )
 

@@ -23,12 +23,12 @@ from rich.progress import (
 from rich.text import Text
 
 from img2prompt.cli.console import complain, finish, load, stoppable
-from img2prompt.cli.options import Device, EngineName, Labels, More, Note, People, Style
+from img2prompt.cli.options import Device, EngineName, Labels, Language, More, Note, People, Style
 from img2prompt.errors import ConfigError
 from img2prompt.files import check_output
 from img2prompt.posts import Choices, tones
 from img2prompt.posts.post import LENGTHS
-from img2prompt.posts.templates import load_tone
+from img2prompt.posts.templates import check_tone
 from img2prompt.wording import counted
 
 if TYPE_CHECKING:
@@ -99,6 +99,7 @@ def batch(
         str | None, typer.Option("--length", help=f"Posts: one of {', '.join(LENGTHS)}.")
     ] = None,
     note: Note = "",
+    language: Language = None,
     engine: EngineName = None,
     style: Style = None,
     labels: Labels = None,
@@ -142,7 +143,7 @@ def batch(
         raise ConfigError("--prepend, --append, --skip-existing and --overwrite are for --format txt.")
     if journal_file is None and output is None and source == "-":
         raise ConfigError("Name a file for the results so far with --journal, or an --output.")
-    posts = _posts(kind, tone, length, note)
+    posts = _posts(kind, tone, length, note, language)
     items = batches.discover(source, recursive)
     batches.check_output(kind, output, items, source)
     if errors is not None:
@@ -192,19 +193,27 @@ def batch(
     finish(len(failed), len(items))
 
 
-def _posts(kind: str, tone: str | None, length: str | None, note: str) -> Choices | None:
+def _posts(
+    kind: str, tone: str | None, length: str | None, note: str, language: str | None
+) -> Choices | None:
     """What is wanted of the posts; None for no posts. An unknown tone is reported before the work starts."""
     if tone is None:
-        if length is not None or note:
-            raise ConfigError("--length and --note are for posts; name a --tone too.")
+        if length is not None or note or language:
+            raise ConfigError("--length, --note and --language are for posts; name a --tone too.")
         return None
     from img2prompt.batch import FORMATS
 
     if kind in FORMATS and not FORMATS[kind].posts:
         holders = ", ".join(name for name, format in FORMATS.items() if format.posts)
         raise ConfigError(f"{kind} holds no posts, which --tone asks for; choose one of {holders}.")
-    load_tone(tone)
-    return Choices(tone=tone, length=length or Choices.length, note=note, variants=1)
+    check_tone(tone)
+    return Choices(
+        tone=tone,
+        length=length or Choices.length,
+        note=note,
+        language=language or Choices.language,
+        variants=1,
+    )
 
 
 def _watch(groups: Iterable[list[Row]], total: int, missing: int) -> int:

@@ -14,6 +14,8 @@ from rich.table import Table
 
 from img2prompt.cli.console import load, show_table
 from img2prompt.cli.options import AsJson, Device, EngineName, Limit, More, Pairs, Sources, Split
+from img2prompt.posts import Choices
+from img2prompt.posts.post import LENGTHS
 
 commands = typer.Typer(
     help="Compare with what people wrote. PAIRS is a folder with a CSV (image, caption) and its pictures.",
@@ -127,6 +129,25 @@ def prompts(
     report_scores(measure, pairs, split, limit, as_json, more, engine=engine, device=device)
 
 
+@commands.command()
+def posts(
+    pairs: Pairs,
+    split: Split = "dev",
+    source: Sources = None,
+    length: Annotated[str, typer.Option("--length", help=f"One of {', '.join(LENGTHS)}.")] = Choices.length,
+    limit: Limit = None,
+    engine: EngineName = None,
+    device: Device = None,
+    more: More = None,
+    as_json: AsJson = False,
+) -> None:
+    """Whether posts are about what the pictures show, repeat it, differ, and are like what people post."""
+    from img2prompt.evaluation.posts import evaluate_posts
+
+    measure = partial(evaluate_posts, sources=source, choices=Choices(length=length))
+    report_scores(measure, pairs, split, limit, as_json, more, people="neutral", engine=engine, device=device)
+
+
 def report_scores(
     measure: Callable[..., dict[str, Any]],
     pairs: Path,
@@ -134,14 +155,14 @@ def report_scores(
     limit: int | None,
     as_json: bool,
     more: Sequence[str] | None,
+    people: str = "as-seen",
     **overrides: Any,
 ) -> None:
-    """Run an evaluation and print its numbers."""
+    """Run an evaluation and print its numbers; with people as seen, since what people wrote, they wrote so."""
     from img2prompt.datasets.pairs import PairsFolder
 
     folder = PairsFolder(pairs)
-    # What people wrote, they wrote as they saw it.
-    pipeline = load(more, people="as-seen", **overrides)
+    pipeline = load(more, people=people, **overrides)
     scores = measure(pipeline, folder, split, limit, progress=sys.stderr.isatty())
     scores["engine"] = pipeline.engine.name
     if as_json:

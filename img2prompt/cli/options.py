@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from img2prompt.posts.limits import size, tidy
-from img2prompt.posts.post import MAX_NOTE
+from img2prompt.posts.post import LANGUAGES, MAX_NOTE
 from img2prompt.settings import AUTO, ENGINES, PEOPLE, STYLES
 
 
@@ -45,8 +45,14 @@ More = Annotated[
 Note = Annotated[
     str,
     typer.Option(
-        "--note", help="Posts: your own words, such as place, names, occasion.", callback=_short_enough
+        "--note",
+        help="Posts: one thing only you know, such as who, where, what happened.",
+        callback=_short_enough,
     ),
+]
+Language = Annotated[
+    str | None,
+    typer.Option("--language", help=f"Posts: one of {', '.join(LANGUAGES)}; en where none is named."),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Write JSON, for programs.")]
 Pairs = Annotated[Path, typer.Argument(metavar="PAIRS", help="Folder with a CSV and its pictures.")]

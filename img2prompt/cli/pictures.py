@@ -16,12 +16,25 @@ from rich.console import Console
 from rich.progress import track
 
 from img2prompt.cli.console import complain, finish, load, write
-from img2prompt.cli.options import AsJson, Device, EngineName, Labels, More, Note, Paths, People, Style
+from img2prompt.cli.options import (
+    AsJson,
+    Device,
+    EngineName,
+    Labels,
+    Language,
+    More,
+    Note,
+    Paths,
+    People,
+    Style,
+)
 from img2prompt.errors import ConfigError, DataError, ImageError
-from img2prompt.files import check_output, replacing
+from img2prompt.files import cannot_read, check_output, replacing
 from img2prompt.posts import Choices, alt_text, as_sentence, compose, see, tones
-from img2prompt.posts.post import EMOJI, GOALS, LENGTHS, MAX_HASHTAGS, MAX_VARIANTS, Variant
-from img2prompt.posts.templates import load_tone
+from img2prompt.posts.platforms import platforms
+from img2prompt.posts.post import ALT_LENGTH, ALT_LENGTHS, EMOJI, GOALS, LENGTHS, MAX_VARIANTS, Variant
+from img2prompt.posts.templates import check_tone
+from img2prompt.posts.voice import captions_in
 
 if TYPE_CHECKING:
     import numpy as np
@@ -32,6 +45,8 @@ if TYPE_CHECKING:
 
 commands = typer.Typer()
 
+MOST_BYTES = 64 * 1024  # of a file with somebody's captions
+MOST_HASHTAGS = ", ".join(f"{place.name} {place.hashtags}" for place in platforms().values())
 BATCH = 16  # pictures that go through the model together
 STDIN = "-"
 
@@ -70,23 +85,48 @@ def post(
     emoji: Annotated[str, typer.Option("--emoji", help=f"One of {', '.join(EMOJI)}.")] = Choices.emoji,
     length: Annotated[str, typer.Option("--length", help=f"One of {', '.join(LENGTHS)}.")] = Choices.length,
     hashtags: Annotated[
-        int, typer.Option("--hashtags", help=f"At most so many, 0 to {MAX_HASHTAGS}.")
+        int | None,
+        typer.Option("--hashtags", metavar="N", help=f"At most so many; takes {MOST_HASHTAGS}."),
     ] = Choices.hashtags,
     variants: Annotated[
         int, typer.Option("--variants", help=f"How many, 1 to {MAX_VARIANTS}.")
     ] = Choices.variants,
     note: Note = Choices.note,
     seed: Annotated[int, typer.Option("--seed", help="Another seed, other variants.")] = Choices.seed,
+    language: Language = None,
+    platform: Annotated[
+        str, typer.Option("--platform", help=f"Where it goes: {', '.join(platforms())}.")
+    ] = Choices.platform,
+    voice: Annotated[
+        Path | None,
+        typer.Option(
+            "--voice",
+            metavar="FILE",
+            help="A text with up to ten captions of your own, an empty line between two: the posts follow their "
+            "length, case, punctuation, emoji and hashtags.",
+        ),
+    ] = None,
+    alt_length: Annotated[
+        int,
+        typer.Option(
+            "--alt-length",
+            min=ALT_LENGTHS.start,
+            max=ALT_LENGTHS.stop - 1,
+            help="Most characters of the alt text.",
+        ),
+    ] = ALT_LENGTH,
     engine: EngineName = None,
     people: People = None,
     device: Device = None,
     more: More = None,
     as_json: AsJson = False,
 ) -> None:
-    """Write Instagram posts and the alt text for each picture."""
+    """Write posts and the alt text for each picture."""
     check_stdin(paths)
-    choices = Choices(tone, goal, emoji, length, hashtags, variants, note, seed)
-    load_tone(tone)  # an unknown tone is reported before the model is loaded
+    own = read_voice(voice) if voice else ()
+    language = language or Choices.language
+    choices = Choices(tone, goal, emoji, length, hashtags, variants, note, seed, language, platform, own)
+    check_tone(tone)  # an unknown tone is reported before the model is loaded
     pipeline = load(more, engine=engine, people=people, device=device)
     failed = 0
     for path, answer in described(pipeline, paths):
@@ -99,11 +139,12 @@ def post(
         picture, result = answer
         seen = see(result, picture)
         posts = compose(seen, choices)
+        alt = alt_text(seen, note=note, language=language, length=alt_length)
         if as_json:
-            record = {"path": path, "alt_text": alt_text(seen), "variants": [asdict(post) for post in posts]}
+            record = {"path": path, "alt_text": alt, "variants": [asdict(post) for post in posts]}
             print(json.dumps(record), flush=True)
         else:
-            show_posts(path, alt_text(seen), posts, several=len(paths) > 1)
+            show_posts(path, alt, posts, several=len(paths) > 1)
     finish(failed, len(paths))
 
 
@@ -206,6 +247,20 @@ def show_posts(path: str, alt: str, variants: Sequence[Variant], several: bool) 
     write(f"alt text  {alt}")
     if several:
         write("")
+
+
+def read_voice(file: Path) -> tuple[str, ...]:
+    """A person's own captions, from a text file. Raises DataError where it cannot be read, ConfigError without any."""
+    try:
+        with open(file, "rb") as opened:
+            data = opened.read(MOST_BYTES + 1)
+        if len(data) > MOST_BYTES:
+            raise DataError(
+                f"{file} is larger than {MOST_BYTES // 1024} KB; ten of your captions are enough."
+            )
+        return captions_in(data.decode("utf-8-sig"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise cannot_read(file, error, "a text file") from error
 
 
 def check_stdin(paths: Sequence[str]) -> None:

@@ -9,6 +9,8 @@ from typing import Any, Literal, Protocol
 import numpy as np
 from PIL import Image
 
+from img2prompt.results import Match
+
 Aspect = Literal["content", "style"]
 
 
@@ -54,6 +56,12 @@ class Engine(Protocol):
 
     def embed_texts(self, texts: Sequence[str]) -> np.ndarray:
         """(M, D) float32 unit vectors of the texts in the joint space."""
+
+    def things(self, features: Any) -> list[list[Match]] | None:
+        """What N pictures show, in words of captions with their probability, the likeliest first.
+
+        None if the engine cannot tell.
+        """
 
     def generated(self, features: Any) -> np.ndarray | None:
         """(N,) probability that a machine made or drew the picture; None if the engine cannot tell."""

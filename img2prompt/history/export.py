@@ -11,7 +11,7 @@ from img2prompt.results import labels_line, words_record
 from img2prompt.spreadsheet import write_table
 
 COLUMNS = (
-    "id created_at caption prompt labels objects hashtags variants starred copied tone goal length language "
+    "id created_at caption prompt labels objects hashtags variants starred copied tone goal length language platform "
     "note engine width height content_hash"
 ).split()
 OF_PICTURES = "caption prompt labels objects width height content_hash".split()  # a line for each in a cell
@@ -67,6 +67,7 @@ def as_object(post: Post) -> dict[str, Any]:
         "goal": choices.goal,
         "length": choices.length,
         "language": post.language,
+        "platform": choices.platform,
         "note": choices.note,
         "engine": post.engine,
         "versions": dict(post.versions),

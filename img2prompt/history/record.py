@@ -117,8 +117,6 @@ def record_of(
     engine: str,
     choices: Choices,
     variants: Sequence[Written],
-    *,
-    language: str = "en",
 ) -> Post:
     """Make a post that can be saved.
 
@@ -127,7 +125,6 @@ def record_of(
     pictures : from `picture_of`, in the order of the post
     engine : that read them
     choices, variants : the arguments and the result of `img2prompt.posts.compose`
-    language : of the variants, as a BCP 47 tag
     """
     return rewritten(
         Post(
@@ -135,7 +132,7 @@ def record_of(
             engine=engine,
             versions={"img2prompt": __version__}
             | {name: version(name) for name in RUNTIMES if not missing(name)},
-            language=language,
+            language=choices.language,
             choices=choices,
             variants=(),
             hashtags=(),
@@ -149,6 +146,7 @@ def rewritten(post: Post, choices: Choices, variants: Sequence[Written]) -> Post
     """The same post with other choices, and what `img2prompt.posts.compose` wrote for them."""
     return replace(
         post,
+        language=choices.language,
         choices=choices,
         variants=tuple(Variant(variant.text) for variant in variants),
         hashtags=tuple(dict.fromkeys(tag for variant in variants for tag in variant.hashtags)),

@@ -33,8 +33,10 @@ from img2prompt.history.tables import (
     VariantRow,
 )
 from img2prompt.posts import Choices, Seen
+from img2prompt.posts.platforms import platforms
 
 PAGE = 500  # posts read, or ids deleted, at a time
+MOST_HASHTAGS = 30  # that Instagram took once, so that posts of then may ask for them
 
 logger = logging.getLogger(__name__)
 
@@ -365,7 +367,8 @@ def _fill(row: PostRow, post: Post) -> None:
     choices = post.choices
     row.tone, row.goal, row.length, row.emoji = choices.tone, choices.goal, choices.length, choices.emoji
     row.note, row.seed = choices.note, choices.seed
-    row.hashtag_count, row.variant_count = choices.hashtags, choices.variants
+    row.hashtag_count, row.variant_count = choices.most_hashtags, choices.variants
+    row.platform = choices.platform
     written = {variant.text for variant in post.variants}
     row.variants = [v for v in row.variants if v.text in written or _is_marked(v)]
     known = {variant.text for variant in row.variants}
@@ -438,10 +441,12 @@ def _post(row: PostRow) -> Post:
             goal=row.goal,
             emoji=row.emoji,
             length=row.length,
-            hashtags=row.hashtag_count,
+            hashtags=_hashtags(row),
             variants=row.variant_count,
             note=row.note,
             seed=row.seed,
+            language=row.language,
+            platform=row.platform,
         ),
         variants=tuple(Variant(v.text, v.edited, v.copied, v.starred) for v in row.variants),
         hashtags=tuple(hashtag.tag for hashtag in row.hashtags),
@@ -449,6 +454,14 @@ def _post(row: PostRow) -> Post:
         id=row.id,
     )
     return check(post)
+
+
+def _hashtags(row: PostRow) -> int:
+    """The number of hashtags that was chosen, within what the platform takes now. Raises ValueError for damage."""
+    known = platforms().get(row.platform)
+    if known is None or not 0 <= row.hashtag_count <= MOST_HASHTAGS:
+        raise ValueError("a number is out of range")
+    return min(row.hashtag_count, known.hashtags)
 
 
 def _picture(row: PostRow, picture: PictureRow) -> Picture:

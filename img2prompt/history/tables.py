@@ -83,6 +83,7 @@ class PostRow(Base):
     engine: Mapped[str]
     versions: Mapped[dict[str, str]] = mapped_column(JSON)
     language: Mapped[str]
+    platform: Mapped[str]
     tone: Mapped[str]
     goal: Mapped[str]
     length: Mapped[str]

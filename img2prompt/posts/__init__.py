@@ -1,4 +1,4 @@
-"""Instagram posts, alt text and hashtags, written from what the engine says about a picture."""
+"""Posts, alt text and hashtags, written from what the engine says about a picture."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from img2prompt.posts.compose import compose
 from img2prompt.posts.facts import see
 from img2prompt.posts.hashtags import hashtags
 from img2prompt.posts.post import Choices, Seen, Variant
-from img2prompt.posts.rewriter import Draft, Rewriter, TemplateRewriter
+from img2prompt.posts.rewriter import Draft, Rewriter
 from img2prompt.posts.sentence import as_sentence
 from img2prompt.posts.templates import tones
 
@@ -16,7 +16,6 @@ __all__ = [
     "Draft",
     "Rewriter",
     "Seen",
-    "TemplateRewriter",
     "Variant",
     "alt_text",
     "as_sentence",

@@ -2,16 +2,33 @@
 
 from __future__ import annotations
 
-from img2prompt.posts.limits import cut
-from img2prompt.posts.post import ALT_LIMIT, Seen
+from img2prompt.posts.korean import with_particle
+from img2prompt.posts.limits import cut, tidy
+from img2prompt.posts.post import ALT_LENGTH, Seen
 from img2prompt.posts.sentence import as_sentence
+from img2prompt.posts.themes import themes_of
 from img2prompt.posts.topic import topic
 
+NAMED = 2  # themes that a Korean alt text names
 
-def alt_text(seen: Seen) -> str:
-    """The caption as a sentence of at most 100 characters, cut at a word, without "image of".
+
+def alt_text(seen: Seen, *, note: str = "", language: str = "en", length: int = ALT_LENGTH) -> str:
+    """The caption as a sentence of at most `length` characters, cut at a word, without "image of".
+
+    Parameters
+    ----------
+    note : what the person said of the picture: it tells what it is for, and so comes first, if there is room
+    language : in Korean it names the picture's themes, and is the English caption where there is none
+    length : there is no limit to be seen on Instagram, but a screen reader reads all of it
 
     >>> alt_text(Seen("a photo of a brown dog on the beach"))
     'A brown dog on the beach.'
     """
-    return cut(as_sentence(topic([seen]).sentence), ALT_LIMIT)
+    said = as_sentence(topic([seen]).sentence)
+    themes = themes_of(seen)[:NAMED] if language == "ko" else []
+    if themes:
+        names = [theme.wording["ko"].name for theme in themes]
+        listed = " ".join([*(with_particle(name, "과/와") for name in names[:-1]), names[-1]])
+        said = f"{with_particle(listed, '이/가')} 담긴 사진."
+    noted = " ".join(filter(None, [as_sentence(tidy(note)), said]))
+    return noted if note and len(noted) <= length else cut(said, length)

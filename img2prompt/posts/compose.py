@@ -1,16 +1,21 @@
-"""Compose finished posts: hook, body, call to action and hashtags, within Instagram's limits."""
+"""Compose finished posts: hook, body, call to action and hashtags, within the platform's limits."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from img2prompt.posts.emoji import decorate, emoji_of
+from img2prompt.posts.frames import TemplateRewriter
 from img2prompt.posts.hashtags import hashtags
 from img2prompt.posts.limits import cut, size, tidy
-from img2prompt.posts.post import HOOK_LIMIT, MAX_NOTE, POST_LIMIT, Choices, Seen, Variant
-from img2prompt.posts.rewriter import Draft, Rewriter, TemplateRewriter
-from img2prompt.posts.templates import load_tone
+from img2prompt.posts.lines import PhrasebookRewriter
+from img2prompt.posts.phrases import TONES
+from img2prompt.posts.post import MAX_NOTE, Choices, Seen, Variant
+from img2prompt.posts.rewriter import Draft, Rewriter
+from img2prompt.posts.templates import check_tone
+from img2prompt.posts.themes import themes_of
 from img2prompt.posts.topic import topic
+from img2prompt.posts.voice import MOSTLY, Voice
 
 
 def compose(seen: Seen | Sequence[Seen], choices: Choices, rewriter: Rewriter | None = None) -> list[Variant]:
@@ -19,29 +24,31 @@ def compose(seen: Seen | Sequence[Seen], choices: Choices, rewriter: Rewriter | 
     Parameters
     ----------
     seen : what is known about the picture, or about each of several
-    choices : tone, length and so on
-    rewriter : writes the sentences; by default from templates
+    choices : tone, length, platform and so on
+    rewriter : writes the sentences; by default from the phrasebook, in a tone of the user's own from its templates
 
     Returns
     -------
     `choices.variants` different posts, always the same for the same arguments; fewer only
-    where the pictures give too little to talk about. A text has at most 2,200 characters and
-    its first line at most 125, counted in UTF-16 units.
+    where there is too little to say. A text is no longer than the platform takes, nor its
+    first line than the feed shows.
 
     Raises
     ------
     ConfigError
         For an unknown tone.
     DataError
-        For a tone whose file is malformed.
+        For a tone, or lines of the user's own, whose file is malformed.
     """
     pictures = [seen] if isinstance(seen, Seen) else list(seen)
     if not pictures:
         return []
-    load_tone(choices.tone)
-    drafts = (rewriter or TemplateRewriter()).write(pictures, choices)
+    check_tone(choices.tone)
+    rewriter = rewriter or (PhrasebookRewriter() if choices.tone in TONES else TemplateRewriter())
+    drafts = rewriter.write(pictures, choices)
     tags = hashtags(pictures, choices)
-    signs = emoji_of([thing.base for thing in topic(pictures).things])
+    themes = [theme for picture in pictures for theme in themes_of(picture)]
+    signs = emoji_of(themes, [thing.base for thing in topic(pictures).things])
     return [
         finish(draft, tags, signs, choices, choices.seed * choices.variants + i)
         for i, draft in enumerate(drafts)
@@ -50,23 +57,31 @@ def compose(seen: Seen | Sequence[Seen], choices: Choices, rewriter: Rewriter | 
 
 def finish(draft: Draft, tags: tuple[str, ...], signs: Sequence[str], choices: Choices, turn: int) -> Variant:
     """Add the note, emoji and hashtags to a draft, within the limits; `turn` varies the emoji."""
+    place = choices.place
     note = cut(tidy(choices.note), MAX_NOTE, mark="")
-    hook, *body, call = decorate(draft.hook, draft.body, draft.call, signs, choices, turn)
+    if any(note in sentence for sentence in (draft.hook, *draft.body)):
+        note = ""
+    voice = Voice.of(choices.voice) if choices.voice else None
+    sentences: tuple[str, ...] = (draft.hook, *draft.body)
+    if voice:
+        sentences = tuple(voice.said(sentence, turn) for sentence in sentences)
+        note = note.lower() if voice.small > MOSTLY else note
+    hook, *body, call = decorate(sentences[0], sentences[1:], draft.call, draft.emoji or signs, choices, turn)
     ended = not hook[-1:].isalnum()  # else the note would be read as part of it
-    if note and ended and choices.length == "line" and size(f"{hook} {note}") <= HOOK_LIMIT:
+    if note and ended and choices.length == "line" and place.size(f"{hook} {note}") <= place.fold:
         hook, note = f"{hook} {note}", ""
-    hook = cut(hook, HOOK_LIMIT)
-    blocks = [hook, note, " ".join(body), call]
-    joint = "\n\n" if choices.length == "long" else "\n"
-    text = cut(joint.join(block for block in blocks if block), POST_LIMIT)
-    tags = fitting(tags, POST_LIMIT - size(text) - 2)
+    hook = cut(hook, place.fold, size=place.size)
+    blocks = [hook, note, *body, call]
+    joint = "\n\n" if choices.length == "long" or (voice and voice.spaced > MOSTLY) else "\n"
+    text = cut(joint.join(block for block in blocks if block), place.post, size=place.size)
+    tags = fitting(tags, place.post - place.size(text) - 2, place.size)
     if tags:
         text = f"{text}\n\n{' '.join(tags)}"
     return Variant(text, hook, tags)
 
 
-def fitting(tags: tuple[str, ...], room: int) -> tuple[str, ...]:
-    """The first hashtags that together take at most `room` UTF-16 units."""
+def fitting(tags: tuple[str, ...], room: int, size: Callable[[str], int] = size) -> tuple[str, ...]:
+    """The first hashtags that together take at most `room` units of `size`."""
     while tags and size(" ".join(tags)) > room:
         tags = tags[:-1]
     return tags

@@ -1,4 +1,4 @@
-"""Choose emoji: those of the things in the picture first, then neutral ones."""
+"""Choose emoji: those of the picture's themes first, then those of the things that the caption names."""
 
 from __future__ import annotations
 
@@ -6,14 +6,22 @@ from collections.abc import Sequence
 
 from img2prompt.posts import data
 from img2prompt.posts.grammar import singular
+from img2prompt.posts.phrases import Theme
 from img2prompt.posts.post import Choices
+from img2prompt.posts.voice import Voice
 
 NEUTRAL = ("✨", "📷", "💫", "👀", "🤍", "🌟")  # say nothing about the picture
 CALLS = {"question": "💬", "save": "🔖", "tag": "👋"}
+MANY = (3, 4)  # emoji of a post, by turns
 
 
-def emoji_of(words: Sequence[str]) -> list[str]:
-    """The emoji that belong to these words, in order and without repetition."""
+def emoji_of(themes: Sequence[Theme], words: Sequence[str]) -> list[str]:
+    """The emoji that belong to these themes and words, in order and without repetition.
+
+    Words count only where there is no theme, as a caption names this and that.
+    """
+    if themes:
+        return list(dict.fromkeys(sign for theme in themes for sign in theme.emoji))
     known = data.things()
     named = (known.get(word) or known.get(singular(word)) for word in words)
     return list(dict.fromkeys(thing.emoji for thing in named if thing and thing.emoji))
@@ -27,8 +35,8 @@ def decorate(
     Parameters
     ----------
     hook, body, call : the sentences of a draft
-    seen : emoji of the things in the picture
-    choices : how many emoji: off, few (one or two in all) or many (three to six)
+    seen : emoji of the picture
+    choices : how many emoji: off, few (one at the end, in every second post) or many (three or four)
     turn : varies how many and which
 
     Returns
@@ -36,16 +44,20 @@ def decorate(
     The hook, the body's sentences and the call, as one list.
     """
     sentences = [hook, *body, call]
-    if choices.emoji == "off":
-        return sentences
-    count = 1 + turn % 2 if choices.emoji == "few" else max(3, min(6, len(seen) + 1 + turn % 2))
-    if call and count > 1:
-        sentences[-1] = f"{call} {CALLS[choices.goal]}"
-        count -= 1
-    spare = [NEUTRAL[(turn + i) % len(NEUTRAL)] for i in range(len(NEUTRAL))]
-    chosen = [*seen[:4], *(sign for sign in spare if sign not in seen)][:count]
-    filled = [i for i, sentence in enumerate([hook, *body]) if sentence]
-    for i, position in enumerate(filled):
-        if share := "".join(chosen[i :: len(filled)]):
-            sentences[position] = f"{sentences[position]} {share}"
+    last = max((i for i, sentence in enumerate([hook, *body]) if sentence), default=0)
+    if choices.emoji == "few":
+        wanted = Voice.of(choices.voice).has_emoji(turn) if choices.voice else turn % 2 == 0
+        if wanted and sentences[last]:
+            signs = seen or NEUTRAL
+            sentences[last] += f" {signs[turn // 2 % len(signs)]}"
+    elif choices.emoji == "many":
+        spare = [NEUTRAL[(turn + i) % len(NEUTRAL)] for i in range(len(NEUTRAL))]
+        chosen = [*seen[:4], *(sign for sign in spare if sign not in seen)][: MANY[turn % 2]]
+        if call:
+            sentences[-1] = f"{call} {CALLS[choices.goal]}"
+            chosen = chosen[:-1]
+        filled = [i for i, sentence in enumerate([hook, *body]) if sentence]
+        for i, position in enumerate(filled):
+            if share := "".join(chosen[i :: len(filled)]):
+                sentences[position] += f" {share}"
     return sentences

@@ -8,15 +8,19 @@ from collections.abc import Iterable, Iterator, Sequence
 import regex
 
 from img2prompt.posts import data
-from img2prompt.posts.grammar import caption_verb, is_noun, is_person, lemmas, singular, verb_form
+from img2prompt.posts.grammar import is_noun, lemmas
 from img2prompt.posts.korean import without_particle
 from img2prompt.posts.limits import cut, size, tidy
-from img2prompt.posts.post import MAX_NOTE, Choices, Seen
+from img2prompt.posts.phrases import Theme, line_of_descent
+from img2prompt.posts.post import MAX_NOTE, THINGS, Choices, Seen
 from img2prompt.posts.style import styles
-from img2prompt.posts.topic import Topic, topic
+from img2prompt.posts.themes import common_themes, themes_of
+from img2prompt.posts.topic import topic
+from img2prompt.posts.voice import Voice
 
 LONGEST = 30  # UTF-16 units in a tag, without #
-BROAD = ("photography", "photooftheday", "picoftheday", "instadaily", "everydaymoments")  # true of any post
+LIKELY = 0.5  # probability of a thing that is worth a tag
+OWN = 2  # of the person's words that come before the picture's tags
 NAME = 3  # most words with capitals that make one tag: "New York City"
 NOT_IN_TAG = regex.compile(r"[^\p{L}\p{M}\p{N}_]+")
 WORDS = regex.compile(r"[^\s,;.!?…:/|()\[\]{}\"“”„«»、。，！？·–—]+")
@@ -27,37 +31,50 @@ SMALL_WORDS = frozenset(
 
 
 def hashtags(seen: Seen | Sequence[Seen], choices: Choices) -> tuple[str, ...]:
-    """At most `choices.hashtags` tags with #, broad ones first and the person's own words last.
+    """At most `choices.most_hashtags` tags with #, specific ones first, in the language of the post.
 
+    The person's own words come first, then the tags of the picture's themes by turns, then those of what these belong
+    to. A picture without a theme has the things that its caption names.
     Tags consist of letters, digits and underscores of any script. No two differ only by case,
     and none is on the list of tags that Instagram restricts (``words.toml``).
     """
     pictures = [seen] if isinstance(seen, Seen) else list(seen)
-    content = topic(pictures) if pictures else Topic()
+    most = choices.most_hashtags
+    if choices.voice and choices.hashtags is None:
+        most = min(Voice.of(choices.voice).hashtags, choices.place.hashtags)
     own = usable(names(cut(tidy(choices.note), MAX_NOTE, mark="")))
-    nouns = usable(thing.base for thing in content.things)
-    broader = usable(itertools.chain(broad_tags(content), styles(pictures)))
-    # First choose the tags that say most about this post …
-    by_worth = distinct([*own[:2], *nouns[:1], *broader[:1], *own[2:], *nouns[1:], *broader[1:], *BROAD])
-    chosen = {tag.casefold() for tag in by_worth[: choices.hashtags]}
-    # … then write them from broad to specific.
-    ordered = distinct([*(tag for tag in BROAD if tag in chosen), *broader, *nouns, *own])
-    return tuple(f"#{tag}" for tag in ordered if tag.casefold() in chosen)
+    first, *others = [*_of_themes(pictures, choices.language), ""]
+    shown = usable([first, *styles(pictures), *others])
+    if not shown and choices.language == "en":
+        shown = usable(name for picture in pictures for name in _named(picture))
+    return tuple(f"#{tag}" for tag in distinct([*own[:OWN], *shown, *own[OWN:]])[:most])
 
 
-def broad_tags(content: Topic) -> Iterator[str]:
-    """Broader tags for what is named: pets for a dog, sea for a beach, surfing for a surfer."""
-    known = data.things()
-    for thing in content.things:
-        if thing.base in known:
-            yield known[thing.base].tag
-    for word in content.words:
-        if is_person(word):
-            yield known[singular(word) if singular(word) in known else word].tag
-        elif caption_verb(word) and (doing := known.get(verb_form(caption_verb(word), "VBG"))):
-            yield doing.tag
-    if content.kind == "people":
-        yield "people"
+def _of_themes(pictures: Sequence[Seen], language: str) -> Iterator[str]:
+    """The tags of the pictures' themes by turns: the best two of the first, then one of each."""
+    found = [themes_of(picture) for picture in pictures]
+    shared = common_themes(pictures) if len(pictures) > 1 else []
+    chosen = dict.fromkeys([*shared, *(theme for themes in found for theme in themes)])
+    lists = [list(theme.wording[language].tags) for theme in chosen]
+    if lists:
+        yield lists[0].pop(0)
+    for tags in itertools.zip_longest(*lists):
+        yield from filter(None, tags)
+    for theme in chosen:
+        yield from _above(theme, language)
+
+
+def _named(picture: Seen) -> Iterator[str]:
+    """The things that a caption names; of those that an engine gives a probability, the likely ones."""
+    likely = {name for name, chance in picture.labels.get(THINGS, ()) if chance >= LIKELY}
+    for thing in topic([picture]).things:
+        if THINGS not in picture.labels or thing.base in likely:
+            yield thing.base
+
+
+def _above(theme: Theme, language: str) -> Iterator[str]:
+    for parent in line_of_descent(theme)[1:]:
+        yield from parent.wording[language].tags[:1]
 
 
 def names(note: str) -> Iterator[str]:

@@ -1,17 +1,19 @@
-"""Measure text as Instagram does, and cut it without splitting a word or a character.
+"""Measure text as platforms do, and cut it without splitting a word or a character.
 
-Limits are counted in UTF-16 units, as in browsers and on phones. There an emoji counts
-two or more, so a text that fits here fits everywhere.
+Sizes are UTF-16 units, as in browsers and on phones: an emoji has two or more. X has a measure of its own.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import regex
 
-from img2prompt.posts.post import HOOK_LIMIT
-
 ELLIPSIS = "…"
-HOOK_ROOM = HOOK_LIMIT - 12  # UTF-16 units; the rest is for emoji
+URL = regex.compile(r"https?://\S+")
+URL_WEIGHT = 23  # X shortens every address to so much
+LIGHT = ((0, 4351), (8192, 8205), (8208, 8223), (8242, 8247))  # code points that X counts once
+PICTOGRAPH = regex.compile(r"[\p{Extended_Pictographic}\p{Regional_Indicator}]")
 # Control characters, lone surrogates, and marks that reverse the direction of the text after them.
 UNWANTED = regex.compile(r"[\p{Cc}\p{Cs}\p{Co}\p{Cn}\u2028-\u202E\u2066-\u2069\uFEFF]+")
 
@@ -21,8 +23,26 @@ def size(text: str) -> int:
     return len(text.encode("utf-16-le", "surrogatepass")) // 2
 
 
-def cut(text: str, limit: int, mark: str = ELLIPSIS) -> str:
-    """Shorten text to at most `limit` UTF-16 units: whole words and `mark`, or the text itself if it fits.
+def weight(text: str) -> int:
+    """Length as X counts it: an emoji, a Hangul syllable and the like twice, an address as 23.
+
+    See https://docs.x.com/fundamentals/counting-characters.
+
+    >>> weight("sea"), weight("바다"), weight("👨‍👩‍👧‍👦")
+    (3, 4, 2)
+    """
+    addresses = len(URL.findall(text))
+    return addresses * URL_WEIGHT + sum(map(_weight, regex.findall(r"\X", URL.sub("", text))))
+
+
+def _weight(character: str) -> int:
+    if PICTOGRAPH.search(character):
+        return 2
+    return sum(1 if any(first <= ord(c) <= last for first, last in LIGHT) else 2 for c in character)
+
+
+def cut(text: str, limit: int, mark: str = ELLIPSIS, size: Callable[[str], int] = size) -> str:
+    """Shorten text to at most `limit` units of `size`: whole words and `mark`, or the text itself if it fits.
 
     Only a word that is longer than the limit is cut inside, and then between two characters
     as people see them (an emoji with its skin tone, a letter with its accents).

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from img2prompt.errors import ConfigError
+from img2prompt.posts.platforms import Platform, platforms
 
 if TYPE_CHECKING:
     from img2prompt.results import Match
@@ -14,12 +15,14 @@ if TYPE_CHECKING:
 GOALS = ("none", "question", "save", "tag")
 EMOJI = ("off", "few", "many")
 LENGTHS = ("line", "short", "long")
-HOOK_LIMIT = 125  # characters before the feed folds a caption
-POST_LIMIT = 2200  # characters Instagram takes in all
-ALT_LIMIT = 100  # characters of Instagram's alt text
-MAX_HASHTAGS = 30
+LANGUAGES = ("en", "ko")
+THINGS = "things"  # a table of labels: words of captions, with the probability that the picture's have them
+INSTAGRAM = "instagram"
+ALT_LENGTH = 125  # characters of an alt text that screen readers read in one go
+ALT_LENGTHS = range(20, 1001)
 MAX_VARIANTS = 20
 MAX_NOTE = 300
+MAX_VOICE = 10  # captions of a person's own that are looked at
 
 
 @dataclass(frozen=True)
@@ -47,29 +50,48 @@ class Choices:
     goal: str = "none"
     emoji: str = "few"
     length: str = "short"
-    hashtags: int = 5  # 0–30
+    hashtags: int | None = None  # at most so many; None: as many as are usual on the platform
     variants: int = 5  # 1–20
-    note: str = ""  # the person's own words: place, names, occasion
+    note: str = ""  # what only the person knows: place, names, occasion
     seed: int = 0  # another seed, other variants
+    language: str = "en"
+    platform: str = INSTAGRAM
+    voice: tuple[str, ...] = ()  # captions of the person's own, whose manner the variants follow
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "voice", tuple(self.voice))
         for name, value, known in (
             ("goal", self.goal, GOALS),
             ("emoji", self.emoji, EMOJI),
             ("length", self.length, LENGTHS),
+            ("language", self.language, LANGUAGES),
+            ("platform", self.platform, tuple(platforms())),
         ):
             if value not in known:
                 raise ConfigError(f"{name} is {value!r}; choose one of {', '.join(known)}.")
-        if not 0 <= self.hashtags <= MAX_HASHTAGS:
-            raise ConfigError(f"hashtags is {self.hashtags}; it must lie between 0 and {MAX_HASHTAGS}.")
+        most = self.place.hashtags
+        if self.hashtags is not None and self.hashtags < 0:
+            raise ConfigError(f"hashtags is {self.hashtags}; it must lie between 0 and {most}.")
+        if self.hashtags is not None and self.hashtags > most:
+            raise ConfigError(f"hashtags is {self.hashtags}; {self.place.name} takes at most {most}.")
         if not 1 <= self.variants <= MAX_VARIANTS:
             raise ConfigError(f"variants is {self.variants}; it must lie between 1 and {MAX_VARIANTS}.")
+
+    @property
+    def place(self) -> Platform:
+        """The platform that the post is for."""
+        return platforms()[self.platform]
+
+    @property
+    def most_hashtags(self) -> int:
+        """The number of hashtags that a post may have."""
+        return self.place.usual if self.hashtags is None else self.hashtags
 
 
 @dataclass(frozen=True)
 class Variant:
     """One finished post: hook, body and call to action, a blank line, hashtags."""
 
-    text: str  # the whole post, at most 2,200 characters
-    hook: str  # its first line, at most 125 characters
+    text: str  # the whole post, within the platform's limits
+    hook: str  # its first line, which the feed does not fold
     hashtags: tuple[str, ...]  # "#dog", in the order written

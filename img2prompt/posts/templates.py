@@ -1,8 +1,8 @@
-"""Read and check the sentences of each tone: one TOML file for each.
+"""Tones of the user's own: sentences with slots, one TOML file for each.
 
-Built-in tones lie in ``tones/`` beside this module, the user's own in ``tones/`` in the user's
-data folder (on Linux ``~/.local/share/img2prompt/tones``). A changed file counts from the next
-start on.
+They lie in ``tones/`` in the user's data folder (on Linux ``~/.local/share/img2prompt/tones``);
+``docs/own-tone.toml`` is an example. A changed file counts from the next start on. What the built-in
+tones say is in the phrasebook.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import Any
 
 from img2prompt.errors import ConfigError, DataError
 from img2prompt.posts import data
+from img2prompt.posts.phrases import TONES
 from img2prompt.posts.topic import Topic
 
 SECTIONS = ("hooks", "looks", "thoughts", "question", "save", "tag")
@@ -59,28 +60,31 @@ class Tone:
 
 def tones() -> list[str]:
     """Names of all tones: plain first, then the other built-in ones, then the user's own."""
-    built_in = sorted(_built_in(), key=lambda name: (name != "plain", name))
-    return [*built_in, *sorted(_own())]
+    return [*TONES, *sorted(_own())]
+
+
+def check_tone(name: str) -> None:
+    """Raise ConfigError for an unknown tone; the message lists the known ones. Raise DataError as `load_tone` does."""
+    if name not in tones():
+        raise ConfigError(f"tone is {name!r}; choose one of {', '.join(tones())}.")
+    if name not in TONES:
+        load_tone(name)
 
 
 @functools.cache
 def load_tone(name: str) -> Tone:
-    """A tone by name, built-in or the user's own.
+    """One of the user's own tones, by its name.
 
     Raises
     ------
-    ConfigError
-        For an unknown name; the message lists the known ones.
     DataError
         For a file that cannot be read, is not TOML, or has an unknown section, kind or slot; the
         message names the file.
     """
-    if name not in tones():
-        raise ConfigError(f"tone is {name!r}; choose one of {', '.join(tones())}.")
-    own = _own().get(name)
-    shared = data.read_toml("goals.toml")
+    file = _own()[name]
+    shared = {goal: {"any": calls} for goal, calls in data.read_toml("calls.toml")["en"]["any"].items()}
     try:
-        content = data.read_toml(own.name, own.parent) if own else data.read_toml(f"tones/{name}.toml")
+        content = data.read_toml(file.name, file.parent)
         tone = _build(name, content, shared)
         problem = next(_problems(tone, set(content) - set(SECTIONS)), None)
     except OSError as error:
@@ -88,13 +92,8 @@ def load_tone(name: str) -> Tone:
     except ValueError as error:  # no TOML, a section of another form, or braces that do not match
         problem = f"{error}."
     if problem:
-        raise DataError(f"{own or f'posts/tones/{name}.toml'}: {problem}")
+        raise DataError(f"{file}: {problem}")
     return tone
-
-
-def _built_in() -> set[str]:
-    """Names of the tones of this package."""
-    return {name.removesuffix(".toml") for name in data.toml_files("tones")}
 
 
 def _own() -> dict[str, Path]:
@@ -105,11 +104,10 @@ def _own() -> dict[str, Path]:
         own_files = list((user_data_path("img2prompt", appauthor=False) / "tones").iterdir())
     except OSError:  # nearly nobody has such a folder
         return {}
-    built_in = _built_in()
     return {
         file.stem: file
         for file in own_files
-        if file.suffix == ".toml" and file.stem not in built_in and not file.name.startswith(".")
+        if file.suffix == ".toml" and file.stem not in TONES and not file.name.startswith(".")
     }
 
 

@@ -1,105 +1,161 @@
-"""What pictures are about, and lines that suit every picture of that: the phrasebook.
+"""What a picture is about: the themes of the phrasebook that are right for it nine times in ten.
 
-``phrasebook/*.toml`` has an entry for each theme: its ``parent``, the ``words`` of captions that show it, and lines
-by tone and language. A line may joke about its theme; it says nothing that a picture of it might not show.
+The evidence is the caption and, where the engine has it, the table ``things`` of the labels: the probability that
+captions of the picture have a word. How the two count was fitted on captioned photos, see ``docs/posts.md``.
 """
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+import itertools
+import math
+from collections.abc import Iterator, Mapping, Sequence
 
-from img2prompt.posts import data
-from img2prompt.posts.grammar import caption_verb
-from img2prompt.posts.post import Seen
-from img2prompt.posts.style import is_photo
-from img2prompt.posts.topic import Topic, topic
+from img2prompt.posts.grammar import caption_verb, is_noun, singular
+from img2prompt.posts.neutral import plain_words
+from img2prompt.posts.phrases import Theme, by_word, line_of_descent, themes
+from img2prompt.posts.post import THINGS, Seen
+from img2prompt.posts.topic import topic
 
-FOLDER = "phrasebook"
-PEOPLE = "people"
-PHOTOS, PICTURES = "photographs", "pictures"  # themes of all that are one
-# What people do, or are called for it → a word of the theme.
-DOING = {
-    **dict.fromkeys(("surf", "surfer"), "surfboard"),
-    **dict.fromkeys(("ski", "skier"), "ski"),
-    **dict.fromkeys(("snowboard", "snowboarder"), "snowboard"),
-    **dict.fromkeys(("skateboard", "skateboarder"), "skateboard"),
-    **{
-        sport: sport
-        for sport in "tennis baseball basketball soccer golf volleyball hockey rugby cricket".split()
-    },
-}
-NOT_REAL = frozenset(
-    "stuffed toy plush teddy fake statue sculpture painting drawing cartoon picture photo poster".split()
+SURE = 0.8  # probability from which a theme counts
+# The log odds that a theme is right, by whether the caption names it and the log odds of its likeliest word.
+BIAS, NAMED, EXPECTED = 1.0, 1.0, 0.9
+UNLISTED = 0.05  # probability of a word that is not in the table
+GENERAL = 10  # themes below one that says little: any theme below it is better
+# Verbs that say what a picture is about.
+ACTIONS = frozenset(
+    """climb cook cycle dance dive jump leap race read ride row run sail sew skate ski sled sleep snowboard splash surf
+    swim wade walk""".split()
 )
+PEOPLES = ("people", "sport")  # themes, with all that is below them
+NOT_REAL = frozenset("stuffed toy plush teddy fake statue sculpture painting drawing cartoon poster".split())
 
 
-@dataclass(frozen=True)
-class Theme:
-    """An entry of the phrasebook."""
+def themes_of(seen: Seen) -> list[Theme]:
+    """The themes that a picture is surely about, the best first; none is another's ancestor.
 
-    name: str
-    parent: str  # another theme, all of whose lines suit this one too; "" for none
-    words: tuple[str, ...]  # of captions, in their base form
-    lines: Mapping[str, tuple[str, ...]]  # English, by tone
-
-
-def lines_for(seen: Seen, tone: str) -> list[str]:
-    """Lines in a tone that suit a picture, all different: those of its theme first, those of any picture last."""
-    theme = theme_of(topic([seen]))
-    themes = [theme, *_parents(theme)] if theme else []
-    photo = is_photo(seen)
-    if photo is not None:
-        themes.append(_themes()[PHOTOS if photo else PICTURES])
-    return list(dict.fromkeys(line for theme in themes for line in theme.lines.get(tone, ())))
-
-
-def theme_of(content: Topic) -> Theme | None:
-    """What a caption is about: the first thing that it names of which there is a theme; else people, if it names any.
-
-    A word that several themes have counts only for the one that is called so. Of what is made of plush or painted
-    on a wall it is not known what the picture is about.
+    Where an engine names no things, it is the first theme that the caption names.
     """
-    if not NOT_REAL.isdisjoint(content.words):
-        return None
-    words = [thing.base for thing in content.things if thing.whole]
-    if content.kind == "people":
-        doing = (DOING.get(word) or DOING.get(caption_verb(word), "") for word in content.words)
-        words = [*filter(None, doing), *words]
-    for word in words:
-        names = _by_word().get(word, [])
-        called = [name for name in names if name in (word, f"{word}s", f"{word}es")]
-        if len(names) == 1 or called:
-            return _themes()[(called or names)[0]]
-    return _themes()[PEOPLE] if content.kind == "people" else None
+    words = plain_words(seen.caption)
+    named = list(dict.fromkeys(theme for word in _bases(words) for theme in _meant(word)))
+    if unreal := NOT_REAL.intersection(
+        words
+    ):  # of what is made of plush or painted on a wall, nothing else is known
+        return [theme for theme in named if not unreal.isdisjoint(theme.words)][:1]
+    places = _with_ancestors({theme: -place for place, theme in enumerate(named)})
+    if THINGS not in seen.labels:
+        return _best(_fitting(named, seen), places)
+    likely: dict[Theme, float] = {}
+    for thing, probability in seen.labels[THINGS]:
+        for theme in _meant_by(thing):
+            likely[theme] = max(likely.get(theme, 0.0), probability)
+    chances = _with_ancestors(likely)
+    sure = [
+        theme for theme in {**places, **chances} if _right(theme in places, chances.get(theme, 0.0)) >= SURE
+    ]
+    sure = _fitting(sure, seen)
+    return _best(sorted(sure, key=lambda theme: -chances.get(theme, 0.0)), places)
 
 
-def _parents(theme: Theme) -> Iterator[Theme]:
-    while theme.parent:
-        theme = _themes()[theme.parent]
-        yield theme
+def hint_for(seen: Seen, language: str) -> str:
+    """An example of what only a person knows of a picture like this: "Momo, three today"; "" where there is none."""
+    above = (theme for found in themes_of(seen)[:1] for theme in line_of_descent(found))
+    return next((theme.wording[language].hint for theme in above if theme.wording[language].hint), "")
+
+
+def named_in(text: str) -> set[Theme]:
+    """All themes that a text names, and those above them."""
+    return set(_with_ancestors({theme: 0.0 for word in _bases(plain_words(text)) for theme in _meant(word)}))
+
+
+def common_themes(pictures: Sequence[Seen]) -> list[Theme]:
+    """The themes that all pictures of a carousel share."""
+    own = [
+        list(dict.fromkeys(above for theme in themes_of(seen) for above in line_of_descent(theme)))
+        for seen in pictures
+    ]
+    return _best([theme for theme in own[0] if all(theme in others for others in own)], {})
+
+
+def _fitting(found: Sequence[Theme], seen: Seen) -> list[Theme]:
+    """Themes without sports and people's doings where the caption is about an animal: a dog runs, swims and sleeps."""
+    if topic([seen]).kind != "animals":
+        return list(found)
+    return [theme for theme in found if not any(above.name in PEOPLES for above in line_of_descent(theme))]
+
+
+def _unreal(words: Sequence[str]) -> set[str]:
+    """The words that say of what follows that it is made or painted: "toy" in "a toy car", but not in "a dog's toy"."""
+    return {
+        word
+        for word, after in itertools.pairwise(words)
+        if word in NOT_REAL and (after == "of" or is_noun(after))
+    }
+
+
+def _right(named: bool, chance: float) -> float:
+    """The probability that a theme is right, by whether the caption names it and its likeliest word's."""
+    chance = min(max(chance, UNLISTED), 0.999)
+    odds = BIAS + NAMED * named + EXPECTED * math.log(chance / (1 - chance))
+    return 1 / (1 + math.exp(-odds))
+
+
+def _best(found: Sequence[Theme], places: Mapping[Theme, float]) -> list[Theme]:
+    """Themes in the order in which a caption names them, the more particular first; the others after them.
+
+    Of a theme and its ancestors the particular one stays, and of general ones none where there is another.
+    """
+    order = sorted(found, key=lambda theme: (-places.get(theme, -math.inf), -len(line_of_descent(theme))))
+    particular = [theme for theme in order if not _is_general(theme)]
+    apart: list[Theme] = []
+    for theme in particular or order:
+        if all(
+            theme not in line_of_descent(other) and other not in line_of_descent(theme) for other in apart
+        ):
+            apart.append(theme)
+    return apart
+
+
+def _with_ancestors(likely: Mapping[Theme, float]) -> dict[Theme, float]:
+    """Themes and all above them, which are at least as likely."""
+    everything: dict[Theme, float] = {}
+    for theme, chance in likely.items():
+        for above in line_of_descent(theme):
+            everything[above] = max(everything.get(above, chance), chance)
+    return everything
+
+
+def _bases(words: Sequence[str]) -> Iterator[str]:
+    """What the words of a caption are in the phrasebook, in pairs or alone: "clock towers" → "clock tower".
+
+    Of verbs only those that tell what the picture is about: "cars parked" are in no park.
+    """
+    for before, word in zip(["", *words], words, strict=False):
+        verb = caption_verb(word)
+        forms = [singular(word), word, *([verb] if verb in ACTIONS else [])]
+        known = [form for form in (*(f"{before} {form}" for form in forms), *forms) if form in by_word()]
+        yield from known[:1]
+
+
+@functools.lru_cache(maxsize=10_000)
+def _meant_by(thing: str) -> tuple[Theme, ...]:
+    """The theme that a thing means, as a phrase or by its last word: "grand pianos" are pianos."""
+    before, _, last = thing.rpartition(" ")
+    forms = (thing, f"{before} {singular(last)}".strip(), last, singular(last))
+    return next((theme for form in forms if (theme := _meant(form))), ())
+
+
+@functools.lru_cache(maxsize=10_000)
+def _meant(word: str) -> tuple[Theme, ...]:
+    """The theme that a word means; of several the one that is called so, else what they all belong to."""
+    found = by_word().get(word, ())
+    called = [theme for theme in found if theme.name in (word, f"{word}s", f"{word}es")]
+    if len(found) == 1 or called:
+        return tuple(called[:1] or found)
+    lines = [line_of_descent(theme) for theme in found]
+    return tuple(theme for theme in lines[0] if all(theme in line for line in lines))[:1] if lines else ()
 
 
 @functools.cache
-def _themes() -> dict[str, Theme]:
-    entries: dict[str, Theme] = {}
-    for file in data.toml_files(FOLDER):
-        for name, entry in data.read_toml(f"{FOLDER}/{file}").items():
-            # In braces stands a place or a name, which nobody knows here.
-            lines = {
-                tone: tuple(line for line in texts if "{" not in line)
-                for tone, texts in entry["lines_en"].items()
-            }
-            entries[name] = Theme(name, entry["parent"], tuple(entry["words"]), lines)
-    return entries
-
-
-@functools.cache
-def _by_word() -> dict[str, list[str]]:
-    """Word → names of the themes that it may mean."""
-    meant: dict[str, list[str]] = {}
-    for theme in _themes().values():
-        for word in theme.words:
-            meant.setdefault(word, []).append(theme.name)
-    return meant
+def _is_general(theme: Theme) -> bool:
+    return sum(theme in line_of_descent(other) for other in themes().values()) > GENERAL

@@ -14,6 +14,7 @@ from streamlit.testing.v1 import AppTest
 import img2prompt
 from img2prompt.images import SUFFIXES
 from img2prompt.posts import Choices, alt_text, compose, tones
+from img2prompt.posts.themes import hint_for
 from img2prompt.web.caption import choices, reading
 from img2prompt.web.caption.cards import Desk
 from img2prompt.web.caption.photos import MOST_PHOTOS
@@ -45,8 +46,9 @@ def upload(page: AppTest, *files: tuple[str, bytes]) -> AppTest:
 
 
 def choose(page: AppTest, name: str, value: object) -> AppTest:
-    widgets = [*page.get("button_group"), *page.slider, *page.text_input]
-    next(widget for widget in widgets if widget.key == name).set_value(value)
+    key = {"hashtags": "hashtags-instagram"}.get(name, name)
+    widgets = [*page.get("button_group"), *page.slider, *page.selectbox, *page.text_input, *page.text_area]
+    next(widget for widget in widgets if widget.key == key).set_value(value)
     page.run()
     assert not page.exception
     return page
@@ -175,16 +177,52 @@ def test_an_uploader_that_has_left_takes_no_photo_away():
     [("tone", tone) for tone in tones() if tone != Choices.tone]
     + [("goal", "question"), ("goal", "save"), ("goal", "tag")]
     + [("emoji", "off"), ("emoji", "many"), ("length", "line"), ("length", "long")]
-    + [("hashtags", 0), ("hashtags", 30), ("variants", 1), ("variants", 10), ("note", "Busan, with Mina")],
+    + [("variants", 1), ("variants", 10), ("note", "Busan, with Mina")],
 )
 def test_choice_changes_the_posts_without_another_look(flower, looks, choice, value):
     before = len(looks)
-    default = getattr(Choices(), choice)
+    default = getattr(Choices(hashtags=5), choice)
     assert posts(choose(flower, choice, default)) == written(flower)
     choose(flower, choice, value)
     assert posts(flower) == written(flower, **{choice: value}) != written(flower)
     choose(flower, choice, default)
     assert len(looks) == before
+
+
+def test_the_number_of_hashtags():
+    page = press(press(open_page(), "Temple"), "Start Captioning")
+    assert all(3 <= post.count("#") <= 5 for post in posts(page))
+    assert all(post.count("#") == 2 for post in posts(choose(page, "hashtags", 2)))
+    assert all("#" not in post for post in posts(choose(page, "hashtags", 0)))
+
+
+def test_the_platform_sets_what_a_post_may_have(flower):
+    choose(flower, "platform", "x")
+    assert posts(flower) == written(flower, platform="x")
+    slider = next(slider for slider in flower.slider if slider.key == "hashtags-x")
+    assert (slider.max, slider.value) == (5, 1)
+    cards = [data for data in shown(flower) if isinstance(data, dict) and "limits" in data]
+    assert {json.dumps(card["limits"]) for card in cards} == {'{"first": 280, "all": 280, "weighted": true}'}
+    choose(flower, "platform", "instagram")
+    assert posts(flower) == written(flower)
+
+
+def test_posts_follow_the_visitors_own_captions(flower):
+    own = "back in the water, finally!\n\nsunday was for pancakes!\n\nnew week, same coffee!"
+    choose(flower, "voice", own)
+    assert posts(flower) == written(flower, voice=own.split("\n\n"), hashtags=5)
+    assert all(post == post.lower() and "!" in post for post in posts(flower))
+    choose(flower, "voice", "#only #tags")
+    assert "no captions" in " ".join(error.value for error in flower.error)
+    choose(flower, "voice", "")
+    assert posts(flower) == written(flower)
+
+
+def test_the_example_of_a_detail_is_one_of_the_topic():
+    page = press(press(open_page(), "Temple"), "Start Captioning")
+    field = next(field for field in page.text_input if field.key == "note")
+    assert field.placeholder == hint_for(page.session_state["opened"]["temple"].seen, "en") != ""
+    assert field.placeholder != catalogue("en")["note.placeholder"]
 
 
 def test_shuffle_writes_others_without_another_look(flower, looks):
@@ -217,14 +255,17 @@ def test_browser_decides_the_language_and_the_switch_overrides():
     page = press(press(open_page("ko-KR"), "꽃"), "캡션 만들기")
     assert page.title[0].value == catalogue("ko")["title"]
     choose(choose(page, "tone", "poetic"), "emoji", "off")
-    assert posts(page) == written(page, tone="poetic", emoji="off")
+    assert posts(page) == written(page, tone="poetic", emoji="off", language="ko")
+    assert all(re.search("[가-힣]", post) for post in posts(page))
 
     said = [*page.markdown, *page.caption, *page.header]
     asked = [*page.button, *page.get("button_group"), *page.slider, *page.text_input, *page.toggle]
     for text in [element.value for element in said] + [element.label for element in asked]:
         assert re.search("[가-힣]", text), text
 
+    choose(page, "post-language-ko", "en")
     before = posts(page)
+    assert before == written(page, tone="poetic", emoji="off")
     choose(page, "language", "en")
     assert page.title[0].value == "Captioning for Instagram"
     assert posts(page) == before  # the choices are the same, and so are the posts
@@ -281,6 +322,8 @@ def test_what_a_browser_remembers_is_what_was_chosen():
         "tone=../plain",
         "tone=<script>",
         "goal=sell",
+        "platform=myspace",
+        "platform=x&hashtags=6",
     ]
     + [
         f"{name}={value}"
@@ -290,7 +333,7 @@ def test_what_a_browser_remembers_is_what_was_chosen():
     + ["variants=0", "note=Mina", "seed=7", "tone=&tone=", "&".join(f"a{n}=1" for n in range(99))],
 )
 def test_what_no_form_sent_is_not_remembered(cookie):
-    assert choices.as_choices(cookie) == Choices()
+    assert choices.as_choices(cookie) == Choices(platform="x" if "=x" in cookie else "instagram")
     assert choices.as_choices(f"{cookie}&length=long").length in ("long", "short")
 
 

@@ -46,12 +46,13 @@ def make_picture(number: int = 0, **changes: object) -> Picture:
 def make_post(number: int = 0, **changes: object) -> Post:
     """A post of its own about one picture; changes may be those of its picture, too."""
     of_picture = {name: changes.pop(name) for name in Picture.__dataclass_fields__ if name in changes}
+    choices = changes.get("choices", Choices(tone="plain", hashtags=5))
     values: dict = {
         "pictures": (make_picture(number, **of_picture),),
         "engine": "lite",
         "versions": {"img2prompt": "0.1.0"},
-        "language": "en",
-        "choices": Choices(tone="plain"),
+        "language": choices.language,
+        "choices": choices,
         "variants": (Variant(f"first of {number}"), Variant(f"second of {number}")),
         "hashtags": ("#dog", "#beach"),
         "created_at": datetime(2026, 1, 1 + number % 28, tzinfo=timezone.utc),

@@ -55,7 +55,9 @@ def count_rows(engine: Engine, table: str) -> int:
 
 
 def test_a_saved_post_comes_back_whole(history: History) -> None:
-    post = make_post(1, choices=Choices("plain", "question", "off", "long", 7, 3, "Busan, 강아지", 2))
+    post = make_post(
+        1, choices=Choices("plain", "question", "off", "long", 7, 3, "Busan, 강아지", 2, "ko", "linkedin")
+    )
     back = history.get(history.save(post))
     assert back is not None and back.id
     assert_same(back, post)
@@ -344,6 +346,35 @@ def test_migration_from_each_earlier_schema_keeps_the_posts(url: str, revision: 
     assert history.mark(1, "zebra", edited="giraffe") and history.posts("giraffe")
     history.failed("open", "lite", "reason")
     assert history.delete_all() == 1
+    engine.dispose()
+
+
+def test_a_post_with_more_hashtags_than_instagram_takes_now_can_still_be_read(url: str) -> None:
+    with old_database(url, "0004") as connection:
+        connection.execute(
+            text(
+                "INSERT INTO posts (id, owner, fingerprint, created_at, versions, engine, language, tone, goal, "
+                "length, emoji, note, seed, hashtag_count, variant_count) VALUES (1, 'local', 'f', "
+                "'2025-11-30 10:00:00', '{}', 'lite', 'en', 'plain', 'none', 'short', 'few', '', 0, 12, 5)"
+            )
+        )
+        connection.execute(
+            text(
+                "INSERT INTO pictures (post_id, position, content_hash, width, height, orientation, colours, caption, "
+                "prompt) VALUES (1, 1, 'h', 4, 3, 'square', '[]', 'an old dog', 'p')"
+            )
+        )
+        connection.execute(
+            text("INSERT INTO thumbnails (post_id, webp) VALUES (1, :webp)"),
+            {"webp": make_picture().thumbnail},
+        )
+        connection.execute(
+            text("INSERT INTO embeddings (id, post_id, owner, vector) VALUES (1, 1, 'local', :vector)"),
+            {"vector": make_picture(1).embedding.astype(np.float16).tobytes()},
+        )
+    engine = open_database(url)
+    [post] = History(engine, "local").posts()
+    assert (post.choices.hashtags, post.choices.platform) == (5, "instagram")
     engine.dispose()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import platformdirs
@@ -9,8 +10,9 @@ import pytest
 
 from img2prompt.errors import ConfigError, DataError
 from img2prompt.posts import Choices, Seen, compose, tones
-from img2prompt.posts.templates import load_tone
+from img2prompt.posts.templates import check_tone, load_tone
 from img2prompt.web.shared import i18n
+from tests.helpers import ROOT
 
 BUILT_IN = ["plain", "minimal", "playful", "poetic", "professional", "storytelling"]
 LEAST = """
@@ -61,13 +63,21 @@ def test_a_file_is_a_tone(own_folder):
 def test_an_own_tone_replaces_no_built_in_one(own_folder):
     (own_folder / "plain.toml").write_text(LEAST, "utf-8")
     assert tones() == BUILT_IN
-    assert "Psst: {what}." not in {template.text for template in load_tone("plain").sections["hooks"]["any"]}
+    assert not any("Psst" in post.text for post in compose(DOG, Choices(variants=20)))
+
+
+def test_the_example_is_a_tone(own_folder):
+    """Every sentence of it can be used, and is without mistakes."""
+    shutil.copy(ROOT / "docs" / "own-tone.toml", own_folder / "mine.toml")
+    check_tone("mine")
+    texts = [post.text for post in compose(DOG, Choices("mine", emoji="off", hashtags=0, variants=20))]
+    assert len(set(texts)) == 20 and all("dog" in text or "Had to share" in text for text in texts[:5])
 
 
 def test_an_unknown_tone_is_answered_with_the_own_ones_too(own_folder):
     (own_folder / "whisper.toml").write_text(LEAST, "utf-8")
     with pytest.raises(ConfigError, match="choose one of plain, .*storytelling, whisper"):
-        load_tone("shout")
+        check_tone("shout")
 
 
 @pytest.mark.parametrize(

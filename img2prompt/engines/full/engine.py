@@ -119,6 +119,9 @@ class FullEngine:
             raise _no_clip()
         return self._clip.embed_texts(texts)
 
+    def things(self, features: Features) -> None:
+        """Unknown: nothing in this engine has learned it."""
+
     def generated(self, features: Features) -> None:
         """Unknown: nothing in this engine has learned it."""
 

@@ -16,8 +16,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from img2prompt.posts import grammar
+from img2prompt.posts import data, grammar
+from img2prompt.posts.gender import neutral_people
 from img2prompt.posts.people import mentions_people
+from img2prompt.posts.themes import ACTIONS
 
 FULL = 6  # words from which a caption is not too short
 RARE = 0.03  # probability of a word that was seldom in captions
@@ -33,6 +35,12 @@ SPARE = (
     | frozenset(
         "be been being do does did doing get gets getting go goes going make use top side next front back middle".split()
     )
+)
+
+# Nouns that guess at people, or say nothing.
+NO_THINGS = frozenset(
+    """american asian german teenager shirtless blonde life load loading fill sort outstretch spread course space stuff
+    power range post pick patch""".split()
 )
 
 _BLACK_AND_WHITE = r"(?:an? )?(?:old )?black and white (?:photo|photograph|picture|image)"
@@ -141,6 +149,26 @@ def base(word: str) -> str:
 def content_words(text: str) -> set[str]:
     """The words of a caption that say what is there, in their base form."""
     return {base(word) for word in text.split() if len(word) > 2 and word not in SPARE}
+
+
+def thing(word: str) -> str:
+    """A word as the name of something visible or something done, without anybody's gender; "" if it is none.
+
+    >>> thing("girl"), thing("surf"), thing("beautiful")
+    ('child', 'surf', '')
+    """
+    if word in ACTIONS:
+        return word
+    known = grammar.lemmas(word)
+    if (
+        word in grammar.COLOURS | NO_THINGS | data.words("vague")
+        or "ADJ" in known
+        and word not in data.things()
+    ):
+        return ""
+    if not grammar.is_noun(word) or grammar.caption_verb(word) and word not in data.things():
+        return ""
+    return neutral_people(f"a {word}").partition(" ")[2]
 
 
 def said(text: str, probabilities: np.ndarray, numbers: Mapping[str, int]) -> float:

@@ -29,6 +29,7 @@ from img2prompt.engines.lite.search import NOBODY, SOMEBODY, UNK, search
 from img2prompt.errors import WeightsError
 from img2prompt.minilm import SentenceEncoder
 from img2prompt.posts.facts import vividness
+from img2prompt.results import Match
 from img2prompt.tensors import mapped
 from img2prompt.vector_cache import label_vectors
 from img2prompt.wording import reason
@@ -36,6 +37,9 @@ from img2prompt.wording import reason
 FILES = ("config.json", "model.safetensors", "tokenizer.json", "labels.safetensors", LOOK, WRITE)
 BEAMS = 4
 BEGUN = 3  # captions beginning with a thing that are compared with the others
+POSSIBLE = 0.1  # probability from which a word is among the things of a picture
+MOST_THINGS = 12
+SOMEONE = "person"  # the thing that is there where somebody is
 SHORTEST = 5  # words of a caption that the captioner writes; a bare name may be shorter
 
 
@@ -132,6 +136,33 @@ class LiteEngine:
 
     def generated(self, features: Features) -> np.ndarray:
         return features.made
+
+    def things(self, features: Features) -> list[list[Match]]:
+        evidence = zip(features.words, features.labels, features.somebody, strict=True)
+        return [self._things(words, labels, float(somebody)) for words, labels, somebody in evidence]
+
+    def _things(self, words: np.ndarray, labels: np.ndarray, somebody: float) -> list[Match]:
+        """The likeliest words and labels of a picture, each thing once."""
+        likely = {SOMEONE: somebody} if somebody >= POSSIBLE else {}
+        likely |= {name: float(labels[i]) for i, name in self._named_labels.items() if labels[i] >= POSSIBLE}
+        for i, word in self._named_words.items():
+            if words[i] >= POSSIBLE:
+                likely[word] = max(likely.get(word, 0.0), float(words[i]))
+        order = sorted(likely, key=lambda name: -likely[name])[:MOST_THINGS]
+        return [Match(name, likely[name]) for name in order]
+
+    @cached_property
+    def _named_words(self) -> dict[int, str]:
+        """Of the words that are looked for, those that name something: place → word, without anybody's gender."""
+        return {i: neutral for word, i in self.words.items() if (neutral := choice.thing(word))}
+
+    @cached_property
+    def _named_labels(self) -> dict[int, str]:
+        """Place → label, without its article."""
+        return {
+            i: label.split(" ", 1)[1] if label.startswith(("a ", "an ", "the ")) else label
+            for i, label in enumerate(self.labels)
+        }
 
     def embed_texts(self, texts: Sequence[str]) -> np.ndarray:
         return self.sentences.encode(texts)

@@ -11,13 +11,13 @@ import streamlit as st
 
 from img2prompt.errors import HistoryError, Img2PromptError
 from img2prompt.posts import Choices, Variant, alt_text, compose
-from img2prompt.posts.post import HOOK_LIMIT, POST_LIMIT
+from img2prompt.posts.themes import hint_for
 from img2prompt.web import components
 from img2prompt.web.caption import preview, reading
 from img2prompt.web.caption.reading import copy_strings
 from img2prompt.web.shared import account, keeping, session
 from img2prompt.web.shared.frame import as_it_is, show_error
-from img2prompt.web.shared.i18n import t
+from img2prompt.web.shared.i18n import language, t
 from img2prompt.web.shared.photo import Photo
 from img2prompt.web.shared.sentences import say
 
@@ -113,6 +113,13 @@ def desk_of(photos: list[Photo]) -> Desk | None:
     return desk
 
 
+def hint() -> str:
+    """An example of a detail that only the visitor knows, of a photo like the first on the page; "" without one."""
+    desk = st.session_state.get(session.DESK)
+    seen = desk.photos[0].seen if desk else None
+    return hint_for(seen, language()) if seen else ""
+
+
 def begin(photos: list[Photo]) -> Desk:
     """Put posts about photos that were described on the page; what stays of an earlier set stays."""
     desk = desk_of(photos)
@@ -140,7 +147,7 @@ def show(desk: Desk, choices: Choices, is_current: bool) -> None:
         show_error(error)
         return
     posts = desk.posts([variant.text for variant in variants])
-    alts = [alt_text(picture) for picture in seen]
+    alts = [alt_text(picture, note=choices.note, language=choices.language) for picture in seen]
 
     st.header(t("posts"), anchor=False)
     if not is_current:
@@ -157,10 +164,10 @@ def show(desk: Desk, choices: Choices, is_current: bool) -> None:
         _copier(posts, desk)
         shown = _shown(desk, posts)
         for number, text in enumerate(posts, 1):
-            _card(number, text, text == shown, desk)
+            _card(number, text, text == shown, desk, choices)
     with right:
         with st.container(key="preview"):
-            preview.show(photos, alts, desk.now(shown))
+            preview.show(photos, alts, desk.now(shown), choices)
         reading.show(photos, alts)
     desk.keep(choices, variants)  # last, when everything is on the page
     for photo in photos:
@@ -182,7 +189,7 @@ def _shown(desk: Desk, posts: list[str]) -> str:
     return next(text for text in candidates if text in posts)
 
 
-def _card(number: int, text: str, shown: bool, desk: Desk) -> None:
+def _card(number: int, text: str, shown: bool, desk: Desk, choices: Choices) -> None:
     key = f"card-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
 
     def edit() -> None:
@@ -206,7 +213,7 @@ def _card(number: int, text: str, shown: bool, desk: Desk) -> None:
     outcome = None
     if desk.copying and desk.copying.copied is not None and desk.copying.post == text:
         outcome = {"id": desk.copying.id, "copied": desk.copying.copied}
-    title = t("post", number=number)
+    title, place = t("post", number=number), choices.place
     _CARD(
         key=key,
         data={
@@ -216,7 +223,8 @@ def _card(number: int, text: str, shown: bool, desk: Desk) -> None:
             "outcome": outcome,
             "starred": text in desk.starred,
             "shown": shown,
-            "limits": {"first": HOOK_LIMIT, "all": POST_LIMIT},
+            "limits": {"first": place.fold, "all": place.post, "weighted": place.weighted},
+            "language": choices.language,
             "strings": copy_strings(title)
             | {
                 "title": title,
@@ -226,9 +234,9 @@ def _card(number: int, text: str, shown: bool, desk: Desk) -> None:
                 "show": t("post.show"),
                 "show_name": t("post.show.name", number=number),
                 "first": t("post.first"),
-                "first_over": t("post.first.over", most=HOOK_LIMIT),
+                "first_over": t("post.first.over", most=place.fold),
                 "all": t("post.all"),
-                "all_over": t("post.all.over", most=POST_LIMIT),
+                "all_over": t("post.all.over", most=f"{place.post:,}", platform=place.name),
             },
         },
         on_text_change=edit,

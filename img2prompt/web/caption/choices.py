@@ -9,47 +9,91 @@ from urllib.parse import parse_qs, urlencode
 import streamlit as st
 
 from img2prompt.posts import Choices, tones
-from img2prompt.posts.post import EMOJI, GOALS, LENGTHS, MAX_HASHTAGS
-from img2prompt.web.shared import cookies, note
+from img2prompt.posts.platforms import platforms
+from img2prompt.posts.post import EMOJI, GOALS, LANGUAGES, LENGTHS
+from img2prompt.web.caption import voice
+from img2prompt.web.shared import cookies, i18n, note
 from img2prompt.web.shared.i18n import t
 
 COOKIE = "choices"
 MOST_VARIANTS = 10  # nobody reads more on one page
 
 
-def ask() -> Choices:
+def ask(hint: str = "") -> Choices:
     """Show the choices in the sidebar; they outlast a visit to another page.
 
-    The browser remembers all of them for the next visit, except the note: a year later or on a shared machine,
-    nobody should find whom somebody was with.
+    The browser remembers them for the next visit, except the detail and the language: a year later or on a shared
+    machine, nobody should find whom somebody was with, and the language is the page's until somebody wants another.
+
+    Parameters
+    ----------
+    hint : an example of a detail, for the empty field
     """
     default = as_choices(cookies.remembered(COOKIE) or "")
     with st.sidebar:
+        detail = note.ask(
+            t("note"),
+            "note",
+            help=t("note.help"),
+            persist="session",
+            placeholder=hint or t("note.placeholder"),
+        )
         tone = _one_of(st.pills, "tone", tones(), default.tone)
+        language = _language()
         goal = _one_of(st.pills, "goal", GOALS, default.goal)
         length = _one_of(st.segmented_control, "length", LENGTHS, default.length)
         emoji = _one_of(st.segmented_control, "emoji", EMOJI, default.emoji)
+        platform = st.selectbox(
+            t("platform"),
+            list(platforms()),
+            index=list(platforms()).index(default.platform),
+            format_func=lambda key: platforms()[key].name,
+            key="platform",
+            persist_state="session",
+        )
+        place = platforms()[platform]
         hashtags = st.slider(
             t("hashtags"),
             0,
-            MAX_HASHTAGS,
-            default.hashtags,
-            help=t("hashtags.help"),
-            key="hashtags",
+            place.hashtags,
+            default.most_hashtags if platform == default.platform else place.usual,
+            help=t("hashtags.help", platform=place.name, most=place.hashtags),
+            key=hashtags_key(platform),  # of its own, as a slider's range cannot change
             persist_state="session",
         )
         variants = st.slider(
             t("variants"), 1, MOST_VARIANTS, default.variants, key="variants", persist_state="session"
         )
-        own_words = note.ask(t("note"), "note", help=t("note.help"), persist="session")
-        choices = Choices(tone, goal, emoji, length, hashtags, variants, own_words)
+        own = voice.ask()
+        choices = Choices(
+            tone,
+            goal,
+            emoji,
+            length,
+            hashtags,
+            variants,
+            detail,
+            language=language,
+            platform=platform,
+            voice=own,
+        )
         cookies.remember(COOKIE, as_cookie(choices))
     return choices
 
 
+def hashtags_key(platform: str) -> str:
+    """The key of the slider for the number of hashtags on a platform."""
+    return f"hashtags-{platform}"
+
+
+def language_key() -> str:
+    """The key of the control for the posts' language, one for each language of the page."""
+    return f"post-language-{i18n.language()}"
+
+
 def as_cookie(choices: Choices) -> str:
-    """The choices without note and seed, as the value of a cookie."""
-    names = ("tone", "goal", "length", "emoji", "hashtags", "variants")
+    """The choices that a browser remembers, as the value of a cookie."""
+    names = ("tone", "goal", "length", "emoji", "platform", "hashtags", "variants")
     return urlencode({name: getattr(choices, name) for name in names})
 
 
@@ -64,7 +108,7 @@ def as_choices(cookie: str) -> Choices:
         "goal": GOALS,
         "length": LENGTHS,
         "emoji": EMOJI,
-        "hashtags": range(MAX_HASHTAGS + 1),
+        "platform": platforms(),
         "variants": range(1, MOST_VARIANTS + 1),
     }
     known: dict[str, Any] = {}
@@ -72,7 +116,24 @@ def as_choices(cookie: str) -> Choices:
         by_text = {str(value): value for value in values}
         if (text := said.get(name, [""])[0]) in by_text:
             known[name] = by_text[text]
+    most = platforms()[known.get("platform", Choices.platform)].hashtags
+    if (text := said.get("hashtags", [""])[0]) in map(str, range(most + 1)):
+        known["hashtags"] = int(text)
     return Choices(**known)
+
+
+def _language() -> str:
+    """The language of the posts: the page's, where the visitor wants no other."""
+    return st.segmented_control(
+        t("post.language"),
+        LANGUAGES,
+        default=i18n.language(),
+        required=True,
+        format_func=i18n.LANGUAGES.__getitem__,
+        key=language_key(),
+        persist_state="session",
+        width="stretch",
+    )
 
 
 def _one_of(control: Callable, name: str, options: Sequence[str], default: str) -> str:

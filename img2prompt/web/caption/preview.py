@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from img2prompt.posts.post import HOOK_LIMIT
+from img2prompt.posts import Choices
 from img2prompt.web import components
 from img2prompt.web.shared.i18n import t
 from img2prompt.web.shared.photo import Photo, as_data_url
@@ -15,7 +15,7 @@ _CAROUSEL = components.register("carousel")
 _POST = components.register("post")
 
 
-def show(photos: list[Photo], alts: list[str], text: str) -> None:
+def show(photos: list[Photo], alts: list[str], text: str, choices: Choices) -> None:
     """Show the pictures, cropped as the visitor chooses, and the caption, folded as in the feed."""
     ratio = st.segmented_control(
         t("preview.ratio"), list(RATIOS), default="4:5", required=True, key="ratio", width="stretch"
@@ -43,7 +43,8 @@ def show(photos: list[Photo], alts: list[str], text: str) -> None:
             key="post-text",
             data={
                 "text": text,
-                "fold": HOOK_LIMIT,
+                "fold": choices.place.fold,
+                "language": choices.language,
                 "strings": {
                     "account": t("preview.account"),
                     "more": t("preview.more"),

@@ -10,6 +10,19 @@ if (document.img2promptTouched === undefined) {
     for (const kind of ["pointerdown", "keydown", "input"]) document.addEventListener(kind, note, { capture: true });
 }
 
+// As `img2prompt.posts.limits.weight`: X counts an emoji, a Hangul syllable and the like twice, an address as 23.
+const ADDRESS = /https?:\/\/\S+/gu, PICTOGRAPH = /[\p{Extended_Pictographic}\p{Regional_Indicator}]/u;
+const LIGHT = [[0, 4351], [8192, 8205], [8208, 8223], [8242, 8247]];
+function weight(text) {
+    const isLight = (code) => LIGHT.some(([first, last]) => first <= code && code <= last);
+    let all = 23 * (text.match(ADDRESS) ?? []).length;
+    for (const { segment } of new Intl.Segmenter().segment(text.replace(ADDRESS, ""))) {
+        if (PICTOGRAPH.test(segment)) all += 2;
+        else for (const character of segment) all += isLight(character.codePointAt(0)) ? 1 : 2;
+    }
+    return all;
+}
+
 export default function ({ data, parentElement, setTriggerValue }) {
     const find = (selector) => parentElement.querySelector(selector);
     const { strings, limits } = data;
@@ -24,12 +37,14 @@ export default function ({ data, parentElement, setTriggerValue }) {
         area.sent = data.text;
         area.value = drafts.get(data.post) ?? data.text;
     }
+    area.lang = data.language;
     area.setAttribute("aria-label", strings.text_name);
     find("h3").textContent = strings.title;
 
     const count = () => {
-        // In UTF-16 units, as Instagram counts and the composer does.
-        const first = area.value.split("\n", 1)[0].length, all = area.value.length;
+        // In UTF-16 units or X's weights, as the composer does.
+        const size = limits.weighted ? weight : (text) => text.length;
+        const first = size(area.value.split("\n", 1)[0]), all = size(area.value);
         fill(".first", strings.first, first, limits.first);
         fill(".all", strings.all, all, limits.all);
         area.setAttribute("aria-invalid", all > limits.all);

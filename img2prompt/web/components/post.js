@@ -9,6 +9,7 @@ export default function ({ data, parentElement }) {
         const open = button.getAttribute("aria-expanded") === "true";
         const shown = folds && !open ? folded : data.text;
         find("b").textContent = strings.account;
+        find("p").lang = data.language;
         find("b").lang = button.lang = document.documentElement.lang;
         find(".text").replaceChildren(
             ...shown.split(/(#[\p{L}\p{N}_]+)/u).map((part, at) => make("span", at % 2 ? "hashtag" : "", part)),

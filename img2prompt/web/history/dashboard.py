@@ -13,7 +13,8 @@ import streamlit as st
 
 from img2prompt.history import History, sandbox, sql
 from img2prompt.history.statistics import Count, Dashboard, Length
-from img2prompt.posts.post import HOOK_LIMIT, POST_LIMIT
+from img2prompt.posts.platforms import platforms
+from img2prompt.posts.post import INSTAGRAM
 from img2prompt.spreadsheet import write_table
 from img2prompt.web.history import period
 from img2prompt.web.shared import session
@@ -124,6 +125,7 @@ def _ranking(name: str, counts: Sequence[Count], label: Callable[[str], str] = s
 
 
 def _lengths(lengths: Sequence[Length]) -> None:
+    place = platforms()[INSTAGRAM]
     longest = max(length.all for length in lengths)
     step = 25 if longest <= 500 else 100
     counts = Counter(length.all // step * step for length in lengths)
@@ -144,19 +146,19 @@ def _lengths(lengths: Sequence[Length]) -> None:
         )
     )
     layers = [bars]
-    if longest + step >= POST_LIMIT:
-        line = alt.Chart(alt.Data(values=[{"at": POST_LIMIT, "kind": "limit"}])).mark_rule(strokeWidth=2)
+    if longest + step >= place.post:
+        line = alt.Chart(alt.Data(values=[{"at": place.post, "kind": "limit"}])).mark_rule(strokeWidth=2)
         layers.append(line.encode(x="at:Q", color=colour))
     st.header(t("dashboard.lengths"), anchor=False)
     _draw(alt.layer(*layers, height=180))
     st.caption(
         t(
             "dashboard.lengths.help",
-            first=HOOK_LIMIT,
-            all=f"{POST_LIMIT:,}",
+            first=place.fold,
+            all=f"{place.post:,}",
             count=len(lengths),
-            over=sum(length.first > HOOK_LIMIT for length in lengths),
-            too_long=sum(length.all > POST_LIMIT for length in lengths),
+            over=sum(length.first > place.fold for length in lengths),
+            too_long=sum(length.all > place.post for length in lengths),
         )
     )
 

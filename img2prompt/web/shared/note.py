@@ -12,7 +12,12 @@ from img2prompt.web.shared.i18n import t
 
 
 def ask(
-    label: str, key: str, value: str = "", help: str | None = None, persist: Literal["session"] | None = None
+    label: str,
+    key: str,
+    value: str = "",
+    help: str | None = None,
+    persist: Literal["session"] | None = None,
+    placeholder: str = "",
 ) -> str:
     """A note of at most 300 UTF-16 units; of a longer one the beginning, and a warning that says so.
 
@@ -20,13 +25,14 @@ def ask(
     ----------
     label, key, value, help : of the text input
     persist : "session" for a note that outlasts a visit to another page
+    placeholder : an example, for the empty field
     """
     # Not `max_chars`, with which the browser drops a longer text that is pasted, without a word.
     note = tidy(
         st.text_input(
             label,
             value,
-            placeholder=t("note.placeholder"),
+            placeholder=placeholder or t("note.placeholder"),
             help=help,
             key=key,
             persist_state=persist,

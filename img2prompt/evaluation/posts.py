@@ -1,0 +1,154 @@
+"""Score posts: whether they are about what the picture shows, and whether they look like what people post."""
+
+from __future__ import annotations
+
+import re
+import statistics
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import regex
+from tqdm import tqdm
+
+from img2prompt.datasets.pairs import Pair, PairsFolder
+from img2prompt.evaluation.mechanics import faults_of, prose
+from img2prompt.evaluation.pictures import BATCH, choose, from_sources, mean_of, open_picture
+from img2prompt.posts import Choices, Seen, Variant, compose, see
+from img2prompt.posts.grammar import is_noun, singular
+from img2prompt.posts.neutral import plain_words
+from img2prompt.posts.phrases import TONES, Theme
+from img2prompt.posts.post import LANGUAGES
+from img2prompt.posts.themes import named_in, themes_of
+from img2prompt.posts.voice import SIGNS
+
+if TYPE_CHECKING:
+    from img2prompt.pipeline import Pipeline
+
+REPEATED = 0.5  # share of a caption's nouns from which a post repeats it
+# Of 28,360 captions that people posted: words, and shares.
+PEOPLE_POST = {
+    "words": 4,
+    "words_quartile": 8,
+    "emoji": 0.33,
+    "stops": 0.28,
+    "cries": 0.21,
+    "questions": 0.03,
+    "small": 0.20,
+    "first_person": 0.30,
+}
+
+
+def evaluate_posts(
+    pipeline: Pipeline,
+    folder: PairsFolder,
+    split: str = "dev",
+    limit: int | None = None,
+    progress: bool = False,
+    sources: Sequence[str] | None = None,
+    choices: Choices | None = None,
+) -> dict[str, Any]:
+    """Write posts about pictures, in all tones and languages, and compare them with what people said of the pictures.
+
+    Parameters
+    ----------
+    sources : use only pictures whose column ``source`` holds one of these
+    choices : everything but the tone and the language; by default five short variants
+
+    Returns
+    -------
+    dict with
+
+    - ``theme_used``: the share of pictures of which a theme is known
+    - ``theme_right``: the share of these whose first theme some text of the picture names, by a word of the theme or of
+      one below it
+    - ``people_post``: how captions are that people really posted
+    - for each language and tone ``repeats``: share of posts with more than half of the caption's nouns;
+      ``distinct``: different first lines as a share of all; ``commonest``: share of posts with the commonest one;
+      ``words`` (median), ``words_quartile`` (a quarter has more), and the shares ``emoji``, ``stops``, ``cries``,
+      ``questions``, ``small`` (begin so) and ``first_person``; ``faults``: the number of mechanical ones
+    - the number ``n`` of pictures and the ``seconds`` that describing them took
+
+    Raises
+    ------
+    DataError
+        For an unknown split or source, or a picture that cannot be read.
+    """
+    pairs = from_sources(folder, choose(folder, split, None), sources)[:limit]
+    start = time.perf_counter()
+    seen: list[Seen] = []
+    for first in tqdm(range(0, len(pairs), BATCH), desc="Describing", disable=not progress):
+        pictures = [open_picture(pipeline, folder, pair.name) for pair in pairs[first : first + BATCH]]
+        seen += map(see, pipeline.describe(pictures), pictures)
+    seconds = time.perf_counter() - start
+    found = [themes_of(picture) for picture in seen]
+    right = [named(themes[0], said_of(pair)) for themes, pair in zip(found, pairs, strict=True) if themes]
+    scores: dict[str, Any] = {
+        **mean_of("theme_used", [bool(themes) for themes in found]),
+        **mean_of("theme_right", right),
+        "people_post": PEOPLE_POST,
+    }
+    for language in LANGUAGES:
+        scores[language] = {
+            tone: posts_like(seen, replace(choices or Choices(), tone=tone, language=language))
+            for tone in TONES
+        }
+    return {**scores, "n": len(pairs), "seconds": round(seconds, 1)}
+
+
+def said_of(pair: Pair) -> tuple[str, ...]:
+    """What is known of a picture: its texts, and that somebody is there where a column ``person`` says so."""
+    return (*pair.texts, "people") if pair.notes.get("person") == "yes" else pair.texts
+
+
+def named(theme: Theme, texts: Sequence[str]) -> bool:
+    """Whether one of some texts names a theme, or one below it."""
+    return any(theme in named_in(text) for text in texts)
+
+
+def posts_like(seen: Sequence[Seen], choices: Choices) -> Mapping[str, float]:
+    """What the posts about pictures are like in one tone and language, see `evaluate_posts`."""
+    written = [compose(picture, choices) for picture in seen]
+    posts = [variant for variants in written for variant in variants]
+    lines = Counter(_bare(variant.hook).casefold() for variant in posts)
+    repeats = [
+        repeated(variant, picture)
+        for picture, variants in zip(seen, written, strict=True)
+        for variant in variants
+    ]
+    bare = [_bare(prose(variant)) for variant in posts]
+    words = [len(text.split()) for text in bare]
+    return {
+        "repeats": _share(repeats),
+        "distinct": round(len(lines) / len(posts), 4),
+        "commonest": round(max(lines.values()) / len(posts), 4),
+        "words": statistics.median(words),
+        "words_quartile": statistics.quantiles(words, n=4)[2],
+        "emoji": _share(SIGNS.search(prose(variant)) is not None for variant in posts),
+        "stops": _share(text.endswith(".") for text in bare),
+        "cries": _share("!" in text for text in bare),
+        "questions": _share("?" in text for text in bare),
+        "small": _share(text[:1].islower() for text in bare),
+        "first_person": _share(
+            re.search(r"\b(?:I|I'm|I'd|I'll|me|my|mine|we|us|our)\b", text) for text in bare
+        ),
+        "faults": sum(len(faults_of(variant, choices)) for variant in posts),
+    }
+
+
+def repeated(variant: Variant, picture: Seen) -> bool:
+    """Whether a post says again what the caption says: more than half of its nouns."""
+    nouns = {singular(word) for word in plain_words(picture.caption) if is_noun(word)}
+    said = {singular(word) for word in re.findall(r"[a-z'-]+", prose(variant).lower())}
+    return bool(nouns) and len(nouns & said) > REPEATED * len(nouns)
+
+
+def _bare(text: str) -> str:
+    """A text without emoji."""
+    return regex.sub(r"\s+", " ", SIGNS.sub("", text)).strip()
+
+
+def _share(found: Any) -> float:
+    return round(statistics.fmean(bool(one) for one in found), 4)

@@ -1,0 +1,164 @@
+"""Write posts from the lines of the phrasebook: what a person would say under such a picture."""
+
+from __future__ import annotations
+
+import functools
+import random
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import count, cycle, zip_longest
+from typing import Any, NamedTuple
+
+from img2prompt.posts import data
+from img2prompt.posts.limits import cut, tidy
+from img2prompt.posts.phrases import NOTE, Theme, line_of_descent, themes
+from img2prompt.posts.post import MAX_NOTE, Choices, Seen
+from img2prompt.posts.rewriter import Draft
+from img2prompt.posts.sentence import as_sentence
+from img2prompt.posts.style import is_photo
+from img2prompt.posts.themes import common_themes, themes_of
+from img2prompt.posts.topic import topic
+from img2prompt.posts.voice import Voice
+
+PHOTOS, PICTURES, SERIES = "photographs", "pictures", "photo_series"  # themes of all that are one
+FEW_WORDS = 4  # the median of what people post; a post of one line begins with lines of no more
+SENTENCE_ENDS = ".!?…。"
+LONGEST_PHRASE = 60  # characters of a note that a line takes up
+MEETING = 4  # every so many variants, two short lines of different themes meet
+PLACE_OF_DESCRIPTION = 2  # among the variants in the plain tone
+
+
+class PhrasebookRewriter:
+    """Takes the lines that suit the picture: those of its themes, of what these belong to, and of photos as such.
+
+    Neighbouring variants differ in theme and form. Seed n starts at page n, so that no line comes again before all
+    were shown.
+    """
+
+    def write(self, seen: Sequence[Seen], choices: Choices) -> list[Draft]:
+        """As `Rewriter.write`; fewer drafts where there are not that many lines."""
+        drafts = list(self._drafts(seen, choices))
+        start = choices.seed * choices.variants
+        return [drafts[i % len(drafts)] for i in range(start, start + min(choices.variants, len(drafts)))]
+
+    def _drafts(self, seen: Sequence[Seen], choices: Choices) -> Iterator[Draft]:
+        chosen = themes_of(seen[0]) if len(seen) == 1 else common_themes(seen)
+        # The same picture gets the same order; another one with the same themes another.
+        dice = random.Random(repr([(picture.caption, picture.colours) for picture in seen]))
+        lines = ordered(pools(seen, chosen, choices, dice), choices)
+        calls = cycle(calls_to_action(choices, dice) or [""])
+        stories = cycle([line.text for line in _lines(chosen[:1], choices, dice, "storytelling")] or [""])
+        note = cut(tidy(choices.note), MAX_NOTE, mark="")
+        woven: list[Line] = []
+        if (
+            note
+            and len(note) <= LONGEST_PHRASE
+            and note[-1] not in SENTENCE_ENDS
+            and choices.length != "line"
+        ):
+            woven = _woven(chosen or [last_resort(seen)], note, choices, dice)
+        description = as_sentence(topic(seen).sentence) if choices.language == "en" else ""
+        plain = choices.tone == "plain" and bool(description)
+        if plain and choices.length != "long" and not choices.voice:
+            lines[PLACE_OF_DESCRIPTION:PLACE_OF_DESCRIPTION] = [Line(description)]
+        for turn in count():
+            # A note by turns: woven into a line of its own, above a line, below it.
+            if woven and turn % 3 == 0:
+                line, others = woven.pop(0), []
+            elif lines:
+                line = lines.pop(0)
+                others = [other for other in lines if _meet(line, other, chosen)][:1]
+            else:
+                return
+            body = []
+            if choices.length == "long":
+                body = [description if plain else next(stories)]
+            elif choices.length == "short" and turn % MEETING == MEETING - 1 and others:
+                lines.remove(others[0])
+                body = [others[0].text]
+            sentences = [line.text, *(text for text in body if text and text != line.text)]
+            if note and note not in line.text and turn % 3 == 1 and choices.length != "line":
+                sentences.insert(0, note)
+            yield Draft(sentences[0], tuple(sentences[1:]), next(calls), line.emoji)
+
+
+class Line(NamedTuple):
+    """A line and the theme that it is of; None for a description."""
+
+    text: str
+    theme: Theme | None = None
+
+    @property
+    def emoji(self) -> tuple[str, ...]:
+        return self.theme.emoji if self.theme else ()
+
+
+def pools(
+    seen: Sequence[Seen], chosen: Sequence[Theme], choices: Choices, dice: random.Random
+) -> Iterator[list[Line]]:
+    """Lines of the chosen themes, then of those above them, then of all pictures that are of this kind."""
+    above = dict.fromkeys(parent for theme in chosen for parent in line_of_descent(theme)[1:])
+    for theme in [*chosen, *above, last_resort(seen)]:
+        yield _lines([theme], choices, dice)
+
+
+def last_resort(seen: Sequence[Seen]) -> Theme:
+    """The theme of all carousels, all photographs, or all pictures."""
+    return themes()[SERIES if len(seen) > 1 else PICTURES if is_photo(seen[0]) is False else PHOTOS]
+
+
+def ordered(pools: Iterator[list[Line]], choices: Choices) -> list[Line]:
+    """One order of all lines: two of the first theme, one of another, so that variants differ in theme."""
+    first, *others = pools
+    *others, last = others or [[]]
+    rest = [line for lines in zip_longest(*others) for line in lines if line is not None]
+    mixed: list[Line] = []
+    while first or rest:
+        mixed += [*first[:2], *rest[:1]]
+        first, rest = first[2:], rest[1:]
+    lines = list({line.text: line for line in reversed([*mixed, *last])}.values())[::-1]
+    if choices.voice:
+        voice = Voice.of(choices.voice)
+        lines.sort(key=lambda line: voice.distance(line.text))
+    elif choices.length == "line":
+        lines.sort(key=lambda line: len(line.text.split()) > FEW_WORDS)
+    return lines
+
+
+def calls_to_action(choices: Choices, dice: random.Random) -> list[str]:
+    """The calls for a goal, those of the tone before the others; none without a goal."""
+    if choices.goal == "none":
+        return []
+    by_tone = _calls()[choices.language]
+    found = [by_tone[tone][choices.goal] for tone in (choices.tone, "any")]
+    return [call for calls in found for call in dice.sample(calls, len(calls))]
+
+
+def _lines(chosen: Sequence[Theme], choices: Choices, dice: random.Random, tone: str = "") -> list[Line]:
+    """The lines of some themes in a tone, in a diced order."""
+    found = [
+        Line(text, theme)
+        for theme in chosen
+        for text in theme.wording[choices.language].lines[tone or choices.tone]
+    ]
+    return dice.sample(found, len(found))
+
+
+def _woven(chosen: Sequence[Theme], note: str, choices: Choices, dice: random.Random) -> list[Line]:
+    """Lines that take up the person's own words, those of the first theme first."""
+    by_theme = [(theme, theme.wording[choices.language].noted) for theme in chosen]
+    return [
+        Line(text.replace(NOTE, note), theme)
+        for theme, texts in by_theme
+        for text in dice.sample(texts, len(texts))
+    ]
+
+
+def _meet(line: Line, other: Line, chosen: Sequence[Theme]) -> bool:
+    """Whether two lines make one post: short ones, of two themes of the picture."""
+    short = all(len(text.split()) <= FEW_WORDS for text in (line.text, other.text))
+    return short and line.theme is not other.theme and line.theme in chosen and other.theme in chosen
+
+
+@functools.cache
+def _calls() -> Mapping[str, Any]:
+    return data.read_toml("calls.toml")
