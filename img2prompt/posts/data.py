@@ -36,6 +36,7 @@ class Entry(NamedTuple):
 
     lemmas: dict[str, tuple[str, ...]]  # part of speech → base forms; empty for an unknown word
     forms: dict[str, tuple[str, ...]]  # of a verb: Penn Treebank tag → the form
+    article: str  # before the word: a or an
 
 
 def known(word: str) -> Entry | None:
@@ -43,8 +44,12 @@ def known(word: str) -> Entry | None:
     line = _lexicon().get(word)
     if line is None:
         return None
-    columns = [dict(entry.split("=") for entry in column.split()) for column in line.split("\t")]
-    return Entry(*({key: tuple(values.split(",")) for key, values in column.items()} for column in columns))
+    *columns, article = line.split("\t")
+    lemmas, forms = (
+        {key: tuple(values.split(",")) for key, values in (entry.split("=") for entry in column.split())}
+        for column in columns
+    )
+    return Entry(lemmas, forms, article)
 
 
 @functools.cache

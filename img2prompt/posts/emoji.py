@@ -12,6 +12,7 @@ from img2prompt.posts.voice import Voice
 
 NEUTRAL = ("✨", "📷", "💫", "👀", "🤍", "🌟")  # say nothing about the picture
 CALLS = {"question": "💬", "save": "🔖", "tag": "👋"}
+EVERY = 3  # post that has one where few are wanted: of what people post, a third has
 MANY = (3, 4)  # emoji of a post, by turns
 
 
@@ -36,7 +37,7 @@ def decorate(
     ----------
     hook, body, call : the sentences of a draft
     seen : emoji of the picture
-    choices : how many emoji: off, few (one at the end, in every second post) or many (three or four)
+    choices : how many emoji: off, few (one at the end, in every third post) or many (three or four)
     turn : varies how many and which
 
     Returns
@@ -46,10 +47,10 @@ def decorate(
     sentences = [hook, *body, call]
     last = max((i for i, sentence in enumerate([hook, *body]) if sentence), default=0)
     if choices.emoji == "few":
-        wanted = Voice.of(choices.voice).has_emoji(turn) if choices.voice else turn % 2 == 0
+        wanted = Voice.of(choices.voice).has_emoji(turn) if choices.voice else turn % EVERY == 0
         if wanted and sentences[last]:
             signs = seen or NEUTRAL
-            sentences[last] += f" {signs[turn // 2 % len(signs)]}"
+            sentences[last] += f" {signs[turn // EVERY % len(signs)]}"
     elif choices.emoji == "many":
         spare = [NEUTRAL[(turn + i) % len(NEUTRAL)] for i in range(len(NEUTRAL))]
         chosen = [*seen[:4], *(sign for sign in spare if sign not in seen)][: MANY[turn % 2]]

@@ -1,7 +1,7 @@
 """Classes and forms of English words, as far as captions need them.
 
 Two libraries, imported when first used, do the work: ``lemminflect`` knows the forms of a
-word, ``inflect`` the article that it takes. What the former says of common words is kept in
+word, ``inflect`` the article that it takes. What they say of common words is kept in
 ``lexicon.tsv``, as it takes long to load. A caption is a list of lower-case words.
 """
 
@@ -210,7 +210,8 @@ def article(word: str) -> str:
     """The indefinite article before a word: "an" hour, "a" unicorn, "an" SUV."""
     if len(word) > 1 and word.isupper():
         return "an" if word[0] in "AEFHILMNORSX" else "a"  # letter by letter: an SUV, a TV
-    return str(_inflect().a(word)).split()[0]
+    entry = data.known(word)
+    return entry.article if entry else str(_inflect().a(word)).split()[0]
 
 
 @functools.cache

@@ -110,7 +110,8 @@ def ordered(pools: Iterator[list[Line]], choices: Choices) -> list[Line]:
     """One order of all lines: two of the first theme, one of another, so that variants differ in theme."""
     first, *others = pools
     *others, last = others or [[]]
-    rest = [line for lines in zip_longest(*others) for line in lines if line is not None]
+    # Where nothing stands above the theme, as above people, lines of all photos keep it from being all that is said.
+    rest = [line for lines in zip_longest(*(others or [last])) for line in lines if line is not None]
     mixed: list[Line] = []
     while first or rest:
         mixed += [*first[:2], *rest[:1]]

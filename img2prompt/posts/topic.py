@@ -33,13 +33,17 @@ class Topic:
     action: str = ""  # what it is doing: "running on the beach"
     place: str = ""  # where it happens: "on the beach"
     things: tuple[Mention, ...] = ()  # things named, without people and clothes
-    loved: tuple[str, ...] = ()  # the things that one can love: "dogs", "snow"
     plural: bool = False  # whether the subject takes "are"
     kind: str = "things"  # of the subject: people, animals, food or things
     words: tuple[str, ...] = ()  # of the captions, after `plain_words`
     colours: tuple[str, ...] = ()  # dominant colours, the largest first
     orientation: str = ""  # empty where several pictures differ
     count: int = 1  # number of pictures
+
+    @property
+    def loved(self) -> tuple[str, ...]:
+        """The things that one can love: "dogs", "snow". Computed when asked for, as plurals take a library."""
+        return tuple(dict.fromkeys(filter(None, (nouns.loved(thing.base) for thing in self.things))))
 
 
 def topic(seen: Sequence[Seen]) -> Topic:
@@ -71,7 +75,6 @@ def _parts(caption: str) -> Topic:
         action=written(predicate) if doing and predicate else "",
         place=place if place not in subject else "",
         things=things,
-        loved=tuple(dict.fromkeys(filter(None, (nouns.loved(thing.base) for thing in things)))),
         plural=joined or nouns.is_several(core, head),
         kind=nouns.kind(core, head),
         words=tuple(words),
@@ -89,7 +92,6 @@ def _of_several(topics: Sequence[Topic]) -> Topic:
         scene=together,
         subject=together,
         things=tuple(dict.fromkeys(thing for t in topics for thing in t.things)),
-        loved=tuple(dict.fromkeys(name for t in topics for name in t.loved)),
         plural=len(subjects) > 1,
         kind=kinds.pop() if len(kinds) == 1 else "things",
         words=tuple(word for t in topics for word in t.words),

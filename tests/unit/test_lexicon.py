@@ -22,6 +22,7 @@ def test_it_says_what_lemminflect_says(tmp_path):
         assert entry.lemmas == lemminflect.getAllLemmas(word)
         for tag, forms in entry.forms.items():
             assert forms == lemminflect.getInflection(word, tag)[:1]
+        assert entry.article == grammar._inflect().a(word).split()[0]
 
 
 def test_other_words_are_looked_up_there():
