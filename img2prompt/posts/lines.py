@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from img2prompt.posts import data
 from img2prompt.posts.limits import cut, tidy
 from img2prompt.posts.phrases import NOTE, Theme, line_of_descent, themes
-from img2prompt.posts.post import MAX_NOTE, Choices, Seen
+from img2prompt.posts.post import MAX_NOTE, THINGS, Choices, Seen
 from img2prompt.posts.rewriter import Draft
 from img2prompt.posts.sentence import as_sentence
 from img2prompt.posts.style import is_photo
@@ -23,7 +23,8 @@ PHOTOS, PICTURES, SERIES = "photographs", "pictures", "photo_series"  # themes o
 FEW_WORDS = 4  # the median of what people post; a post of one line begins with lines of no more
 SENTENCE_ENDS = ".!?…。"
 LONGEST_PHRASE = 60  # characters of a note that a line takes up
-MEETING = 4  # every so many variants, two short lines of different themes meet
+SHORTEST_DESCRIPTION = 5  # words; "a flute" is no caption
+POSSIBLE = 0.2  # probability of a thing that a caption may repeat
 PLACE_OF_DESCRIPTION = 2  # among the variants in the plain tone
 
 
@@ -46,7 +47,8 @@ class PhrasebookRewriter:
         dice = random.Random(repr([(picture.caption, picture.colours) for picture in seen]))
         lines = ordered(pools(seen, chosen, choices, dice), choices)
         calls = cycle(calls_to_action(choices, dice) or [""])
-        stories = cycle([line.text for line in _lines(chosen[:1], choices, dice, "storytelling")] or [""])
+        told = chosen[:1] or [last_resort(seen)]
+        stories = cycle([line.text for line in _lines(told, choices, dice, "storytelling")])
         note = cut(tidy(choices.note), MAX_NOTE, mark="")
         woven: list[Line] = []
         if (
@@ -56,26 +58,19 @@ class PhrasebookRewriter:
             and choices.length != "line"
         ):
             woven = _woven(chosen or [last_resort(seen)], note, choices, dice)
-        description = as_sentence(topic(seen).sentence) if choices.language == "en" else ""
-        plain = choices.tone == "plain" and bool(description)
+        description = as_sentence(topic(seen).sentence)
+        plain = choices.tone == "plain" and choices.language == "en" and all(map(is_trusted, seen))
         if plain and choices.length != "long" and not choices.voice:
             lines[PLACE_OF_DESCRIPTION:PLACE_OF_DESCRIPTION] = [Line(description)]
         for turn in count():
             # A note by turns: woven into a line of its own, above a line, below it.
-            if woven and turn % 3 == 0:
-                line, others = woven.pop(0), []
-            elif lines:
-                line = lines.pop(0)
-                others = [other for other in lines if _meet(line, other, chosen)][:1]
-            else:
+            if not lines and not woven:
                 return
-            body = []
+            line = woven.pop(0) if woven and (turn % 3 == 0 or not lines) else lines.pop(0)
+            sentences = [line.text]
             if choices.length == "long":
-                body = [description if plain else next(stories)]
-            elif choices.length == "short" and turn % MEETING == MEETING - 1 and others:
-                lines.remove(others[0])
-                body = [others[0].text]
-            sentences = [line.text, *(text for text in body if text and text != line.text)]
+                more = description if plain else next(stories)
+                sentences += [more] if more not in ("", line.text) else []
             if note and note not in line.text and turn % 3 == 1 and choices.length != "line":
                 sentences.insert(0, note)
             yield Draft(sentences[0], tuple(sentences[1:]), next(calls), line.emoji)
@@ -125,6 +120,16 @@ def ordered(pools: Iterator[list[Line]], choices: Choices) -> list[Line]:
     return lines
 
 
+def is_trusted(seen: Seen) -> bool:
+    """Whether a caption is worth repeating: the first things that it names are among those that the engine finds."""
+    found = {
+        word for name, chance in seen.labels.get(THINGS, ()) if chance >= POSSIBLE for word in name.split()
+    }
+    first = topic([seen]).things[:2]
+    long_enough = len(seen.caption.split()) >= SHORTEST_DESCRIPTION
+    return long_enough and (THINGS not in seen.labels or all(thing.base in found for thing in first))
+
+
 def calls_to_action(choices: Choices, dice: random.Random) -> list[str]:
     """The calls for a goal, those of the tone before the others; none without a goal."""
     if choices.goal == "none":
@@ -152,12 +157,6 @@ def _woven(chosen: Sequence[Theme], note: str, choices: Choices, dice: random.Ra
         for theme, texts in by_theme
         for text in dice.sample(texts, len(texts))
     ]
-
-
-def _meet(line: Line, other: Line, chosen: Sequence[Theme]) -> bool:
-    """Whether two lines make one post: short ones, of two themes of the picture."""
-    short = all(len(text.split()) <= FEW_WORDS for text in (line.text, other.text))
-    return short and line.theme is not other.theme and line.theme in chosen and other.theme in chosen
 
 
 @functools.cache

@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import itertools
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from img2prompt.posts.grammar import caption_verb, is_noun, singular
 from img2prompt.posts.neutral import plain_words
@@ -17,11 +17,12 @@ from img2prompt.posts.phrases import Theme, by_word, line_of_descent, themes
 from img2prompt.posts.post import THINGS, Seen
 from img2prompt.posts.topic import topic
 
-SURE = 0.8  # probability from which a theme counts
+SURE = 0.9  # probability from which a theme counts
 # The log odds that a theme is right, by whether the caption names it and the log odds of its likeliest word.
 BIAS, NAMED, EXPECTED = 1.0, 1.0, 0.9
 UNLISTED = 0.05  # probability of a word that is not in the table
 GENERAL = 10  # themes below one that says little: any theme below it is better
+SMALL_BREEDS = ("poodle", "terrier", "poodles", "terriers")  # of which there are toy ones
 # Verbs that say what a picture is about.
 ACTIONS = frozenset(
     """climb cook cycle dance dive jump leap race read ride row run sail sew skate ski sled sleep snowboard splash surf
@@ -38,23 +39,20 @@ def themes_of(seen: Seen) -> list[Theme]:
     """
     words = plain_words(seen.caption)
     named = list(dict.fromkeys(theme for word in _bases(words) for theme in _meant(word)))
-    if unreal := NOT_REAL.intersection(
-        words
-    ):  # of what is made of plush or painted on a wall, nothing else is known
-        return [theme for theme in named if not unreal.isdisjoint(theme.words)][:1]
-    places = _with_ancestors({theme: -place for place, theme in enumerate(named)})
+    unreal = _unreal(words)
+    if unreal:  # "a toy car": nothing of it moves or lives
+        named = [theme for theme in named if not unreal.isdisjoint(theme.words)]
+    places = _with_ancestors({theme: -place for place, theme in enumerate(named)}, max)
     if THINGS not in seen.labels:
         return _best(_fitting(named, seen), places)
     likely: dict[Theme, float] = {}
     for thing, probability in seen.labels[THINGS]:
         for theme in _meant_by(thing):
             likely[theme] = max(likely.get(theme, 0.0), probability)
-    chances = _with_ancestors(likely)
-    sure = [
-        theme for theme in {**places, **chances} if _right(theme in places, chances.get(theme, 0.0)) >= SURE
-    ]
-    sure = _fitting(sure, seen)
-    return _best(sorted(sure, key=lambda theme: -chances.get(theme, 0.0)), places)
+    chances = _with_ancestors(likely, _either)
+    found = list(places) if unreal else [*places, *(theme for theme in chances if theme not in places)]
+    sure = [theme for theme in found if _right(theme in places, chances.get(theme, 0.0)) >= SURE]
+    return _best(sorted(_fitting(sure, seen), key=lambda theme: -chances.get(theme, 0.0)), places)
 
 
 def hint_for(seen: Seen, language: str) -> str:
@@ -65,7 +63,9 @@ def hint_for(seen: Seen, language: str) -> str:
 
 def named_in(text: str) -> set[Theme]:
     """All themes that a text names, and those above them."""
-    return set(_with_ancestors({theme: 0.0 for word in _bases(plain_words(text)) for theme in _meant(word)}))
+    return set(
+        _with_ancestors({theme: 0.0 for word in _bases(plain_words(text)) for theme in _meant(word)}, max)
+    )
 
 
 def common_themes(pictures: Sequence[Seen]) -> list[Theme]:
@@ -89,7 +89,7 @@ def _unreal(words: Sequence[str]) -> set[str]:
     return {
         word
         for word, after in itertools.pairwise(words)
-        if word in NOT_REAL and (after == "of" or is_noun(after))
+        if word in NOT_REAL and after not in SMALL_BREEDS and (after == "of" or is_noun(after))
     }
 
 
@@ -116,13 +116,20 @@ def _best(found: Sequence[Theme], places: Mapping[Theme, float]) -> list[Theme]:
     return apart
 
 
-def _with_ancestors(likely: Mapping[Theme, float]) -> dict[Theme, float]:
-    """Themes and all above them, which are at least as likely."""
+def _with_ancestors(
+    found: Mapping[Theme, float], join: Callable[[float, float], float]
+) -> dict[Theme, float]:
+    """Themes and all above them, with the numbers of those below joined."""
     everything: dict[Theme, float] = {}
-    for theme, chance in likely.items():
+    for theme, number in found.items():
         for above in line_of_descent(theme):
-            everything[above] = max(everything.get(above, chance), chance)
+            everything[above] = join(everything[above], number) if above in everything else number
     return everything
+
+
+def _either(one: float, other: float) -> float:
+    """The probability that one of two things is there, were they independent: a bus or a car is traffic."""
+    return 1 - (1 - one) * (1 - other)
 
 
 def _bases(words: Sequence[str]) -> Iterator[str]:
@@ -130,7 +137,9 @@ def _bases(words: Sequence[str]) -> Iterator[str]:
 
     Of verbs only those that tell what the picture is about: "cars parked" are in no park.
     """
-    for before, word in zip(["", *words], words, strict=False):
+    for before, word, after in zip(["", *words], words, [*words[1:], ""], strict=False):
+        if word in NOT_REAL and after in SMALL_BREEDS:
+            continue
         verb = caption_verb(word)
         forms = [singular(word), word, *([verb] if verb in ACTIONS else [])]
         known = [form for form in (*(f"{before} {form}" for form in forms), *forms) if form in by_word()]

@@ -156,13 +156,13 @@ def test_what_is_copied_is_what_the_page_shows_in_the_end(server, browser, size)
         post = page.get_by_label("Text of post 1")
         plain = post.input_value()
         with sidebar(page) as choices:
-            choices.get_by_role("textbox", name="Anything to add?").fill("Jeju, with Mina")
+            choices.get_by_role("textbox", name="One thing only you know").fill("Jeju, with Mina")
         copies(1)
         assert "Jeju, with Mina" in clipboard(page)
 
         # Who is elsewhere by then stays there.
         with sidebar(page) as choices:
-            choices.get_by_role("textbox", name="Anything to add?").fill("Jeju, with Minsu")
+            choices.get_by_role("textbox", name="One thing only you know").fill("Jeju, with Minsu")
         page.get_by_role("button", name="Copy post 2").click()
         shuffle = page.get_by_role("button", name="Shuffle")
         shuffle.focus()
@@ -177,7 +177,7 @@ def test_what_is_copied_is_what_the_page_shows_in_the_end(server, browser, size)
         assert plain != clipboard(page)
 
         with sidebar(page) as choices:
-            choices.get_by_role("textbox", name="Anything to add?").fill("Busan, alone")
+            choices.get_by_role("textbox", name="One thing only you know").fill("Busan, alone")
         with page.expect_download() as download:
             page.get_by_role("button", name="Download all").click()
         saved = Path(download.value.path()).read_text("utf-8")
@@ -310,12 +310,12 @@ def test_choices_survive_a_reload(server, browser, size):
             for name in ("Poetic", "Tag a friend", "Long", "Off"):
                 choices.get_by_role("radio", name=name, exact=True).click()
                 settle(page)
-            choices.get_by_role("slider", name="Hashtags").press("End")
+            choices.get_by_role("slider", name="Hashtags").press("Home")
             choices.get_by_role("slider", name="Number of posts").press("Home")
-            choices.get_by_role("textbox", name="Anything to add?").fill("with Mina")
+            choices.get_by_role("textbox", name="One thing only you know").fill("with Mina")
             settle(page)
         page.wait_for_function(
-            "document.cookie.includes('variants=1') && document.cookie.includes('hashtags=30')"
+            "document.cookie.includes('variants=1') && document.cookie.includes('hashtags=0')"
         )
         assert "Mina" not in page.evaluate("document.cookie")
         page.reload()
@@ -323,9 +323,9 @@ def test_choices_survive_a_reload(server, browser, size):
         with sidebar(page) as choices:
             for name in ("Poetic", "Tag a friend", "Long", "Off"):
                 expect(choices.get_by_role("radio", name=name, exact=True)).to_be_checked()
-            expect(choices.get_by_role("slider", name="Hashtags")).to_have_value("30")
+            expect(choices.get_by_role("slider", name="Hashtags")).to_have_value("0")
             expect(choices.get_by_role("slider", name="Number of posts")).to_have_value("1")
-            expect(choices.get_by_role("textbox", name="Anything to add?")).to_have_value("")
+            expect(choices.get_by_role("textbox", name="One thing only you know")).to_have_value("")
 
 
 @pytest.mark.parametrize("size", SIZES)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from img2prompt.posts import Choices, tones
-from img2prompt.posts.post import LANGUAGES, LENGTHS
+from img2prompt.posts.post import LENGTHS
 from img2prompt.web.shared import account, i18n, note
 from img2prompt.web.shared.i18n import t
 
@@ -41,14 +41,7 @@ def posts(key: str, chosen: Choices | None = None) -> Choices | None:
             format_func=lambda name: t(f"length.{name}"),
             key=f"{key}-length",
         )
-        language = st.segmented_control(
-            t("post.language"),
-            LANGUAGES,
-            default=chosen.language if chosen else i18n.language(),
-            required=True,
-            format_func=i18n.LANGUAGES.__getitem__,
-            key=f"{key}-language",
-        )
+        language = chosen.language if chosen else i18n.language()
         own_words = note.ask(t("batch.note"), f"{key}-note", now.note)
         return Choices(tone=tone, length=length, note=own_words, language=language, variants=1)
 

@@ -10,7 +10,7 @@ import streamlit as st
 
 from img2prompt.posts import Choices, tones
 from img2prompt.posts.platforms import platforms
-from img2prompt.posts.post import EMOJI, GOALS, LANGUAGES, LENGTHS
+from img2prompt.posts.post import EMOJI, GOALS, LENGTHS
 from img2prompt.web.caption import voice
 from img2prompt.web.shared import cookies, i18n, note
 from img2prompt.web.shared.i18n import t
@@ -22,8 +22,8 @@ MOST_VARIANTS = 10  # nobody reads more on one page
 def ask(hint: str = "") -> Choices:
     """Show the choices in the sidebar; they outlast a visit to another page.
 
-    The browser remembers them for the next visit, except the detail and the language: a year later or on a shared
-    machine, nobody should find whom somebody was with, and the language is the page's until somebody wants another.
+    The browser remembers them for the next visit, except the detail: a year later or on a shared machine, nobody
+    should find whom somebody was with. The posts are in the page's language.
 
     Parameters
     ----------
@@ -39,7 +39,6 @@ def ask(hint: str = "") -> Choices:
             placeholder=hint or t("note.placeholder"),
         )
         tone = _one_of(st.pills, "tone", tones(), default.tone)
-        language = _language()
         goal = _one_of(st.pills, "goal", GOALS, default.goal)
         length = _one_of(st.segmented_control, "length", LENGTHS, default.length)
         emoji = _one_of(st.segmented_control, "emoji", EMOJI, default.emoji)
@@ -73,7 +72,7 @@ def ask(hint: str = "") -> Choices:
             hashtags,
             variants,
             detail,
-            language=language,
+            language=i18n.language(),
             platform=platform,
             voice=own,
         )
@@ -84,11 +83,6 @@ def ask(hint: str = "") -> Choices:
 def hashtags_key(platform: str) -> str:
     """The key of the slider for the number of hashtags on a platform."""
     return f"hashtags-{platform}"
-
-
-def language_key() -> str:
-    """The key of the control for the posts' language, one for each language of the page."""
-    return f"post-language-{i18n.language()}"
 
 
 def as_cookie(choices: Choices) -> str:
@@ -120,20 +114,6 @@ def as_choices(cookie: str) -> Choices:
     if (text := said.get("hashtags", [""])[0]) in map(str, range(most + 1)):
         known["hashtags"] = int(text)
     return Choices(**known)
-
-
-def _language() -> str:
-    """The language of the posts: the page's, where the visitor wants no other."""
-    return st.segmented_control(
-        t("post.language"),
-        LANGUAGES,
-        default=i18n.language(),
-        required=True,
-        format_func=i18n.LANGUAGES.__getitem__,
-        key=language_key(),
-        persist_state="session",
-        width="stretch",
-    )
 
 
 def _one_of(control: Callable, name: str, options: Sequence[str], default: str) -> str:

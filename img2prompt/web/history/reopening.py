@@ -14,7 +14,7 @@ from img2prompt.posts import as_sentence, tones
 from img2prompt.prompts import SHOWN
 from img2prompt.results import Result
 from img2prompt.web.caption import cards, photos
-from img2prompt.web.caption.choices import MOST_VARIANTS, hashtags_key, language_key
+from img2prompt.web.caption.choices import MOST_VARIANTS, hashtags_key
 from img2prompt.web.shared import keeping, session
 from img2prompt.web.shared.frame import as_it_is
 from img2prompt.web.shared.i18n import t
@@ -65,7 +65,6 @@ def reopen(post: Post) -> None:
     for name in ("goal", "length", "emoji", "platform", "note"):
         state[name] = getattr(choices, name)
     state[hashtags_key(choices.platform)] = choices.most_hashtags
-    state[language_key()] = choices.language
     state.variants = min(choices.variants, MOST_VARIANTS)
 
 
