@@ -1,6 +1,7 @@
 import csv
 import json
 import shutil
+import sys
 
 import numpy as np
 import pytest
@@ -18,9 +19,13 @@ from img2prompt.evaluation.people import (
     with_more_texts,
     word_precision,
 )
+from img2prompt.evaluation.posts import evaluate_posts, named, posts_like, repeated
 from img2prompt.evaluation.prompts import evaluate_prompts, score_prompts
 from img2prompt.evaluation.styles import evaluate_styles
 from img2prompt.evaluation.subjects import evaluate_subjects, forms, names
+from img2prompt.posts import Choices, Draft, Seen, Variant
+from img2prompt.posts.phrases import TONES, themes
+from img2prompt.results import Match
 from tests.helpers.pictures import PHOTOS
 
 needs_java = pytest.mark.skipif(shutil.which("java") is None, reason="METEOR and the PTB tokenizer need Java")
@@ -295,6 +300,50 @@ def test_prompts_of_two_photos(pipeline, labelled):
     assert 0 < scores["written_cosine"] <= 1
     left_out = evaluate_prompts(pipeline, folder, sources=["one"])  # the guess knows only of blossoms
     assert left_out["constant_cosine"] > scores["constant_cosine"]
+
+
+DOG = Seen("a brown dog on the beach", {"things": [Match("dog", 0.97), Match("beach", 0.95)]})
+
+
+def test_a_theme_is_right_if_some_text_names_it_or_one_below_it():
+    def right(theme: str, *texts: str) -> bool:
+        return named(themes()[theme], texts)
+
+    assert right("dogs", "a cat", "two puppies") and right("animals", "two puppies")
+    assert not right("puppies", "a dog") and not right("dogs", "a cat") and not right("dogs")
+
+
+def test_a_post_repeats_a_caption_with_more_than_half_of_its_nouns():
+    def repeats(text: str) -> bool:
+        return repeated(Variant(f"{text}\n\n#dog #beach", text, ("#dog", "#beach")), DOG)
+
+    assert repeats("A brown dog on the beach.") and repeats("dogs at beaches")
+    assert not repeats("fluent in the word walk") and not repeats("such a dog")
+
+
+def test_posts_by_hand():
+    class Same:
+        """Writes one line, with a fault, for every picture."""
+
+        def write(self, seen, choices):
+            return [Draft("a apple! I saw it", ("A brown dog on the beach",))] * choices.variants
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys.modules["img2prompt.posts.compose"], "PhrasebookRewriter", Same)
+        scores = posts_like([DOG, DOG], Choices(emoji="off", variants=2))
+    assert scores["repeats"] == scores["cries"] == scores["small"] == scores["first_person"] == 1.0
+    assert scores["commonest"] == 1.0 and scores["distinct"] == 0.25  # one of four
+    assert (scores["words"], scores["emoji"], scores["faults"]) == (10, 0.0, 4)
+
+
+def test_posts_of_two_photos(pipeline, photos):
+    scores = evaluate_posts(pipeline, photos, "all", choices=Choices(variants=2))
+    assert scores["n"] == 2 and 0 <= scores["theme_used"] <= 1
+    for language in ("en", "ko"):
+        assert list(scores[language]) == list(TONES)
+        for tone in scores[language].values():
+            assert tone["faults"] == 0 and 0 < tone["distinct"] <= 1
+    assert all(scores["ko"][tone]["first_person"] == 0 for tone in TONES)
 
 
 @pytest.mark.slow
