@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 
-from img2prompt.posts.platforms import Platform
 from img2prompt.posts.post import Choices, Variant
 
 _ANY_LANGUAGE = re.compile(
@@ -40,15 +39,14 @@ def faults(text: str, language: str = "en") -> list[str]:
 
 def faults_of(variant: Variant, choices: Choices) -> list[str]:
     """What is mechanically wrong with a post: its prose, its sizes, its hashtags, a note that is not in it."""
-    place: Platform = choices.place
+    place = choices.place
     found = faults(prose(variant), choices.language)
     if not variant.hook.strip() or not variant.text.startswith(variant.hook):
         found.append("no first line")
     if place.size(variant.hook) > place.fold or place.size(variant.text) > place.post:
         found.append("too long")
-    if len({tag.casefold() for tag in variant.hashtags}) < len(variant.hashtags) or len(
-        variant.hashtags
-    ) > max(place.hashtags, choices.hashtags or 0):
+    different = {tag.casefold() for tag in variant.hashtags}
+    if len(different) < len(variant.hashtags) or len(variant.hashtags) > place.hashtags:
         found.append("hashtags")
     if choices.note and choices.note.lower() not in variant.text.lower():
         found.append("the note is missing")

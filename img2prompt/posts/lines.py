@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import random
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import count, cycle, zip_longest
+from itertools import cycle, zip_longest
 from typing import Any, NamedTuple
 
 from img2prompt.posts import data
@@ -47,31 +47,23 @@ class PhrasebookRewriter:
         dice = random.Random(repr([(picture.caption, picture.colours) for picture in seen]))
         lines = ordered(pools(seen, chosen, choices, dice), choices)
         calls = cycle(calls_to_action(choices, dice) or [""])
-        told = chosen[:1] or [last_resort(seen)]
-        stories = cycle([line.text for line in _lines(told, choices, dice, "storytelling")])
+        told = chosen or [last_resort(seen)]
+        stories = cycle([line.text for line in _lines(told[:1], choices, dice, "storytelling")])
         note = cut(tidy(choices.note), MAX_NOTE, mark="")
-        woven: list[Line] = []
-        if (
-            note
-            and len(note) <= LONGEST_PHRASE
-            and note[-1] not in SENTENCE_ENDS
-            and choices.length != "line"
-        ):
-            woven = _woven(chosen or [last_resort(seen)], note, choices, dice)
+        apart = bool(note) and choices.length != "line"  # in a line of its own, not at the end of another
+        woven = _woven(told, note, choices, dice) if apart and is_phrase(note) else []
         description = as_sentence(topic(seen).sentence)
         plain = choices.tone == "plain" and choices.language == "en" and all(map(is_trusted, seen))
         if plain and choices.length != "long" and not choices.voice:
             lines[PLACE_OF_DESCRIPTION:PLACE_OF_DESCRIPTION] = [Line(description)]
-        for turn in count():
-            # A note by turns: woven into a line of its own, above a line, below it.
-            if not lines and not woven:
-                return
+        for turn in range(len(lines) + len(woven)):
+            # A note by turns: woven into a line, above a line, below it.
             line = woven.pop(0) if woven and (turn % 3 == 0 or not lines) else lines.pop(0)
             sentences = [line.text]
             if choices.length == "long":
                 more = description if plain else next(stories)
                 sentences += [more] if more not in ("", line.text) else []
-            if note and note not in line.text and turn % 3 == 1 and choices.length != "line":
+            if apart and note not in line.text and turn % 3 == 1:
                 sentences.insert(0, note)
             yield Draft(sentences[0], tuple(sentences[1:]), next(calls), line.emoji)
 
@@ -118,6 +110,11 @@ def ordered(pools: Iterator[list[Line]], choices: Choices) -> list[Line]:
     elif choices.length == "line":
         lines.sort(key=lambda line: len(line.text.split()) > FEW_WORDS)
     return lines
+
+
+def is_phrase(note: str) -> bool:
+    """Whether a sentence can take a note up: it is short, and no sentence of its own."""
+    return len(note) <= LONGEST_PHRASE and note[-1] not in SENTENCE_ENDS
 
 
 def is_trusted(seen: Seen) -> bool:

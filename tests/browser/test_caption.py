@@ -20,7 +20,7 @@ from tests.helpers.browser import (
     settle,
     sidebar,
 )
-from tests.helpers.pictures import FLOWER, small_photos
+from tests.helpers.pictures import CHINA, FLOWER, small_photos
 
 
 def large_photo() -> bytes:
@@ -328,6 +328,58 @@ def test_choices_survive_a_reload(server, browser, size):
             expect(choices.get_by_role("textbox", name="One thing only you know")).to_have_value("")
 
 
+def towers() -> dict:
+    """The top of the sample with the temple, of which it is sure what it is about."""
+    buffer = BytesIO()
+    Image.open(CHINA).crop((0, 0, 640, 142)).save(buffer, "PNG")
+    return {"name": "towers.png", "mimeType": "image/png", "buffer": buffer.getvalue()}
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_detail_platform_and_voice(server, browser, size):
+    with open_page(server, browser, size, locale="en-US") as page:
+        page.locator("input[type=file]").set_input_files(towers())
+        page.get_by_role("button", name="Start Captioning").click()
+        post = page.get_by_label("Text of post 1")
+        post.wait_for()
+        plain = post.input_value()
+        with sidebar(page) as choices:
+            detail = choices.get_by_role("textbox", name="One thing only you know")
+            hint = detail.get_attribute("placeholder")
+            assert hint and hint != "Busan, with Mina"  # an example for what is in the photo
+            detail.fill("Jeju, with Mina")
+            noted = changed(post, plain)
+            assert noted.startswith("Jeju, with Mina") and "#Jeju #Mina" in noted
+            choices.get_by_role("combobox", name="For").click()
+            page.get_by_role("option", name="X", exact=True).click()
+            short = changed(post, noted)
+            assert short.count("#") == 1
+            expect(page.get_by_text("/ 280").first).to_be_visible() if size == "desktop" else None
+            choices.get_by_text("Write like me").click()
+            voice = choices.get_by_role("textbox", name="Captions you have posted")
+            voice.fill("back in the water, finally!\n\nsunday was for pancakes!\n\nnew week, same coffee!")
+            voice.press("Control+Enter")
+            own = changed(post, short)
+            assert own == own.lower() and "!" in own and "jeju, with mina" in own
+            choices.get_by_text("The posts follow 3 of your captions.").wait_for()
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_korean_posts(server, browser, size):
+    with open_page(server, browser, size, locale="ko-KR") as page:
+        page.locator("input[type=file]").set_input_files(towers())
+        page.get_by_role("button", name="캡션 만들기").click()
+        post = page.get_by_label("게시글 1의 내용")
+        post.wait_for()
+        text = post.input_value()
+        assert re.fullmatch(r"[^A-Za-z]*[가-힣][^A-Za-z]*", text) and "\n\n#" in text
+        expect(post).to_have_attribute("lang", "ko")
+        page.get_by_role("button", name="게시글 1 복사").click()
+        page.get_by_role("button", name="복사됨").first.wait_for()
+        assert clipboard(page) == text
+        assert_accessible(page, f"{size}-korean-posts")
+
+
 @pytest.mark.parametrize("size", SIZES)
 def test_a_long_note_is_cut_and_says_so(server, browser, size):
     with open_page(server, browser, size, locale="ko-KR") as page:
@@ -336,7 +388,7 @@ def test_a_long_note_is_cut_and_says_so(server, browser, size):
         page.get_by_label("게시글 1의 내용").wait_for()
         page.evaluate(f"navigator.clipboard.writeText({'at ' + 'word ' * 79 + 'tail'!r})")
         with sidebar(page) as choices:
-            note = choices.get_by_role("textbox", name="덧붙일 말이 있나요?")
+            note = choices.get_by_role("textbox", name="나만 아는 한 가지")
             note.press("Control+V")
             choices.get_by_text("300자까지만").wait_for()
             settle(page)

@@ -128,12 +128,12 @@ def test_nothing_private_reaches_the_build(tmp_path):
         "runs/history.db",
         "tests/app/test_batch_page.py",
     )
-    for path in (*private, "app.py", ".streamlit/config.toml", "img2prompt/posts/tones/plain.toml"):
+    for path in (*private, "app.py", ".streamlit/config.toml", "img2prompt/posts/phrasebook/animals.toml"):
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / path).touch()
     shutil.copy(ROOT / ".dockerignore", tmp_path)
     context = check.build_context(tmp_path)
-    assert {"app.py", ".streamlit/config.toml", "img2prompt/posts/tones/plain.toml"} <= set(context)
+    assert {"app.py", ".streamlit/config.toml", "img2prompt/posts/phrasebook/animals.toml"} <= set(context)
     assert not set(private) & set(context)
     with pytest.raises(FileNotFoundError, match="no tests"):
         check.copied("tests tests", context)

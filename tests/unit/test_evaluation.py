@@ -333,7 +333,7 @@ def test_posts_by_hand():
         scores = posts_like([DOG, DOG], Choices(emoji="off", variants=2))
     assert scores["repeats"] == scores["cries"] == scores["small"] == scores["first_person"] == 1.0
     assert scores["commonest"] == 1.0 and scores["distinct"] == 0.25  # one of four
-    assert (scores["words"], scores["emoji"], scores["faults"]) == (10, 0.0, 4)
+    assert (scores["words"], scores["emoji"], scores["faults"]) == (11, 0.0, 4)
 
 
 def test_posts_of_two_photos(pipeline, photos):
