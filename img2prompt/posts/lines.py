@@ -57,13 +57,13 @@ class PhrasebookRewriter:
         if plain and choices.length != "long" and not choices.voice:
             lines[PLACE_OF_DESCRIPTION:PLACE_OF_DESCRIPTION] = [Line(description)]
         for turn in range(len(lines) + len(woven)):
-            # A note by turns: woven into a line, above a line, below it.
-            line = woven.pop(0) if woven and (turn % 3 == 0 or not lines) else lines.pop(0)
+            # A note by turns: above a line, woven into one, below one.
+            line = woven.pop(0) if woven and (turn % 3 == 1 or not lines) else lines.pop(0)
             sentences = [line.text]
             if choices.length == "long":
                 more = description if plain else next(stories)
                 sentences += [more] if more not in ("", line.text) else []
-            if apart and note not in line.text and turn % 3 == 1:
+            if apart and note not in line.text and turn % 3 == 0:
                 sentences.insert(0, note)
             yield Draft(sentences[0], tuple(sentences[1:]), next(calls), line.emoji)
 

@@ -229,7 +229,7 @@ def test_the_note_is_there_word_for_word():
 
 
 def test_a_short_note_is_woven_in_and_leads_by_turns():
-    woven, leading, below = (
+    leading, woven, below = (
         prose(v) for v in compose(DOG, Choices(note="Momo, three today", emoji="off", variants=3))
     )
     assert woven.startswith("Momo, three today") and "\n" not in woven and len(woven) > 20
