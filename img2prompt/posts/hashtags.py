@@ -11,7 +11,6 @@ from img2prompt.posts import data
 from img2prompt.posts.grammar import is_noun, lemmas
 from img2prompt.posts.korean import without_particle
 from img2prompt.posts.limits import cut, size, tidy
-from img2prompt.posts.phrases import Theme, line_of_descent
 from img2prompt.posts.post import MAX_NOTE, THINGS, Choices, Seen
 from img2prompt.posts.style import styles
 from img2prompt.posts.themes import common_themes, themes_of
@@ -33,9 +32,8 @@ SMALL_WORDS = frozenset(
 def hashtags(seen: Seen | Sequence[Seen], choices: Choices) -> tuple[str, ...]:
     """At most `choices.most_hashtags` tags with #, specific ones first, in the language of the post.
 
-    The person's own words come first, then the tags of the picture's themes by turns, then those of what these belong
-    to. A picture without a theme has the things that its caption names.
-    Tags consist of letters, digits and underscores of any script. No two differ only by case,
+    The person's own words come first, then the tags of the picture's themes by turns. A picture without a theme has
+    the things that its caption names, unless the engine knows better. Tags consist of letters, digits and underscores of any script. No two differ only by case,
     and none is on the list of tags that Instagram restricts (``words.toml``).
     """
     pictures = [seen] if isinstance(seen, Seen) else list(seen)
@@ -60,8 +58,6 @@ def _of_themes(pictures: Sequence[Seen], language: str) -> Iterator[str]:
         yield lists[0].pop(0)
     for tags in itertools.zip_longest(*lists):
         yield from filter(None, tags)
-    for theme in chosen:
-        yield from _above(theme, language)
 
 
 def _named(picture: Seen) -> Iterator[str]:
@@ -70,11 +66,6 @@ def _named(picture: Seen) -> Iterator[str]:
     for thing in topic([picture]).things:
         if THINGS not in picture.labels or thing.base in likely:
             yield thing.base
-
-
-def _above(theme: Theme, language: str) -> Iterator[str]:
-    for parent in line_of_descent(theme)[1:]:
-        yield from parent.wording[language].tags[:1]
 
 
 def names(note: str) -> Iterator[str]:

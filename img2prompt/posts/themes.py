@@ -17,7 +17,7 @@ from img2prompt.posts.phrases import Theme, by_word, line_of_descent, themes
 from img2prompt.posts.post import THINGS, Seen
 from img2prompt.posts.topic import topic
 
-SURE = 0.9  # probability from which a theme counts
+SURE = 0.93  # probability from which a theme counts
 # The log odds that a theme is right, by whether the caption names it and the log odds of its likeliest word.
 BIAS, NAMED, EXPECTED = 1.0, 1.0, 0.9
 UNLISTED = 0.05  # probability of a word that is not in the table
