@@ -94,15 +94,18 @@ def last_resort(seen: Sequence[Seen]) -> Theme:
 
 
 def ordered(pools: Iterator[list[Line]], choices: Choices) -> list[Line]:
-    """One order of all lines: two of the first theme, one of another, so that variants differ in theme."""
+    """One order of all lines: two of the first theme, one of another, so that variants differ in theme.
+
+    Where nothing stands beside or above the theme, as above people, those of any photo take turns with it.
+    """
     first, *others = pools
     *others, last = others or [[]]
-    # Where nothing stands above the theme, as above people, lines of all photos keep it from being all that is said.
+    run = 2 if others else 1
     rest = [line for lines in zip_longest(*(others or [last])) for line in lines if line is not None]
     mixed: list[Line] = []
     while first or rest:
-        mixed += [*first[:2], *rest[:1]]
-        first, rest = first[2:], rest[1:]
+        mixed += [*first[:run], *rest[:1]]
+        first, rest = first[run:], rest[1:]
     lines = list({line.text: line for line in reversed([*mixed, *last])}.values())[::-1]
     if choices.voice:
         voice = Voice.of(choices.voice)

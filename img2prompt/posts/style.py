@@ -8,7 +8,7 @@ from img2prompt.posts import data
 from img2prompt.posts.post import Seen
 
 BEST = 3  # mediums that are looked at
-SURE = 0.3  # cosine from which a medium counts; wrong ones stay below it, and so do many right ones
+SURE = 0.35  # cosine from which a medium counts; wrong ones stay below it, and so do many right ones
 
 
 def styles(seen: Sequence[Seen]) -> Iterator[str]:
