@@ -170,5 +170,11 @@ def report_scores(
     else:
         table = Table("measure", "value", title=f"{pairs}, {split}")
         for name, value in scores.items():
-            table.add_row(name, str(value))
+            by_tone = (
+                value
+                if isinstance(value, dict) and all(isinstance(v, dict) for v in value.values())
+                else {"": value}
+            )
+            for part, numbers in by_tone.items():
+                table.add_row(f"{name} {part}".strip(), str(numbers))
         show_table(table)

@@ -86,7 +86,9 @@ def post(
     length: Annotated[str, typer.Option("--length", help=f"One of {', '.join(LENGTHS)}.")] = Choices.length,
     hashtags: Annotated[
         int | None,
-        typer.Option("--hashtags", metavar="N", help=f"At most so many; takes {MOST_HASHTAGS}."),
+        typer.Option(
+            "--hashtags", metavar="N", help=f"At most so many. Most that are taken: {MOST_HASHTAGS}."
+        ),
     ] = Choices.hashtags,
     variants: Annotated[
         int, typer.Option("--variants", help=f"How many, 1 to {MAX_VARIANTS}.")

@@ -6,10 +6,11 @@ import re
 import statistics
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import regex
 from tqdm import tqdm
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from img2prompt.pipeline import Pipeline
 
 REPEATED = 0.5  # share of a caption's nouns from which a post repeats it
+FIRST_PERSON = re.compile(r"\b(?:I|I'm|I'd|I'll|me|my|mine|we|us|our)\b")
 # Of 28,360 captions that people posted: words, and shares.
 PEOPLE_POST = {
     "words": 4,
@@ -65,10 +67,10 @@ def evaluate_posts(
     - ``theme_right``: the share of these whose first theme some text of the picture names, by a word of the theme or of
       one below it
     - ``people_post``: how captions are that people really posted
-    - for each language and tone ``repeats``: share of posts with more than half of the caption's nouns;
+    - for each language and tone ``repeats`` (in English): share of posts with more than half of the caption's nouns;
       ``distinct``: different first lines as a share of all; ``commonest``: share of posts with the commonest one;
       ``words`` (median), ``words_quartile`` (a quarter has more), and the shares ``emoji``, ``stops``, ``cries``,
-      ``questions``, ``small`` (begin so) and ``first_person``; ``faults``: the number of mechanical ones
+      ``questions``, ``small`` (begin so) and, in English, ``first_person``; ``faults``: the number of mechanical ones
     - the number ``n`` of pictures and the ``seconds`` that describing them took
 
     Raises
@@ -108,7 +110,7 @@ def named(theme: Theme, texts: Sequence[str]) -> bool:
     return any(theme in named_in(text) for text in texts)
 
 
-def posts_like(seen: Sequence[Seen], choices: Choices) -> Mapping[str, float]:
+def posts_like(seen: Sequence[Seen], choices: Choices) -> dict[str, float]:
     """What the posts about pictures are like in one tone and language, see `evaluate_posts`."""
     written = [compose(picture, choices) for picture in seen]
     posts = [variant for variants in written for variant in variants]
@@ -120,20 +122,19 @@ def posts_like(seen: Sequence[Seen], choices: Choices) -> Mapping[str, float]:
     ]
     bare = [_bare(prose(variant)) for variant in posts]
     words = [len(text.split()) for text in bare]
+    english = choices.language == "en"
     return {
-        "repeats": _share(repeats),
+        **({"repeats": _share(repeats)} if english else {}),
         "distinct": round(len(lines) / len(posts), 4),
         "commonest": round(max(lines.values()) / len(posts), 4),
         "words": statistics.median(words),
-        "words_quartile": statistics.quantiles(words, n=4)[2],
+        "words_quartile": float(np.percentile(words, 75)),
         "emoji": _share(SIGNS.search(prose(variant)) is not None for variant in posts),
         "stops": _share(text.endswith(".") for text in bare),
         "cries": _share("!" in text for text in bare),
         "questions": _share("?" in text for text in bare),
         "small": _share(text[:1].islower() for text in bare),
-        "first_person": _share(
-            re.search(r"\b(?:I|I'm|I'd|I'll|me|my|mine|we|us|our)\b", text) for text in bare
-        ),
+        **({"first_person": _share(map(FIRST_PERSON.search, bare))} if english else {}),
         "faults": sum(len(faults_of(variant, choices)) for variant in posts),
     }
 

@@ -6,6 +6,7 @@ from img2prompt.posts.korean import with_particle
 from img2prompt.posts.limits import cut, tidy
 from img2prompt.posts.post import ALT_LENGTH, Seen
 from img2prompt.posts.sentence import as_sentence
+from img2prompt.posts.style import is_photo
 from img2prompt.posts.themes import themes_of
 from img2prompt.posts.topic import topic
 
@@ -29,6 +30,7 @@ def alt_text(seen: Seen, *, note: str = "", language: str = "en", length: int = 
     if themes:
         names = [theme.wording["ko"].name for theme in themes]
         listed = " ".join([*(with_particle(name, "과/와") for name in names[:-1]), names[-1]])
-        said = f"{with_particle(listed, '이/가')} 담긴 사진."
+        kind = "그림" if is_photo(seen) is False else "사진"
+        said = f"{with_particle(listed, '이/가')} 담긴 {kind}."
     noted = " ".join(filter(None, [as_sentence(tidy(note)), said]))
     return noted if note and len(noted) <= length else cut(said, length)

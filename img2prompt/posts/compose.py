@@ -15,7 +15,7 @@ from img2prompt.posts.rewriter import Draft, Rewriter
 from img2prompt.posts.templates import check_tone
 from img2prompt.posts.themes import themes_of
 from img2prompt.posts.topic import topic
-from img2prompt.posts.voice import MOSTLY, Voice
+from img2prompt.posts.voice import Voice
 
 
 def compose(seen: Seen | Sequence[Seen], choices: Choices, rewriter: Rewriter | None = None) -> list[Variant]:
@@ -63,16 +63,17 @@ def finish(draft: Draft, tags: tuple[str, ...], signs: Sequence[str], choices: C
         note = ""
     voice = Voice.of(choices.voice) if choices.voice else None
     sentences: tuple[str, ...] = (draft.hook, *draft.body)
+    call = draft.call
     if voice:
         sentences = tuple(voice.said(sentence, turn) for sentence in sentences)
-        note = note.lower() if voice.small > MOSTLY else note
-    hook, *body, call = decorate(sentences[0], sentences[1:], draft.call, draft.emoji or signs, choices, turn)
+        call, note = voice.cased(call), voice.cased(note)
+    hook, *body, call = decorate(sentences[0], sentences[1:], call, draft.emoji or signs, choices, turn)
     ended = not hook[-1:].isalnum()  # else the note would be read as part of it
     if note and ended and choices.length == "line" and place.size(f"{hook} {note}") <= place.fold:
         hook, note = f"{hook} {note}", ""
     hook = cut(hook, place.fold, size=place.size)
     blocks = [hook, note, *body, call]
-    joint = "\n\n" if choices.length == "long" or (voice and voice.spaced > MOSTLY) else "\n"
+    joint = "\n\n" if choices.length == "long" else "\n"
     text = cut(joint.join(block for block in blocks if block), place.post, size=place.size)
     tags = fitting(tags, place.post - place.size(text) - 2, place.size)
     if tags:

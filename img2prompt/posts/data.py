@@ -64,7 +64,7 @@ class Thing:
     """What ``things.toml`` says about a word for something visible."""
 
     kind: str  # animals, food, nature, sport, places, objects, people or clothes
-    tag: str  # a broader hashtag for it, without #; "" for none
+    tag: str  # what it belongs to: pets, surfing; "" for nothing
     emoji: str  # "" for none
 
 

@@ -42,7 +42,8 @@ def hashtags(seen: Seen | Sequence[Seen], choices: Choices) -> tuple[str, ...]:
         most = min(Voice.of(choices.voice).hashtags, choices.place.hashtags)
     own = usable(names(cut(tidy(choices.note), MAX_NOTE, mark="")))
     first, *others = [*_of_themes(pictures, choices.language), ""]
-    shown = usable([first, *styles(pictures), *others])
+    made = styles(pictures) if choices.language == "en" else ()
+    shown = usable([first, *made, *others])
     if not shown and choices.language == "en":
         shown = usable(name for picture in pictures for name in _named(picture))
     return tuple(f"#{tag}" for tag in distinct([*own[:OWN], *shown, *own[OWN:]])[:most])

@@ -8,9 +8,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import cycle, zip_longest
 from typing import Any, NamedTuple
 
-from img2prompt.posts import data
+from img2prompt.posts import data, facts
+from img2prompt.posts.grammar import COLOURS
 from img2prompt.posts.limits import cut, tidy
-from img2prompt.posts.phrases import NOTE, Theme, line_of_descent, themes
+from img2prompt.posts.phrases import NOTE, Theme, Wording, line_of_descent, themes
 from img2prompt.posts.post import MAX_NOTE, THINGS, Choices, Seen
 from img2prompt.posts.rewriter import Draft
 from img2prompt.posts.sentence import as_sentence
@@ -24,7 +25,7 @@ FEW_WORDS = 4  # the median of what people post; a post of one line begins with 
 SENTENCE_ENDS = ".!?…。"
 LONGEST_PHRASE = 60  # characters of a note that a line takes up
 SHORTEST_DESCRIPTION = 5  # words; "a flute" is no caption
-POSSIBLE = 0.2  # probability of a thing that a caption may repeat
+POSSIBLE = 0.3  # probability of a thing that a caption may repeat
 PLACE_OF_DESCRIPTION = 2  # among the variants in the plain tone
 
 
@@ -51,6 +52,7 @@ class PhrasebookRewriter:
         stories = cycle([line.text for line in _lines(told[:1], choices, dice, "storytelling")])
         note = cut(tidy(choices.note), MAX_NOTE, mark="")
         apart = bool(note) and choices.length != "line"  # in a line of its own, not at the end of another
+        leads = apart and choices.place.size(note) <= choices.place.fold
         woven = _woven(told, note, choices, dice) if apart and is_phrase(note) else []
         description = as_sentence(topic(seen).sentence)
         plain = choices.tone == "plain" and choices.language == "en" and all(map(is_trusted, seen))
@@ -63,7 +65,7 @@ class PhrasebookRewriter:
             if choices.length == "long":
                 more = description if plain else next(stories)
                 sentences += [more] if more not in ("", line.text) else []
-            if apart and note not in line.text and turn % 3 == 0:
+            if leads and note not in line.text and turn % 3 == 0:
                 sentences.insert(0, note)
             yield Draft(sentences[0], tuple(sentences[1:]), next(calls), line.emoji)
 
@@ -121,13 +123,13 @@ def is_phrase(note: str) -> bool:
 
 
 def is_trusted(seen: Seen) -> bool:
-    """Whether a caption is worth repeating: the first things that it names are among those that the engine finds."""
-    found = {
-        word for name, chance in seen.labels.get(THINGS, ()) if chance >= POSSIBLE for word in name.split()
-    }
+    """Whether a caption is worth repeating: its colours are in the picture, and its first things are likely there."""
+    if len(seen.caption.split()) < SHORTEST_DESCRIPTION or THINGS not in seen.labels:
+        return len(seen.caption.split()) >= SHORTEST_DESCRIPTION
+    found = {word for name, chance in seen.labels[THINGS] if chance >= POSSIBLE for word in name.split()}
+    colours = COLOURS.intersection(seen.caption.split(), facts.NAMES)
     first = topic([seen]).things[:2]
-    long_enough = len(seen.caption.split()) >= SHORTEST_DESCRIPTION
-    return long_enough and (THINGS not in seen.labels or all(thing.base in found for thing in first))
+    return colours <= set(seen.colours) and all(thing.base in found for thing in first)
 
 
 def calls_to_action(choices: Choices, dice: random.Random) -> list[str]:
@@ -140,23 +142,29 @@ def calls_to_action(choices: Choices, dice: random.Random) -> list[str]:
 
 
 def _lines(chosen: Sequence[Theme], choices: Choices, dice: random.Random, tone: str = "") -> list[Line]:
-    """The lines of some themes in a tone, in a diced order."""
-    found = [
+    """The lines of some themes in a tone, in a diced order, the user's own before the others."""
+    language = choices.language
+    return [
         Line(text, theme)
         for theme in chosen
-        for text in theme.wording[choices.language].lines[tone or choices.tone]
+        for text in _own_first(
+            theme.wording[language].lines[tone or choices.tone], theme.wording[language], dice
+        )
     ]
-    return dice.sample(found, len(found))
 
 
 def _woven(chosen: Sequence[Theme], note: str, choices: Choices, dice: random.Random) -> list[Line]:
     """Lines that take up the person's own words, those of the first theme first."""
-    by_theme = [(theme, theme.wording[choices.language].noted) for theme in chosen]
+    by_theme = [(theme, theme.wording[choices.language]) for theme in chosen]
     return [
         Line(text.replace(NOTE, note), theme)
-        for theme, texts in by_theme
-        for text in dice.sample(texts, len(texts))
+        for theme, wording in by_theme
+        for text in _own_first(wording.noted, wording, dice)
     ]
+
+
+def _own_first(texts: Sequence[str], wording: Wording, dice: random.Random) -> list[str]:
+    return sorted(dice.sample(texts, len(texts)), key=lambda text: text not in wording.own)
 
 
 @functools.cache

@@ -9,7 +9,8 @@ Linux ``~/.local/share/img2prompt``) with the same keys, of which any may be mis
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,7 @@ class Wording:
     lines: Mapping[str, tuple[str, ...]]  # by tone
     noted: tuple[str, ...]  # lines with a place for the person's own words: "{note}, and the sea said yes"
     hint: str  # an example of such words, "" for none: "Momo, three today"
+    own: frozenset[str] = frozenset()  # those of the lines that the user wrote
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,7 +50,7 @@ class Theme:
 
 @functools.cache
 def themes() -> dict[str, Theme]:
-    """The themes by name.
+    """The themes by name, with the lines of the user's own.
 
     Raises
     ------
@@ -69,7 +71,7 @@ def themes() -> dict[str, Theme]:
                 found[name] = _with_own(found[name], entry)
         except OSError as error:
             problem = f"cannot be read ({error.strerror}). Check its permissions."
-        except (ValueError, AttributeError, TypeError) as error:  # no TOML, or of another form
+        except ValueError as error:  # no TOML, or of another form
             problem = f"{error}."
         if problem:
             raise DataError(f"{file}: {problem}")
@@ -124,28 +126,39 @@ def _own_files() -> list[Path]:
         return []
 
 
-def _with_own(theme: Theme, entry: Mapping[str, Any]) -> Theme:
-    """A theme with lines of the user's own before its own ones. Raises ValueError for what is no such line."""
+def _with_own(theme: Theme, entry: object) -> Theme:
+    """A theme with lines of the user's own. Raises ValueError for what is no such line."""
     keys = {f"{kind}_{language}" for kind in ("lines", "note") for language in LANGUAGES}
-    if unknown := set(entry) - keys:
+    table = _table(entry, theme.name)
+    if unknown := set(table) - keys:
         raise ValueError(f"{theme.name} has {min(unknown)!r}; there are {', '.join(sorted(keys))}")
     wording = {}
     for language, ours in theme.wording.items():
-        lines = entry.get(f"lines_{language}", {})
+        lines = _table(table.get(f"lines_{language}", {}), theme.name)
         if unknown := set(lines) - set(TONES):
             raise ValueError(f"{theme.name} has a tone {min(unknown)!r}; there are {', '.join(TONES)}")
         own = {tone: tuple(_checked(lines.get(tone, []))) for tone in TONES}
-        noted = tuple(_checked(entry.get(f"note_{language}", []), slot=True))
-        merged = {tone: own[tone] + ours.lines[tone] for tone in TONES}
-        wording[language] = replace(ours, lines=merged, noted=noted + ours.noted)
+        noted = tuple(_checked(table.get(f"note_{language}", []), slot=True))
+        wording[language] = replace(
+            ours,
+            lines={tone: own[tone] + ours.lines[tone] for tone in TONES},
+            noted=noted + ours.noted,
+            own=ours.own.union(noted, *own.values()),
+        )
     return replace(theme, wording=wording)
 
 
-def _checked(lines: Sequence[str], slot: bool = False) -> Iterator[str]:
+def _table(entry: object, name: str) -> Mapping[str, Any]:
+    if isinstance(entry, dict):
+        return entry
+    raise ValueError(f"{name} must be a table, such as [{name}]")
+
+
+def _checked(lines: object, slot: bool = False) -> Iterator[str]:
     if not isinstance(lines, list) or not all(isinstance(line, str) for line in lines):
         raise ValueError("lines must be a list of texts, such as ['…']")
     for line in lines:
-        if (line.count(NOTE) == 1) != slot or "{" in line.replace(NOTE, ""):
+        if (line.count(NOTE) == 1) != slot or re.search("[{}]", line.replace(NOTE, "")):
             raise ValueError(f"{line!r} must have {NOTE} once" if slot else f"{line!r} must have no braces")
         if not line.strip() or len(line) > LONGEST_LINE or "\n" in line:
             raise ValueError(f"{line[:30]!r} must be one line of at most {LONGEST_LINE} characters")

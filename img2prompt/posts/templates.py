@@ -16,7 +16,7 @@ from typing import Any
 
 from img2prompt.errors import ConfigError, DataError
 from img2prompt.posts import data
-from img2prompt.posts.phrases import TONES
+from img2prompt.posts.phrases import TONES, themes
 from img2prompt.posts.topic import Topic
 
 SECTIONS = ("hooks", "looks", "thoughts", "question", "save", "tag")
@@ -64,10 +64,15 @@ def tones() -> list[str]:
 
 
 def check_tone(name: str) -> None:
-    """Raise ConfigError for an unknown tone; the message lists the known ones. Raise DataError as `load_tone` does."""
+    """Raise ConfigError for an unknown tone; the message lists the known ones.
+
+    Raise DataError where the tone, or lines of the user's own, cannot be used.
+    """
     if name not in tones():
         raise ConfigError(f"tone is {name!r}; choose one of {', '.join(tones())}.")
-    if name not in TONES:
+    if name in TONES:
+        themes()
+    else:
         load_tone(name)
 
 

@@ -37,11 +37,7 @@ def themes_of(seen: Seen) -> list[Theme]:
 
     Where an engine names no things, it is the first theme that the caption names.
     """
-    words = plain_words(seen.caption)
-    named = list(dict.fromkeys(theme for word in _bases(words) for theme in _meant(word)))
-    unreal = _unreal(words)
-    if unreal:  # "a toy car": nothing of it moves or lives
-        named = [theme for theme in named if not unreal.isdisjoint(theme.words)]
+    named, unreal = _named(plain_words(seen.caption))
     places = _with_ancestors({theme: -place for place, theme in enumerate(named)}, max)
     if THINGS not in seen.labels:
         return _best(_fitting(named, seen), places)
@@ -50,7 +46,7 @@ def themes_of(seen: Seen) -> list[Theme]:
         for theme in _meant_by(thing):
             likely[theme] = max(likely.get(theme, 0.0), probability)
     chances = _with_ancestors(likely, _either)
-    found = list(places) if unreal else [*places, *(theme for theme in chances if theme not in places)]
+    found = [theme for theme in {**places, **chances} if unreal.isdisjoint(line_of_descent(theme))]
     sure = [theme for theme in found if _right(theme in places, chances.get(theme, 0.0)) >= SURE]
     return _best(sorted(_fitting(sure, seen), key=lambda theme: -chances.get(theme, 0.0)), places)
 
@@ -84,13 +80,18 @@ def _fitting(found: Sequence[Theme], seen: Seen) -> list[Theme]:
     return [theme for theme in found if not any(above.name in PEOPLES for above in line_of_descent(theme))]
 
 
-def _unreal(words: Sequence[str]) -> set[str]:
-    """The words that say of what follows that it is made or painted: "toy" in "a toy car", but not in "a dog's toy"."""
-    return {
-        word
-        for word, after in itertools.pairwise(words)
-        if word in NOT_REAL and after not in SMALL_BREEDS and (after == "of" or is_noun(after))
-    }
+def _named(words: Sequence[str]) -> tuple[list[Theme], set[Theme]]:
+    """The themes that a caption names, in order, and those that it names of what is made or painted only.
+
+    "A toy car on a table" shows a toy and a table, and of a painting of cows nothing but the painting is there.
+    """
+    for place, (word, after) in enumerate(itertools.pairwise(words)):
+        if word in NOT_REAL and after not in SMALL_BREEDS and (after == "of" or is_noun(after)):
+            end = len(words) if after == "of" else place + 2
+            named, unreal = _named([*words[: place + 1], *words[end:]])
+            made = {theme for name in _bases(words[place + 1 : end]) for theme in _meant(name)}
+            return named, unreal | made.difference(named)
+    return list(dict.fromkeys(theme for word in _bases(words) for theme in _meant(word))), set()
 
 
 def _right(named: bool, chance: float) -> float:

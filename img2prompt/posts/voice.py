@@ -22,6 +22,7 @@ SIGNS = regex.compile(
     r"(?:[\p{Extended_Pictographic}\p{Regional_Indicator}][\p{M}\u200d\p{Emoji_Modifier}]*)+"
 )
 ENDINGS = ".。"
+ADDRESS = re.compile(r"\S*(?:://|www\.|@)\S*")
 
 
 @dataclass(frozen=True)
@@ -33,8 +34,6 @@ class Voice:
     stops: float  # share that end in a full stop
     cries: float  # share that end in an exclamation mark
     emoji: float  # share with an emoji
-    breaks: float  # share of more than one line
-    spaced: float  # share with an empty line
     hashtags: int  # median number of them
 
     @staticmethod
@@ -53,8 +52,6 @@ class Voice:
             stops=share(text.endswith(".") for text in bare),
             cries=share(text.endswith("!") for text in bare),
             emoji=share(SIGNS.search(text) is not None for text in prose),
-            breaks=share("\n" in text for text in prose),
-            spaced=share("\n\n" in text for text in prose),
             hashtags=round(statistics.median(len(TAG.findall(text)) for text in captions)),
         )
 
@@ -64,9 +61,12 @@ class Voice:
 
     def said(self, sentence: str, turn: int) -> str:
         """A sentence in the person's case and punctuation; `turn` is the number of the variant."""
-        if self.small > MOSTLY:
-            sentence = sentence.lower()
-        if not sentence or not (sentence[-1].isalnum() or sentence[-1] in ENDINGS):
+        sentence = self.cased(sentence)
+        if (
+            not sentence
+            or ADDRESS.fullmatch(sentence.split()[-1])
+            or not (sentence[-1].isalnum() or sentence[-1] in ENDINGS)
+        ):
             return sentence
         ended = sentence[-1] in ".。"
         if often(self.cries, turn) and (ended or sentence[-1].isalnum()):
@@ -76,6 +76,12 @@ class Voice:
         if self.stops > MOSTLY and sentence[-1].isalnum():
             return f"{sentence}."
         return sentence
+
+    def cased(self, text: str) -> str:
+        """A text in small letters, if the person writes so; addresses and @names stay."""
+        if self.small <= MOSTLY:
+            return text
+        return " ".join(word if ADDRESS.fullmatch(word) else word.lower() for word in text.split(" "))
 
     def has_emoji(self, turn: int) -> bool:
         """Whether the variant with this number has an emoji, so that as many have one as of the person's."""

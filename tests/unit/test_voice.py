@@ -21,9 +21,8 @@ DOG = Seen("a brown dog on the beach")
 def test_what_is_measured():
     quiet, loud, proper = (Voice.of(captions) for captions in (QUIET, LOUD, PROPER))
     assert (quiet.words, quiet.small, quiet.emoji, quiet.hashtags) == (3.0, 1.0, 0.25, 0)
-    assert (loud.cries, loud.emoji, loud.hashtags, loud.spaced) == (1.0, 1.0, 2, 0.0)
+    assert (loud.cries, loud.emoji, loud.hashtags) == (1.0, 1.0, 2)
     assert (proper.stops, proper.small, proper.words) == (1.0, 0.0, 10.0)
-    assert Voice.of(("one line\n\nanother",)).spaced == Voice.of(("a\nb",)).breaks == 1.0
     assert Voice.of(("오늘도 바다",)).small == 0.0  # Hangul has no case
 
 
@@ -45,6 +44,13 @@ def test_a_number_of_hashtags_that_was_chosen_counts_more_than_the_voice():
 def test_a_note_is_in_the_voice_too():
     posts = compose(DOG, Choices(voice=QUIET, note="Busan, with Mina"))
     assert all("busan, with mina" in post.text for post in posts)
+
+
+def test_a_call_is_in_the_voice_and_an_address_stays_as_it_is():
+    note = "See https://example.com/AbC by @Mina"
+    for post in compose(DOG, Choices("plain", "question", voice=QUIET, note=note, emoji="off")):
+        assert "see https://example.com/AbC by @Mina" in post.text
+        assert post.text.replace("AbC", "").replace("@Mina", "").islower()
 
 
 def test_a_share_is_met_turn_by_turn():

@@ -117,7 +117,10 @@ def hint() -> str:
     """An example of a detail that only the visitor knows, of a photo like the first on the page; "" without one."""
     desk = st.session_state.get(session.DESK)
     seen = desk.photos[0].seen if desk else None
-    return hint_for(seen, language()) if seen else ""
+    try:
+        return hint_for(seen, language()) if seen else ""
+    except Img2PromptError:  # lines of the user's own that cannot be used, of which `show` tells
+        return ""
 
 
 def begin(photos: list[Photo]) -> Desk:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
 import streamlit as st
 
-from img2prompt.errors import ConfigError
+from img2prompt.errors import ConfigError, DataError
 from img2prompt.files import replacing
 from img2prompt.posts.voice import captions_in
 from img2prompt.web.shared import visitor
 from img2prompt.web.shared.frame import show_error
 from img2prompt.web.shared.i18n import t
+from img2prompt.web.shared.identity import has_sign_in
 from img2prompt.web.shared.sentences import say
 
 KEY = "voice"
@@ -23,28 +25,31 @@ def ask() -> tuple[str, ...]:
 
     Who sits at this machine finds them again at the next visit; other visitors' are forgotten with their session.
     """
-    kept = _read()
     with st.expander(t("voice"), icon=":material/record_voice_over:"):
         text = st.text_area(
             t("voice.label"),
-            kept,
+            _kept(),
             placeholder=t("voice.placeholder"),
-            help=t("voice.help.kept") if visitor.sits_here() else t("voice.help"),
+            help=t("voice.help.kept") if _keeps() else t("voice.help"),
             height=160,
             key=KEY,
             persist_state="session",
+            on_change=_keep,
         )[:MOST]
         if not text.strip():
-            _keep("", kept)
             return ()
         try:
             captions = captions_in(text)
         except ConfigError as error:
             show_error(say(str(error)))
             return ()
-        _keep(text, kept)
         st.caption(t("voice.read", count=len(captions)))
         return captions
+
+
+def _keeps() -> bool:
+    """Whether this visitor sits at the machine, which only one person does where nobody signs in."""
+    return visitor.sits_here() and not has_sign_in()
 
 
 def _file() -> Path:
@@ -53,8 +58,8 @@ def _file() -> Path:
     return user_data_path("img2prompt", appauthor=False) / "voice.txt"
 
 
-def _read() -> str:
-    if not visitor.sits_here():
+def _kept() -> str:
+    if not _keeps():
         return ""
     try:
         with open(_file(), encoding="utf-8") as file:
@@ -63,16 +68,16 @@ def _read() -> str:
         return ""
 
 
-def _keep(text: str, kept: str) -> None:
+def _keep() -> None:
     """Keep the captions for the next visit; where that fails, they last as long as the session."""
-    if not visitor.sits_here() or text == kept:
+    if not _keeps():
         return
-    try:
-        if text:
-            _file().parent.mkdir(parents=True, exist_ok=True)
-            with replacing(_file()) as file:
-                file.write(text.encode())
-        else:
-            _file().unlink(missing_ok=True)
-    except OSError:
-        pass
+    file, text = _file(), st.session_state[KEY].strip()
+    with suppress(OSError, DataError):
+        if not text:
+            file.unlink(missing_ok=True)
+            return
+        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with replacing(file) as stream:
+            stream.write(text.encode())
+        file.chmod(0o600)
