@@ -35,7 +35,7 @@ NOT_REAL = frozenset("stuffed toy plush teddy fake statue sculpture painting dra
 def themes_of(seen: Seen) -> list[Theme]:
     """The themes that a picture is surely about, the best first; none is another's ancestor.
 
-    Where an engine names no things, it is the first theme that the caption names.
+    Where an engine names no things, they are those that the caption names.
     """
     named, unreal = _named(plain_words(seen.caption))
     places = _with_ancestors({theme: -place for place, theme in enumerate(named)}, max)

@@ -50,6 +50,12 @@ def test_a_result_is_complete(pipeline, sample_photos):
         assert scores == sorted(scores, reverse=True)
 
 
+def test_things_are_things_and_guess_at_nobody(pipeline):
+    things = set(pipeline.engine._named_words.values())
+    assert {"dog", "beach", "surf", "person", "child", "trumpet"} <= things
+    assert things.isdisjoint("man woman boy girl lady guy asian elderly beautiful blonde red big".split())
+
+
 def test_a_photo_is_a_photo(pipeline, sample_photos):
     """The flower; the temple's painted roof passes for a sculpture, see MODEL_CARD.md."""
     flower = next(photo for photo in sample_photos if "flower" in str(photo))
