@@ -33,8 +33,9 @@ def hashtags(seen: Seen | Sequence[Seen], choices: Choices) -> tuple[str, ...]:
     """At most `choices.most_hashtags` tags with #, specific ones first, in the language of the post.
 
     The person's own words come first, then the tags of the picture's themes by turns. A picture without a theme has
-    the things that its caption names, unless the engine knows better. Tags consist of letters, digits and underscores of any script. No two differ only by case,
-    and none is on the list of tags that Instagram restricts (``words.toml``).
+    the things that its caption names, unless the engine knows better. Tags consist of letters, digits and underscores
+    of any script. No two differ only by case, and none is on the list of tags that Instagram restricts
+    (``words.toml``).
     """
     pictures = [seen] if isinstance(seen, Seen) else list(seen)
     most = choices.most_hashtags
