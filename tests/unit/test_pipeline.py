@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from img2prompt import Pipeline, Result, load_pipeline
+from img2prompt.engines.lite.choice import thing
 from img2prompt.engines.lite.engine import MOST_THINGS
 from img2prompt.engines.lite.search import UNK
 from img2prompt.errors import ImageError, WeightsError
@@ -51,7 +52,7 @@ def test_a_result_is_complete(pipeline, sample_photos):
 
 
 def test_things_are_things_and_guess_at_nobody(pipeline):
-    things = set(pipeline.engine._named_words.values())
+    things = {thing(word) for word in pipeline.engine.words} | set(pipeline.engine._named_labels.values())
     assert {"dog", "beach", "surf", "person", "child", "trumpet"} <= things
     assert things.isdisjoint("man woman boy girl lady guy asian elderly beautiful blonde red big".split())
 

@@ -151,6 +151,7 @@ def content_words(text: str) -> set[str]:
     return {base(word) for word in text.split() if len(word) > 2 and word not in SPARE}
 
 
+@functools.lru_cache(maxsize=10_000)
 def thing(word: str) -> str:
     """A word as the name of something visible or something done, without anybody's gender; "" if it is none.
 

@@ -145,16 +145,11 @@ class LiteEngine:
         """The likeliest words and labels of a picture, each thing once."""
         likely = {SOMEONE: somebody} if somebody >= POSSIBLE else {}
         likely |= {name: float(labels[i]) for i, name in self._named_labels.items() if labels[i] >= POSSIBLE}
-        for i, word in self._named_words.items():
-            if words[i] >= POSSIBLE:
+        for i in np.flatnonzero(words >= POSSIBLE):
+            if word := choice.thing(self.config["words"][i]):
                 likely[word] = max(likely.get(word, 0.0), float(words[i]))
         order = sorted(likely, key=lambda name: -likely[name])[:MOST_THINGS]
         return [Match(name, likely[name]) for name in order]
-
-    @cached_property
-    def _named_words(self) -> dict[int, str]:
-        """Of the words that are looked for, those that name something: place → word, without anybody's gender."""
-        return {i: neutral for word, i in self.words.items() if (neutral := choice.thing(word))}
 
     @cached_property
     def _named_labels(self) -> dict[int, str]:
