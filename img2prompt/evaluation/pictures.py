@@ -50,19 +50,23 @@ def has_splits(folder: PairsFolder) -> bool:
     return any(pair.split for pair in folder.pairs)
 
 
-def encode_pairs(
+def open_pairs(
     pipeline: Pipeline, folder: PairsFolder, pairs: Sequence[Pair], progress: bool
-) -> Iterator[Any]:
-    """`Engine.encode` of the pictures, a batch at a time, with a progress bar on stderr.
+) -> Iterator[list[Image.Image]]:
+    """The pictures, a batch at a time, with a progress bar on stderr.
 
     A picture that cannot be opened ends the evaluation with DataError: scores over fewer
     pictures than asked for could not be compared.
     """
-    starts = range(0, len(pairs), BATCH)
-    for start in tqdm(starts, desc="Looking", disable=not progress):
-        yield pipeline.engine.encode(
-            [open_picture(pipeline, folder, pair.name) for pair in pairs[start : start + BATCH]]
-        )
+    for start in tqdm(range(0, len(pairs), BATCH), desc="Looking", disable=not progress):
+        yield [open_picture(pipeline, folder, pair.name) for pair in pairs[start : start + BATCH]]
+
+
+def encode_pairs(
+    pipeline: Pipeline, folder: PairsFolder, pairs: Sequence[Pair], progress: bool
+) -> Iterator[Any]:
+    """`Engine.encode` of the pictures, a batch at a time; see `open_pairs`."""
+    yield from map(pipeline.engine.encode, open_pairs(pipeline, folder, pairs, progress))
 
 
 def caption_pairs(

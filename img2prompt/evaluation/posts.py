@@ -12,11 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import regex
-from tqdm import tqdm
 
 from img2prompt.datasets.pairs import Pair, PairsFolder
 from img2prompt.evaluation.mechanics import faults_of, prose
-from img2prompt.evaluation.pictures import BATCH, choose, from_sources, mean_of, open_picture
+from img2prompt.evaluation.pictures import choose, from_sources, mean_of, open_pairs
 from img2prompt.posts import Choices, Seen, Variant, compose, see
 from img2prompt.posts.grammar import is_noun, singular
 from img2prompt.posts.neutral import plain_words
@@ -81,8 +80,7 @@ def evaluate_posts(
     pairs = from_sources(folder, choose(folder, split, None), sources)[:limit]
     start = time.perf_counter()
     seen: list[Seen] = []
-    for first in tqdm(range(0, len(pairs), BATCH), desc="Describing", disable=not progress):
-        pictures = [open_picture(pipeline, folder, pair.name) for pair in pairs[first : first + BATCH]]
+    for pictures in open_pairs(pipeline, folder, pairs, progress):
         seen += map(see, pipeline.describe(pictures), pictures)
     seconds = time.perf_counter() - start
     found = [themes_of(picture) for picture in seen]

@@ -7,15 +7,15 @@ from collections.abc import Callable, Sequence
 from img2prompt.posts.emoji import decorate, emoji_of
 from img2prompt.posts.frames import TemplateRewriter
 from img2prompt.posts.hashtags import hashtags
-from img2prompt.posts.limits import cut, size, tidy
+from img2prompt.posts.limits import cut
 from img2prompt.posts.lines import PhrasebookRewriter
 from img2prompt.posts.phrases import TONES
-from img2prompt.posts.post import MAX_NOTE, Choices, Seen, Variant
+from img2prompt.posts.post import Choices, Seen, Variant
 from img2prompt.posts.rewriter import Draft, Rewriter
 from img2prompt.posts.templates import check_tone
 from img2prompt.posts.themes import themes_of
 from img2prompt.posts.topic import topic
-from img2prompt.posts.voice import Voice
+from img2prompt.posts.voice import voice_of
 
 
 def compose(seen: Seen | Sequence[Seen], choices: Choices, rewriter: Rewriter | None = None) -> list[Variant]:
@@ -58,10 +58,10 @@ def compose(seen: Seen | Sequence[Seen], choices: Choices, rewriter: Rewriter | 
 def finish(draft: Draft, tags: tuple[str, ...], signs: Sequence[str], choices: Choices, turn: int) -> Variant:
     """Add the note, emoji and hashtags to a draft, within the limits; `turn` varies the emoji."""
     place = choices.place
-    note = cut(tidy(choices.note), MAX_NOTE, mark="")
+    note = choices.detail
     if any(note in sentence for sentence in (draft.hook, *draft.body)):
         note = ""
-    voice = Voice.of(choices.voice) if choices.voice else None
+    voice = voice_of(choices)
     sentences: tuple[str, ...] = (draft.hook, *draft.body)
     call = draft.call
     if voice:
@@ -81,7 +81,7 @@ def finish(draft: Draft, tags: tuple[str, ...], signs: Sequence[str], choices: C
     return Variant(text, hook, tags)
 
 
-def fitting(tags: tuple[str, ...], room: int, size: Callable[[str], int] = size) -> tuple[str, ...]:
+def fitting(tags: tuple[str, ...], room: int, size: Callable[[str], int]) -> tuple[str, ...]:
     """The first hashtags that together take at most `room` units of `size`."""
     while tags and size(" ".join(tags)) > room:
         tags = tags[:-1]

@@ -5,10 +5,14 @@ from __future__ import annotations
 import functools
 import re
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, NamedTuple
+
+from img2prompt.errors import DataError
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -29,6 +33,31 @@ def toml_files(folder: str) -> list[str]:
     """Names of the TOML files in a folder beside this module, sorted."""
     found = files(__package__).joinpath(folder).iterdir()
     return sorted(file.name for file in found if file.name.endswith(".toml"))
+
+
+def own_files(folder: str) -> list[Path]:
+    """The TOML files in a folder of the user's data folder (on Linux ``~/.local/share/img2prompt``), sorted."""
+    from platformdirs import user_data_path
+
+    try:
+        files = sorted((user_data_path("img2prompt", appauthor=False) / folder).iterdir())
+    except OSError:  # nearly nobody has such a folder
+        return []
+    return [file for file in files if file.suffix == ".toml" and not file.name.startswith(".")]
+
+
+@contextmanager
+def of_user(file: Path) -> Iterator[None]:
+    """Raise DataError, which names the file, for what goes wrong while a file of the user's is read."""
+    problem = ""
+    try:
+        yield
+    except OSError as error:
+        problem = f"cannot be read ({error.strerror}). Check its permissions."
+    except ValueError as error:  # no TOML, or of another form
+        problem = f"{error}."
+    if problem:
+        raise DataError(f"{file}: {problem}")
 
 
 class Entry(NamedTuple):

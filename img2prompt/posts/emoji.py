@@ -8,7 +8,7 @@ from img2prompt.posts import data
 from img2prompt.posts.grammar import singular
 from img2prompt.posts.phrases import Theme
 from img2prompt.posts.post import Choices
-from img2prompt.posts.voice import Voice
+from img2prompt.posts.voice import voice_of
 
 NEUTRAL = ("✨", "📷", "💫", "👀", "🤍", "🌟")  # say nothing about the picture
 CALLS = {"question": "💬", "save": "🔖", "tag": "👋"}
@@ -47,7 +47,8 @@ def decorate(
     sentences = [hook, *body, call]
     last = max((i for i, sentence in enumerate([hook, *body]) if sentence), default=0)
     if choices.emoji == "few":
-        wanted = Voice.of(choices.voice).has_emoji(turn) if choices.voice else turn % EVERY == 0
+        voice = voice_of(choices)
+        wanted = voice.has_emoji(turn) if voice else turn % EVERY == 0
         if wanted and sentences[last]:
             signs = seen or NEUTRAL
             sentences[last] += f" {signs[turn // EVERY % len(signs)]}"

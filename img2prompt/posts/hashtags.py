@@ -10,12 +10,12 @@ import regex
 from img2prompt.posts import data
 from img2prompt.posts.grammar import is_noun, lemmas
 from img2prompt.posts.korean import without_particle
-from img2prompt.posts.limits import cut, size, tidy
-from img2prompt.posts.post import MAX_NOTE, THINGS, Choices, Seen
+from img2prompt.posts.limits import size
+from img2prompt.posts.post import THINGS, Choices, Seen
 from img2prompt.posts.style import styles
 from img2prompt.posts.themes import common_themes, themes_of
 from img2prompt.posts.topic import topic
-from img2prompt.posts.voice import Voice
+from img2prompt.posts.voice import voice_of
 
 LONGEST = 30  # UTF-16 units in a tag, without #
 LIKELY = 0.5  # probability of a thing that is worth a tag
@@ -39,9 +39,10 @@ def hashtags(seen: Seen | Sequence[Seen], choices: Choices) -> tuple[str, ...]:
     """
     pictures = [seen] if isinstance(seen, Seen) else list(seen)
     most = choices.most_hashtags
-    if choices.voice and choices.hashtags is None:
-        most = min(Voice.of(choices.voice).hashtags, choices.place.hashtags)
-    own = usable(names(cut(tidy(choices.note), MAX_NOTE, mark="")))
+    voice = voice_of(choices)
+    if voice and choices.hashtags is None:
+        most = min(voice.hashtags, choices.place.hashtags)
+    own = usable(names(choices.detail))
     first, *others = [*_of_themes(pictures, choices.language), ""]
     made = styles(pictures) if choices.language == "en" else ()
     shown = usable([first, *made, *others])

@@ -10,15 +10,14 @@ from typing import Any, NamedTuple
 
 from img2prompt.posts import data, facts
 from img2prompt.posts.grammar import COLOURS
-from img2prompt.posts.limits import cut, tidy
 from img2prompt.posts.phrases import NOTE, Theme, Wording, line_of_descent, themes
-from img2prompt.posts.post import MAX_NOTE, THINGS, Choices, Seen
+from img2prompt.posts.post import THINGS, Choices, Seen
 from img2prompt.posts.rewriter import Draft
 from img2prompt.posts.sentence import as_sentence
 from img2prompt.posts.style import is_photo
 from img2prompt.posts.themes import common_themes, themes_of
 from img2prompt.posts.topic import topic
-from img2prompt.posts.voice import Voice
+from img2prompt.posts.voice import voice_of
 
 PHOTOS, PICTURES, SERIES = "photographs", "pictures", "photo_series"  # themes of all that are one
 FEW_WORDS = 4  # the median of what people post; a post of one line begins with lines of no more
@@ -49,8 +48,8 @@ class PhrasebookRewriter:
         lines = ordered(pools(seen, chosen, choices, dice), choices)
         calls = cycle(calls_to_action(choices, dice) or [""])
         told = chosen or [last_resort(seen)]
-        stories = cycle([line.text for line in _lines(told[:1], choices, dice, "storytelling")])
-        note = cut(tidy(choices.note), MAX_NOTE, mark="")
+        stories = cycle([line.text for line in _lines(told[0], choices, dice, "storytelling")])
+        note = choices.detail
         apart = bool(note) and choices.length != "line"  # in a line of its own, not at the end of another
         leads = apart and choices.place.size(note) <= choices.place.fold
         woven = _woven(told, note, choices, dice) if apart and is_phrase(note) else []
@@ -87,7 +86,7 @@ def pools(
     """Lines of the chosen themes, then of those above them, then of all pictures that are of this kind."""
     above = dict.fromkeys(parent for theme in chosen for parent in line_of_descent(theme)[1:])
     for theme in [*chosen, *above, last_resort(seen)]:
-        yield _lines([theme], choices, dice)
+        yield _lines(theme, choices, dice)
 
 
 def last_resort(seen: Sequence[Seen]) -> Theme:
@@ -109,8 +108,7 @@ def ordered(pools: Iterator[list[Line]], choices: Choices) -> list[Line]:
         mixed += [*first[:run], *rest[:1]]
         first, rest = first[run:], rest[1:]
     lines = list({line.text: line for line in reversed([*mixed, *last])}.values())[::-1]
-    if choices.voice:
-        voice = Voice.of(choices.voice)
+    if voice := voice_of(choices):
         lines.sort(key=lambda line: voice.distance(line.text))
     elif choices.length == "line":
         lines.sort(key=lambda line: len(line.text.split()) > FEW_WORDS)
@@ -124,10 +122,13 @@ def is_phrase(note: str) -> bool:
 
 def is_trusted(seen: Seen) -> bool:
     """Whether a caption is worth repeating: its colours are in the picture, and its first things are likely there."""
-    if len(seen.caption.split()) < SHORTEST_DESCRIPTION or THINGS not in seen.labels:
-        return len(seen.caption.split()) >= SHORTEST_DESCRIPTION
+    words = seen.caption.split()
+    if len(words) < SHORTEST_DESCRIPTION:
+        return False
+    if THINGS not in seen.labels:
+        return True
     found = {word for name, chance in seen.labels[THINGS] if chance >= POSSIBLE for word in name.split()}
-    colours = COLOURS.intersection(seen.caption.split(), facts.NAMES)
+    colours = COLOURS.intersection(words, facts.NAMES)
     first = topic([seen]).things[:2]
     return colours <= set(seen.colours) and all(thing.base in found for thing in first)
 
@@ -141,24 +142,18 @@ def calls_to_action(choices: Choices, dice: random.Random) -> list[str]:
     return [call for calls in found for call in dice.sample(calls, len(calls))]
 
 
-def _lines(chosen: Sequence[Theme], choices: Choices, dice: random.Random, tone: str = "") -> list[Line]:
-    """The lines of some themes in a tone, in a diced order, the user's own before the others."""
-    language = choices.language
-    return [
-        Line(text, theme)
-        for theme in chosen
-        for text in _own_first(
-            theme.wording[language].lines[tone or choices.tone], theme.wording[language], dice
-        )
-    ]
+def _lines(theme: Theme, choices: Choices, dice: random.Random, tone: str = "") -> list[Line]:
+    """The lines of a theme in a tone, in a diced order, the user's own before the others."""
+    wording = theme.wording[choices.language]
+    return [Line(text, theme) for text in _own_first(wording.lines[tone or choices.tone], wording, dice)]
 
 
 def _woven(chosen: Sequence[Theme], note: str, choices: Choices, dice: random.Random) -> list[Line]:
     """Lines that take up the person's own words, those of the first theme first."""
-    by_theme = [(theme, theme.wording[choices.language]) for theme in chosen]
+    wordings = [(theme, theme.wording[choices.language]) for theme in chosen]
     return [
         Line(text.replace(NOTE, note), theme)
-        for theme, wording in by_theme
+        for theme, wording in wordings
         for text in _own_first(wording.noted, wording, dice)
     ]
 

@@ -12,10 +12,8 @@ import functools
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
-from img2prompt.errors import DataError
 from img2prompt.posts import data
 from img2prompt.posts.post import LANGUAGES
 
@@ -62,19 +60,12 @@ def themes() -> dict[str, Theme]:
         for file in data.toml_files(FOLDER)
         for name, entry in data.read_toml(f"{FOLDER}/{file}").items()
     }
-    for file in _own_files():
-        problem = ""
-        try:
+    for file in data.own_files(FOLDER):
+        with data.of_user(file):
             for name, entry in data.read_toml(file.name, file.parent).items():
                 if name not in found:
                     raise ValueError(f"there is no theme {name!r}")
                 found[name] = _with_own(found[name], entry)
-        except OSError as error:
-            problem = f"cannot be read ({error.strerror}). Check its permissions."
-        except ValueError as error:  # no TOML, or of another form
-            problem = f"{error}."
-        if problem:
-            raise DataError(f"{file}: {problem}")
     return found
 
 
@@ -114,16 +105,6 @@ def _wording(entry: Mapping[str, Any], language: str) -> Wording:
         tuple(entry[f"note_{language}"]),
         entry.get(f"hint_{language}", ""),
     )
-
-
-def _own_files() -> list[Path]:
-    from platformdirs import user_data_path
-
-    folder = user_data_path("img2prompt", appauthor=False) / FOLDER
-    try:
-        return sorted(file for file in folder.iterdir() if file.suffix == ".toml" and file.name[0] != ".")
-    except OSError:  # nearly nobody has such a folder
-        return []
 
 
 def _with_own(theme: Theme, entry: object) -> Theme:

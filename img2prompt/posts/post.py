@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from img2prompt.errors import ConfigError
+from img2prompt.posts.limits import cut, tidy
 from img2prompt.posts.platforms import Platform, platforms
 
 if TYPE_CHECKING:
@@ -81,6 +82,11 @@ class Choices:
     def place(self) -> Platform:
         """The platform that the post is for."""
         return platforms()[self.platform]
+
+    @property
+    def detail(self) -> str:
+        """The note as one tidy line, as much of it as a post holds."""
+        return cut(tidy(self.note), MAX_NOTE, mark="")
 
     @property
     def most_hashtags(self) -> int:

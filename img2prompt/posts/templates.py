@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from img2prompt.errors import ConfigError, DataError
+from img2prompt.errors import ConfigError
 from img2prompt.posts import data
 from img2prompt.posts.phrases import TONES, themes
 from img2prompt.posts.topic import Topic
@@ -88,32 +88,17 @@ def load_tone(name: str) -> Tone:
     """
     file = _own()[name]
     shared = {goal: {"any": calls} for goal, calls in data.read_toml("calls.toml")["en"]["any"].items()}
-    try:
+    with data.of_user(file):
         content = data.read_toml(file.name, file.parent)
         tone = _build(name, content, shared)
-        problem = next(_problems(tone, set(content) - set(SECTIONS)), None)
-    except OSError as error:
-        problem = f"cannot be read ({error.strerror}). Check its permissions."
-    except ValueError as error:  # no TOML, a section of another form, or braces that do not match
-        problem = f"{error}."
-    if problem:
-        raise DataError(f"{file}: {problem}")
+        if problem := next(_problems(tone, set(content) - set(SECTIONS)), ""):
+            raise ValueError(problem.removesuffix("."))
     return tone
 
 
 def _own() -> dict[str, Path]:
     """Name → file of the user's own tones. One that is named like a built-in tone does not count."""
-    from platformdirs import user_data_path
-
-    try:
-        own_files = list((user_data_path("img2prompt", appauthor=False) / "tones").iterdir())
-    except OSError:  # nearly nobody has such a folder
-        return {}
-    return {
-        file.stem: file
-        for file in own_files
-        if file.suffix == ".toml" and file.stem not in TONES and not file.name.startswith(".")
-    }
+    return {file.stem: file for file in data.own_files("tones") if file.stem not in TONES}
 
 
 def _build(name: str, content: Mapping[str, Any], shared: Mapping[str, Any]) -> Tone:

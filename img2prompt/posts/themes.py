@@ -37,18 +37,24 @@ def themes_of(seen: Seen) -> list[Theme]:
 
     Where an engine names no things, they are those that the caption names.
     """
-    named, unreal = _named(plain_words(seen.caption))
+    things = seen.labels.get(THINGS)
+    return list(_themes_of(seen.caption, None if things is None else tuple(map(tuple, things))))
+
+
+@functools.lru_cache(maxsize=256)  # the same picture is written about again and again
+def _themes_of(caption: str, things: tuple[tuple[str, float], ...] | None) -> tuple[Theme, ...]:
+    named, unreal = _named(plain_words(caption))
     places = _with_ancestors({theme: -place for place, theme in enumerate(named)}, max)
-    if THINGS not in seen.labels:
-        return _best(_fitting(named, seen), places)
+    if things is None:
+        return _best(_fitting(named, caption), places)
     likely: dict[Theme, float] = {}
-    for thing, probability in seen.labels[THINGS]:
+    for thing, probability in things:
         for theme in _meant_by(thing):
             likely[theme] = max(likely.get(theme, 0.0), probability)
     chances = _with_ancestors(likely, _either)
     found = [theme for theme in {**places, **chances} if unreal.isdisjoint(line_of_descent(theme))]
     sure = [theme for theme in found if _right(theme in places, chances.get(theme, 0.0)) >= SURE]
-    return _best(sorted(_fitting(sure, seen), key=lambda theme: -chances.get(theme, 0.0)), places)
+    return _best(sorted(_fitting(sure, caption), key=lambda theme: -chances.get(theme, 0.0)), places)
 
 
 def hint_for(seen: Seen, language: str) -> str:
@@ -59,9 +65,7 @@ def hint_for(seen: Seen, language: str) -> str:
 
 def named_in(text: str) -> set[Theme]:
     """All themes that a text names, and those above them."""
-    return set(
-        _with_ancestors({theme: 0.0 for word in _bases(plain_words(text)) for theme in _meant(word)}, max)
-    )
+    return {above for theme in _meant_in(plain_words(text)) for above in line_of_descent(theme)}
 
 
 def common_themes(pictures: Sequence[Seen]) -> list[Theme]:
@@ -70,12 +74,12 @@ def common_themes(pictures: Sequence[Seen]) -> list[Theme]:
         list(dict.fromkeys(above for theme in themes_of(seen) for above in line_of_descent(theme)))
         for seen in pictures
     ]
-    return _best([theme for theme in own[0] if all(theme in others for others in own)], {})
+    return list(_best([theme for theme in own[0] if all(theme in others for others in own)], {}))
 
 
-def _fitting(found: Sequence[Theme], seen: Seen) -> list[Theme]:
+def _fitting(found: Sequence[Theme], caption: str) -> list[Theme]:
     """Themes without sports and people's doings where the caption is about an animal: a dog runs, swims and sleeps."""
-    if topic([seen]).kind != "animals":
+    if topic([Seen(caption)]).kind != "animals":
         return list(found)
     return [theme for theme in found if not any(above.name in PEOPLES for above in line_of_descent(theme))]
 
@@ -89,9 +93,8 @@ def _named(words: Sequence[str]) -> tuple[list[Theme], set[Theme]]:
         if word in NOT_REAL and after not in SMALL_BREEDS and (after == "of" or is_noun(after)):
             end = len(words) if after == "of" else place + 2
             named, unreal = _named([*words[: place + 1], *words[end:]])
-            made = {theme for name in _bases(words[place + 1 : end]) for theme in _meant(name)}
-            return named, unreal | made.difference(named)
-    return list(dict.fromkeys(theme for word in _bases(words) for theme in _meant(word))), set()
+            return named, unreal | set(_meant_in(words[place + 1 : end])).difference(named)
+    return _meant_in(words), set()
 
 
 def _right(named: bool, chance: float) -> float:
@@ -101,7 +104,7 @@ def _right(named: bool, chance: float) -> float:
     return 1 / (1 + math.exp(-odds))
 
 
-def _best(found: Sequence[Theme], places: Mapping[Theme, float]) -> list[Theme]:
+def _best(found: Sequence[Theme], places: Mapping[Theme, float]) -> tuple[Theme, ...]:
     """Themes in the order in which a caption names them, the more particular first; the others after them.
 
     Of a theme and its ancestors the particular one stays, and of general ones none where there is another.
@@ -114,7 +117,7 @@ def _best(found: Sequence[Theme], places: Mapping[Theme, float]) -> list[Theme]:
             theme not in line_of_descent(other) and other not in line_of_descent(theme) for other in apart
         ):
             apart.append(theme)
-    return apart
+    return tuple(apart)
 
 
 def _with_ancestors(
@@ -145,6 +148,11 @@ def _bases(words: Sequence[str]) -> Iterator[str]:
         forms = [singular(word), word, *([verb] if verb in ACTIONS else [])]
         known = [form for form in (*(f"{before} {form}" for form in forms), *forms) if form in by_word()]
         yield from known[:1]
+
+
+def _meant_in(words: Sequence[str]) -> list[Theme]:
+    """The themes that words of a caption mean, in order."""
+    return list(dict.fromkeys(theme for word in _bases(words) for theme in _meant(word)))
 
 
 @functools.lru_cache(maxsize=10_000)

@@ -12,7 +12,7 @@ import regex
 
 from img2prompt.errors import ConfigError
 from img2prompt.posts.limits import tidy
-from img2prompt.posts.post import MAX_VOICE
+from img2prompt.posts.post import MAX_VOICE, Choices
 
 MOSTLY, HARDLY = 0.6, 0.2  # shares of captions
 NEAR = 3  # words by which lines may differ and still be of the same length
@@ -62,20 +62,15 @@ class Voice:
     def said(self, sentence: str, turn: int) -> str:
         """A sentence in the person's case and punctuation; `turn` is the number of the variant."""
         sentence = self.cased(sentence)
-        if (
-            not sentence
-            or ADDRESS.fullmatch(sentence.split()[-1])
-            or not (sentence[-1].isalnum() or sentence[-1] in ENDINGS)
-        ):
+        bare = sentence.rstrip(ENDINGS)
+        ended = bare != sentence
+        if not sentence or ADDRESS.fullmatch(sentence.split()[-1]) or not (ended or sentence[-1].isalnum()):
             return sentence
-        ended = sentence[-1] in ".。"
-        if often(self.cries, turn) and (ended or sentence[-1].isalnum()):
-            return sentence.rstrip(".。") + "!"
+        if often(self.cries, turn):
+            return f"{bare}!"
         if ended and self.stops < HARDLY:
-            return sentence.rstrip(".。")
-        if self.stops > MOSTLY and sentence[-1].isalnum():
-            return f"{sentence}."
-        return sentence
+            return bare
+        return f"{sentence}." if self.stops > MOSTLY and not ended else sentence
 
     def cased(self, text: str) -> str:
         """A text in small letters, if the person writes so; addresses and @names stay."""
@@ -86,6 +81,11 @@ class Voice:
     def has_emoji(self, turn: int) -> bool:
         """Whether the variant with this number has an emoji, so that as many have one as of the person's."""
         return often(self.emoji, turn)
+
+
+def voice_of(choices: Choices) -> Voice | None:
+    """How the captions that somebody gave are written; None where they gave none."""
+    return Voice.of(choices.voice) if choices.voice else None
 
 
 def often(share: float, turn: int) -> bool:

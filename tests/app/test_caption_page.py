@@ -21,7 +21,7 @@ from img2prompt.web.caption.photos import MOST_PHOTOS
 from img2prompt.web.shared import pipelines
 from img2prompt.web.shared.i18n import catalogue
 from tests.helpers import ROOT
-from tests.helpers.pictures import CHINA
+from tests.helpers.pictures import towers
 
 
 def open_page(locale: str = "en-US") -> AppTest:
@@ -188,13 +188,6 @@ def test_choice_changes_the_posts_without_another_look(flower, looks, choice, va
     assert posts(flower) == written(flower, **{choice: value}) != written(flower)
     choose(flower, choice, default)
     assert len(looks) == before
-
-
-def towers() -> bytes:
-    """The top of the sample with the temple, whose topic is sure."""
-    buffer = BytesIO()
-    Image.open(CHINA).crop((0, 0, 640, 142)).save(buffer, "PNG")
-    return buffer.getvalue()
 
 
 def test_the_number_of_hashtags():

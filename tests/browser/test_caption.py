@@ -20,7 +20,9 @@ from tests.helpers.browser import (
     settle,
     sidebar,
 )
-from tests.helpers.pictures import CHINA, FLOWER, small_photos
+from tests.helpers.pictures import FLOWER, small_photos, towers
+
+TOWERS = {"name": "towers.png", "mimeType": "image/png", "buffer": towers()}
 
 
 def large_photo() -> bytes:
@@ -328,17 +330,10 @@ def test_choices_survive_a_reload(server, browser, size):
             expect(choices.get_by_role("textbox", name="One thing only you know")).to_have_value("")
 
 
-def towers() -> dict:
-    """The top of the sample with the temple, of which it is sure what it is about."""
-    buffer = BytesIO()
-    Image.open(CHINA).crop((0, 0, 640, 142)).save(buffer, "PNG")
-    return {"name": "towers.png", "mimeType": "image/png", "buffer": buffer.getvalue()}
-
-
 @pytest.mark.parametrize("size", SIZES)
 def test_detail_platform_and_voice(server, browser, size):
     with open_page(server, browser, size, locale="en-US") as page:
-        page.locator("input[type=file]").set_input_files(towers())
+        page.locator("input[type=file]").set_input_files(TOWERS)
         page.get_by_role("button", name="Start Captioning").click()
         post = page.get_by_label("Text of post 1")
         post.wait_for()
@@ -377,7 +372,7 @@ def test_detail_platform_and_voice(server, browser, size):
 @pytest.mark.parametrize("size", SIZES)
 def test_korean_posts(server, browser, size):
     with open_page(server, browser, size, locale="ko-KR") as page:
-        page.locator("input[type=file]").set_input_files(towers())
+        page.locator("input[type=file]").set_input_files(TOWERS)
         page.get_by_role("button", name="캡션 만들기").click()
         post = page.get_by_label("게시글 1의 내용")
         post.wait_for()

@@ -12,6 +12,13 @@ CHINA, FLOWER = sample_path("china.jpg"), sample_path("flower.jpg")
 PHOTOS = CHINA.parent
 
 
+def towers() -> bytes:
+    """The top of the sample with the temple, of which it is sure what it is about."""
+    buffer = BytesIO()
+    Image.open(CHINA).crop((0, 0, 640, 142)).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
 def small_photos() -> list[dict]:
     """Three photos of different shapes, as a file chooser hands them over."""
     files = []

@@ -308,6 +308,18 @@ def old_database(url: str, revision: str) -> Iterator[Connection]:
     old.dispose()
 
 
+def insert_picture(connection: Connection) -> None:
+    """What belongs to the picture of post 1, in tables that all earlier schemas have."""
+    connection.execute(
+        text("INSERT INTO thumbnails (post_id, webp) VALUES (1, :webp)"),
+        {"webp": make_picture().thumbnail},
+    )
+    connection.execute(
+        text("INSERT INTO embeddings (id, post_id, owner, vector) VALUES (1, 1, 'local', :vector)"),
+        {"vector": make_picture(1).embedding.astype(np.float16).tobytes()},
+    )
+
+
 @pytest.mark.parametrize("revision", ["0001", "0002", "0003"])
 def test_migration_from_each_earlier_schema_keeps_the_posts(url: str, revision: str) -> None:
     with old_database(url, revision) as connection:
@@ -325,14 +337,7 @@ def test_migration_from_each_earlier_schema_keeps_the_posts(url: str, revision: 
                 "INSERT INTO variants (id, post_id, text, copied, starred) VALUES (1, 1, 'zebra', true, true)"
             )
         )
-        connection.execute(
-            text("INSERT INTO thumbnails (post_id, webp) VALUES (1, :webp)"),
-            {"webp": make_picture().thumbnail},
-        )
-        connection.execute(
-            text("INSERT INTO embeddings (id, post_id, owner, vector) VALUES (1, 1, 'local', :vector)"),
-            {"vector": make_picture(1).embedding.astype(np.float16).tobytes()},
-        )
+        insert_picture(connection)
         if revision > "0001":
             connection.execute(text("INSERT INTO search_texts VALUES (1, 'old dog zebra')"))
     engine = open_database(url)
@@ -364,14 +369,7 @@ def test_a_post_with_more_hashtags_than_instagram_takes_now_can_still_be_read(ur
                 "prompt) VALUES (1, 1, 'h', 4, 3, 'square', '[]', 'an old dog', 'p')"
             )
         )
-        connection.execute(
-            text("INSERT INTO thumbnails (post_id, webp) VALUES (1, :webp)"),
-            {"webp": make_picture().thumbnail},
-        )
-        connection.execute(
-            text("INSERT INTO embeddings (id, post_id, owner, vector) VALUES (1, 1, 'local', :vector)"),
-            {"vector": make_picture(1).embedding.astype(np.float16).tobytes()},
-        )
+        insert_picture(connection)
     engine = open_database(url)
     [post] = History(engine, "local").posts()
     assert (post.choices.hashtags, post.choices.platform) == (5, "instagram")

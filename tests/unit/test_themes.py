@@ -264,7 +264,8 @@ def own_folder(tmp_path, monkeypatch):
 
 def forget():
     """Read the phrasebook anew, as at the next start."""
-    for cached in (themes, by_word, choosing._meant, choosing._meant_by, choosing._is_general):
+    choice = (choosing._themes_of, choosing._meant, choosing._meant_by, choosing._is_general)
+    for cached in (themes, by_word, *choice):
         cached.cache_clear()
 
 

@@ -97,23 +97,21 @@ def as_choices(cookie: str) -> Choices:
         said = parse_qs(cookie, max_num_fields=20)
     except ValueError:  # too many fields
         said = {}
-    options: dict[str, Iterable] = {
-        "tone": tones(),
-        "goal": GOALS,
-        "length": LENGTHS,
-        "emoji": EMOJI,
-        "platform": platforms(),
-        "variants": range(1, MOST_VARIANTS + 1),
+
+    def one_of(name: str, values: Iterable) -> Any:
+        return {str(value): value for value in values}.get(said.get(name, [""])[0])
+
+    known = {
+        "tone": one_of("tone", tones()),
+        "goal": one_of("goal", GOALS),
+        "length": one_of("length", LENGTHS),
+        "emoji": one_of("emoji", EMOJI),
+        "platform": one_of("platform", platforms()),
+        "variants": one_of("variants", range(1, MOST_VARIANTS + 1)),
     }
-    known: dict[str, Any] = {}
-    for name, values in options.items():
-        by_text = {str(value): value for value in values}
-        if (text := said.get(name, [""])[0]) in by_text:
-            known[name] = by_text[text]
-    most = platforms()[known.get("platform", Choices.platform)].hashtags
-    if (text := said.get("hashtags", [""])[0]) in map(str, range(most + 1)):
-        known["hashtags"] = int(text)
-    return Choices(**known)
+    place = platforms()[known["platform"] or Choices.platform]
+    known["hashtags"] = one_of("hashtags", range(place.hashtags + 1))
+    return Choices(**{name: value for name, value in known.items() if value is not None})
 
 
 def _one_of(control: Callable, name: str, options: Sequence[str], default: str) -> str:
