@@ -16,7 +16,7 @@ from PIL import Image
 from img2prompt import prompts
 from img2prompt.batcher import Batcher
 from img2prompt.embeddings import unit
-from img2prompt.engines.base import Engine
+from img2prompt.engines.base import Engine, Request
 from img2prompt.engines.registry import load_engine
 from img2prompt.ensemble.members import Ensemble, Evidence, load_ensemble
 from img2prompt.errors import ConfigError
@@ -28,10 +28,11 @@ from img2prompt.labels.tables import ASPECTS, read_labels, read_own_labels
 from img2prompt.minilm import SentenceEncoder
 from img2prompt.posts.gender import neutral_people
 from img2prompt.posts.post import THINGS
-from img2prompt.results import Match, Result
+from img2prompt.results import Description, Match, Result
 from img2prompt.settings import AUTO, Settings
 
 Source = str | Path | bytes | Image.Image
+Asked = tuple[Image.Image, Request]
 
 GENERATED = (
     0.85  # probability that a machine made a picture, from which its prompt is by itself a nearest one
@@ -75,7 +76,7 @@ class Pipeline:
         self.tables = tables
         self.settings = settings
         self.members = members
-        self._batcher: Batcher[Image.Image, Result] = Batcher(batch_size_for(engine.device))
+        self._batcher: Batcher[Asked, Result] = Batcher(batch_size_for(engine.device))
 
     def with_people(self, people: str) -> Pipeline:
         """This pipeline with another value of the setting ``people``; both share the models and their batches.
@@ -129,15 +130,17 @@ class Pipeline:
         pictures: Sequence[Image.Image],
         style: str | None = None,
         waiting: Callable[[int], object] | None = None,
+        requests: Sequence[Request] | None = None,
     ) -> list[Result]:
         """One result per picture, for pictures that `open` returned; otherwise as a call of the pipeline.
 
         Parameters
         ----------
+        requests : how each picture is to be described; by default with the instruction in the settings
         waiting : called about once a second, while the model looks at others' pictures, with the number of
             other calls that wait or are answered. An exception that it raises ends the wait.
         """
-        return self._describe(lambda: pictures, style, _Clock(), waiting)
+        return self._describe(lambda: pictures, style, _Clock(), waiting, requests)
 
     def _open(self, sources: Sequence[Source], clock: _Clock) -> list[Image.Image]:
         pictures = [self.open(source) for source in sources]
@@ -150,10 +153,22 @@ class Pipeline:
         style: str | None,
         clock: _Clock,
         waiting: Callable[[int], object] | None = None,
+        requests: Sequence[Request] | None = None,
     ) -> list[Result]:
         style = style or self.settings.style
         kind = (style, self.settings.people)  # all in which callers of one model differ
-        results = self._batcher(partial(self._run, style), opened, kind, waiting)
+
+        def asked() -> list[Asked]:
+            pictures = opened()
+            wishes = requests or [Request(self.settings.instruction)] * len(pictures)
+            if not self.engine.follows and any(wish.instruction for wish in wishes):
+                raise ConfigError(
+                    f"{self.engine.captioner or self.engine.name} follows no instructions. Leave the instruction "
+                    "out, or choose a chat model or an endpoint as engine."
+                )
+            return list(zip(pictures, wishes, strict=True))
+
+        results = self._batcher(partial(self._run, style), asked, kind, waiting)
         clock.lap("wait")
         clock.laps["wait"] -= sum(result.seconds for result in results)
         before = {step: seconds / len(results) for step, seconds in clock.laps.items() if results}
@@ -164,14 +179,16 @@ class Pipeline:
             for result in results
         ]
 
-    def _run(self, style: str, pictures: Sequence[Image.Image]) -> list[Result]:
+    def _run(self, style: str, asked: Sequence[Asked]) -> list[Result]:
         """The results for N pictures that go through the model together."""
         clock = _Clock()
+        pictures, requests = [picture for picture, _ in asked], [request for _, request in asked]
         features = self.engine.encode(pictures)
         clock.lap("look")
-        captions = [""] * len(pictures)
+        said = [Description("")] * len(pictures)
         if self.engine.captioner:
-            captions = self.engine.describe(features, beams=self.settings.beams)
+            said = self.engine.describe(features, self.settings.beams, requests)
+        captions = [description.caption for description in said]
         clock.lap("caption")
         vectors: dict[str, np.ndarray] = {}
         matches: list[dict[str, list[Match]]] = [{} for _ in pictures]
@@ -211,6 +228,8 @@ class Pipeline:
                 engine=self.engine.name,
                 seconds=sum(timings.values()),
                 timings=timings,
+                model=self.engine.captioner or "",
+                details=said[i] if said[i].record() else None,
             )
             for i in range(len(pictures))
         ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,6 +14,24 @@ class Match(NamedTuple):
 
     label: str
     score: float
+
+
+@dataclass(frozen=True)
+class Description:
+    """What an engine says of one picture in words of its own; empty where it says nothing of the kind."""
+
+    caption: str
+    detailed: str = ""  # a paragraph
+    prompt: str = ""  # that could have made the picture
+    tags: tuple[str, ...] = ()
+    text: str = ""  # that can be read in the picture
+    alt: str = ""
+
+    def record(self) -> dict[str, Any]:
+        """What there is besides the caption, in JSON's types."""
+        values = {**asdict(self), "tags": list(self.tags)}
+        del values["caption"]
+        return {name: value for name, value in values.items() if value}
 
 
 Labels = Mapping[str, Sequence[tuple[str, float]]]  # table name → matches, best first
@@ -30,10 +48,14 @@ class Result:
     engine: str
     seconds: float  # this picture's share of the call
     timings: dict[str, float]  # step → seconds, likewise; "wait" is what the call spent on others' pictures
+    model: str = ""  # that wrote the caption
+    details: Description | None = None  # where the engine says more than a caption
 
     def record(self) -> dict[str, Any]:
         """The words in JSON's types; the embedding and the timings are left out."""
-        return {**words_record(self.caption, self.prompt, self.labels), "engine": self.engine}
+        words = words_record(self.caption, self.prompt, self.labels)
+        details = {"details": self.details.record()} if self.details else {}
+        return {**words, **details, "engine": self.engine, "model": self.model}
 
 
 def words_record(caption: str, prompt: str, labels: Labels) -> dict[str, Any]:

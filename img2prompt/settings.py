@@ -57,6 +57,7 @@ class Settings:
 
     engine: str = "auto"  # auto, lite, full
     style: str = "auto"  # form of the prompt: auto (nearest if machine-made, else seed), classic, fast, best…
+    instruction: str = ""  # how the picture is to be described, in plain words, for engines that follow
     people: str = (
         "neutral"  # in captions: neutral (a person, they), as-seen (a man or a woman, as the engine has it)
     )
