@@ -26,9 +26,11 @@ from img2prompt.labels.phrases import phrase_vectors
 from img2prompt.labels.ranking import LabelTable, load_tables
 from img2prompt.labels.tables import ASPECTS, read_labels, read_own_labels
 from img2prompt.minilm import SentenceEncoder
+from img2prompt.ocr import TextReader
 from img2prompt.posts.gender import neutral_people
-from img2prompt.posts.post import THINGS
-from img2prompt.results import Description, Match, Result
+from img2prompt.posts.post import TEXT, THINGS
+from img2prompt.posts.quotes import quote, with_quote
+from img2prompt.results import Description, Line, Match, Result
 from img2prompt.settings import AUTO, Settings
 
 Source = str | Path | bytes | Image.Image
@@ -76,6 +78,7 @@ class Pipeline:
         self.tables = tables
         self.settings = settings
         self.members = members
+        self.reader = TextReader()
         self._batcher: Batcher[Asked, Result] = Batcher(batch_size_for(engine.device))
 
     def with_people(self, people: str) -> Pipeline:
@@ -86,8 +89,15 @@ class Pipeline:
         ConfigError
             When there is no such value.
         """
+        return self._with(people=people)
+
+    def with_text(self, read_text: bool) -> Pipeline:
+        """This pipeline with another value of the setting ``read_text``; see `with_people`."""
+        return self._with(read_text=read_text)
+
+    def _with(self, **choice: Any) -> Pipeline:
         other = copy(self)
-        other.settings = replace(self.settings, people=people)
+        other.settings = replace(self.settings, **choice)
         return other
 
     def open(self, source: Source) -> Image.Image:
@@ -156,7 +166,11 @@ class Pipeline:
         requests: Sequence[Request] | None = None,
     ) -> list[Result]:
         style = style or self.settings.style
-        kind = (style, self.settings.people)  # all in which callers of one model differ
+        kind = (
+            style,
+            self.settings.people,
+            self.settings.read_text,
+        )  # all in which callers of one model differ
 
         def asked() -> list[Asked]:
             pictures = opened()
@@ -211,17 +225,24 @@ class Pipeline:
         if self.settings.people == "neutral":  # after the embedding, in which nobody reads words
             captions, texts = _neutral(captions, texts)
         clock.lap("embedding")
+        lines: Sequence[Sequence[Line]] = [()] * len(pictures)
+        if self.settings.read_text:
+            lines = self.reader.read(pictures)
+            clock.lap("read")
         if style in (AUTO, "nearest"):
             for i, text in self._nearest(captions, embeddings, (made > GENERATED) | (style == "nearest")):
                 texts[i] = text
         elif style != first:
             texts = self._write(style, captions, matches, vectors)
         clock.lap("prompt")
+        for labels, read in zip(matches, lines, strict=True):
+            if read:
+                labels[TEXT] = [Match(line.text, line.score) for line in read]
         share = 1.0 / len(pictures)
         timings = {step: seconds * share for step, seconds in clock.laps.items()}
         return [
             Result(
-                caption=captions[i],
+                caption=with_quote(captions[i], quote(lines[i])),
                 prompt=texts[i],
                 labels=matches[i],
                 embedding=embeddings[i],
@@ -230,6 +251,7 @@ class Pipeline:
                 timings=timings,
                 model=self.engine.captioner or "",
                 details=said[i] if said[i].record() else None,
+                text=tuple(lines[i]),
             )
             for i in range(len(pictures))
         ]

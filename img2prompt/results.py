@@ -17,6 +17,26 @@ class Match(NamedTuple):
 
 
 @dataclass(frozen=True)
+class Line:
+    """A line of text in a picture."""
+
+    text: str
+    score: float  # of how sure the reader is, 0 to 1
+    # (x, y) of the four corners as parts of the picture's width and height, from the text's top left clockwise
+    box: tuple[tuple[float, float], ...]
+
+    @property
+    def top(self) -> float:
+        """Where it begins, as part of the picture's height."""
+        return min(y for _, y in self.box)
+
+    @property
+    def height(self) -> float:
+        """Of its letters, as part of the picture's height."""
+        return max(y for _, y in self.box) - self.top
+
+
+@dataclass(frozen=True)
 class Description:
     """What an engine says of one picture in words of its own; empty where it says nothing of the kind."""
 
@@ -50,12 +70,15 @@ class Result:
     timings: dict[str, float]  # step → seconds, likewise; "wait" is what the call spent on others' pictures
     model: str = ""  # that wrote the caption
     details: Description | None = None  # where the engine says more than a caption
+    text: tuple[Line, ...] = ()  # that can be read in the picture, where it was looked for
 
     def record(self) -> dict[str, Any]:
         """The words in JSON's types; the embedding and the timings are left out."""
         words = words_record(self.caption, self.prompt, self.labels)
         details = {"details": self.details.record()} if self.details else {}
-        return {**words, **details, "engine": self.engine, "model": self.model}
+        text = [{"text": line.text, "score": round(line.score, 4), "box": line.box} for line in self.text]
+        read = {"text": text} if text else {}
+        return {**words, **details, **read, "engine": self.engine, "model": self.model}
 
 
 def words_record(caption: str, prompt: str, labels: Labels) -> dict[str, Any]:

@@ -61,6 +61,9 @@ class Settings:
     people: str = (
         "neutral"  # in captions: neutral (a person, they), as-seen (a man or a woman, as the engine has it)
     )
+    read_text: bool = (
+        False  # read text in pictures, and repeat it in captions and alt texts; needs the extra ocr
+    )
     device: str = "auto"  # auto, cpu, cuda, cuda:1, mps
     ratio: float = 0.45  # share of the prompt's embedding in the ensemble; the regressor has the rest
     ensemble: str = ""  # a file that `train ensemble` wrote, whose members then count in place of ratio

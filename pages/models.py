@@ -14,6 +14,7 @@ st.markdown(t("models.intro"))
 try:
     models.choose()
     models.choose_people()
+    models.choose_text()
     models.show_machine()
     models.show_weights()
 except Img2PromptError as error:

@@ -23,7 +23,7 @@ from rich.progress import (
 from rich.text import Text
 
 from img2prompt.cli.console import complain, finish, load, stoppable
-from img2prompt.cli.options import Device, EngineName, Labels, Language, More, Note, People, Style
+from img2prompt.cli.options import Device, EngineName, Labels, Language, More, Note, People, ReadText, Style
 from img2prompt.errors import ConfigError
 from img2prompt.files import check_output
 from img2prompt.posts import Choices, tones
@@ -104,6 +104,7 @@ def batch(
     style: Style = None,
     labels: Labels = None,
     people: People = None,
+    read_text: ReadText = None,
     device: Device = None,
     more: More = None,
     engine_pool: Annotated[
@@ -154,7 +155,15 @@ def batch(
         complain(
             f"passed over in sub-folders: {counted(more_pictures, 'picture')}. Add --recursive to take all."
         )
-    pipeline = load(more, engine=engine, style=style, labels=labels or None, people=people, device=device)
+    pipeline = load(
+        more,
+        engine=engine,
+        style=style,
+        labels=labels or None,
+        people=people,
+        read_text=read_text,
+        device=device,
+    )
     journal_file = journal_file or _journal_beside(output or Path(source))
     with (
         closing(batches.Journal(journal_file, batches.fingerprint(pipeline))) as journal,

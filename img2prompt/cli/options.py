@@ -29,6 +29,13 @@ People = Annotated[
         help=f"One of {', '.join(PEOPLE)}: a person, a child and they, or a man, a girl and his.",
     ),
 ]
+ReadText = Annotated[
+    bool | None,
+    typer.Option(
+        "--read-text/--no-read-text",
+        help="Read the words in pictures (signs, menus, covers), and repeat them in captions and alt texts.",
+    ),
+]
 Labels = Annotated[
     list[str] | None,
     typer.Option("--labels", metavar="FILE", help="A table of your own, one label a line; may be repeated."),

@@ -26,6 +26,7 @@ from img2prompt.cli.options import (
     Note,
     Paths,
     People,
+    ReadText,
     Style,
 )
 from img2prompt.errors import ConfigError, DataError, ImageError
@@ -58,13 +59,22 @@ def caption(
     style: Style = None,
     labels: Labels = None,
     people: People = None,
+    read_text: ReadText = None,
     device: Device = None,
     more: More = None,
     as_json: AsJson = False,
 ) -> None:
     """Write the caption, prompt and labels of each picture."""
     check_stdin(paths)
-    pipeline = load(more, engine=engine, style=style, labels=labels or None, people=people, device=device)
+    pipeline = load(
+        more,
+        engine=engine,
+        style=style,
+        labels=labels or None,
+        people=people,
+        read_text=read_text,
+        device=device,
+    )
     failed = 0
     for path, answer in answers(pipeline, paths):
         if isinstance(answer, ImageError):
@@ -119,6 +129,7 @@ def post(
     ] = ALT_LENGTH,
     engine: EngineName = None,
     people: People = None,
+    read_text: ReadText = None,
     device: Device = None,
     more: More = None,
     as_json: AsJson = False,
@@ -129,7 +140,7 @@ def post(
     language = language or Choices.language
     choices = Choices(tone, goal, emoji, length, hashtags, variants, note, seed, language, platform, own)
     check_tone(tone)  # an unknown tone is reported before the model is loaded
-    pipeline = load(more, engine=engine, people=people, device=device)
+    pipeline = load(more, engine=engine, people=people, read_text=read_text, device=device)
     failed = 0
     for path, answer in described(pipeline, paths):
         if isinstance(answer, ImageError):

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from img2prompt import weights
+from img2prompt import ocr, weights
 from img2prompt.errors import ConfigError
 from img2prompt.libraries import missing
 from img2prompt.settings import ENGINES, NONE, PEOPLE, Settings
@@ -69,6 +69,17 @@ def choose_people() -> None:
         help=t("models.people.help"),
         key="models-people",
     )
+
+
+def choose_text() -> None:
+    """Let the visitor choose whether words in photos are read, where that is installed."""
+    if ocr.is_installed():
+        st.session_state[session.TEXT_CHOICE] = st.toggle(
+            t("models.text"),
+            value=pipelines.settings().read_text,
+            help=t("models.text.help"),
+            key="models-text",
+        )
 
 
 def show_machine() -> None:
