@@ -22,7 +22,7 @@ def with_caption(row: Row, caption: str) -> Row:
     """
     line = tidy(caption)
     labels = {table: pairs for table, pairs in row.labels.items() if table != THINGS}
-    edited = replace(row, caption=caption, labels=labels)
+    edited = replace(row, caption=caption, labels=labels, edited=True)
     return replace(
         edited,
         prompt=recaption(row.prompt, row.caption, line.removesuffix(".")),

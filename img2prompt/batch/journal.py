@@ -182,6 +182,10 @@ class Journal:
         else:
             self._write("DELETE FROM edits WHERE name = ?", [(name,)])
 
+    def restamp(self, name: str, stamp: str) -> None:
+        """Take a picture's result for one of its file as it is now (its `Item.stamp`)."""
+        self._write("UPDATE results SET stamp = ? WHERE name = ?", [(stamp, name)])
+
     def clear(self) -> None:
         """Delete all results, but keep the edited captions."""
         self._write("DELETE FROM results", [()])

@@ -33,10 +33,12 @@ class Row:
     error: str = ""
     colours: tuple[str, ...] = ()  # names of the dominant ones, the largest first
     post: str = ""  # about the picture, where one was asked for; never kept, as it derives from the others
+    edited: bool = False  # whether the caption is a person's
+    held: frozenset[str] = frozenset()  # texts that the file itself has, where that was looked up; never kept
 
 
 def encode(row: Row) -> tuple[str | int | bytes | None, ...]:
-    """The values to keep of a row, in the order of its fields, without the post."""
+    """The values to keep of a row, in the order of its fields, without the last three."""
     return (
         row.name,
         row.caption,

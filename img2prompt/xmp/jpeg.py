@@ -82,7 +82,7 @@ def _segments(data: bytes) -> Iterator[Segment]:
             continue
         size = int.from_bytes(data[at : at + 2], "big")
         if size < 2 or at + size > len(data):
-            raise damaged("a segment longer than the file")
+            raise damaged("it ends too early")
         yield Segment(marker, start, at + size, data[at + 2 : at + size])
         at += size
 

@@ -18,7 +18,6 @@ from typing import NamedTuple
 from xml.parsers import expat
 from xml.sax.saxutils import escape, quoteattr
 
-from img2prompt import __version__
 from img2prompt.errors import DataError
 from img2prompt.wording import reason
 
@@ -89,7 +88,9 @@ def properties_of(packet: bytes) -> set[str]:
     return {place.name for place in _Reader(packet).places}
 
 
-def with_texts(packet: bytes | None, texts: Mapping[str, Sequence[str]], event: str = "") -> bytes:
+def with_texts(
+    packet: bytes | None, texts: Mapping[str, Sequence[str]], event: str = "", agent: str = ""
+) -> bytes:
     """The packet with these texts in place of those that its fields have; nothing else changes.
 
     Parameters
@@ -97,6 +98,7 @@ def with_texts(packet: bytes | None, texts: Mapping[str, Sequence[str]], event: 
     packet : the packet; None for a new one
     texts : field → its values, none of which removes it
     event : what happened, for the history of the picture: "description written by AI"; nothing is noted if empty
+    agent : the program that did it
 
     Raises
     ------
@@ -107,7 +109,7 @@ def with_texts(packet: bytes | None, texts: Mapping[str, Sequence[str]], event: 
     edits = [(place.start, place.stop, b"") for place in reader.places if place.name in texts]
     added = "".join(_property(name, values) for name, values in texts.items() if values)
     if event:
-        entry = _event(event)
+        entry = _event(event, agent)
         histories = [place for place in reader.places if place.name == HISTORY]
         if not histories:
             added += f"\n   <xmpMM:History><rdf:Seq>{entry}</rdf:Seq></xmpMM:History>"
@@ -120,7 +122,7 @@ def with_texts(packet: bytes | None, texts: Mapping[str, Sequence[str]], event: 
         )
         # A packet may have several descriptions of the same thing, which count as one.
         about = f'xmlns:rdf="{RDF}" rdf:about={quoteattr(reader.about)}'
-        description = f"\n  <rdf:Description {about}{declared}>{added}\n  </rdf:Description>\n "
+        description = f" <rdf:Description {about}{declared}>{added}\n  </rdf:Description>\n "
         edits.append(reader.at_end(description.encode()))
     data = reader.data
     for start, stop, new in sorted(edits, reverse=True):
@@ -288,14 +290,14 @@ def _property(name: str, values: Sequence[str]) -> str:
     return f"\n   <{prefix}:{tag}>{content}</{prefix}:{tag}>"
 
 
-def _event(what: str) -> str:
-    """An entry of the history of a picture, with its own namespaces, as those of a history there may lack them."""
+def _event(what: str, agent: str) -> str:
+    """An entry for the history of a picture, with its own namespaces, as that of another program may lack them."""
     now = datetime.now(timezone.utc).isoformat(timespec="seconds")
     values = {
         "action": "edited",
         "changed": "/metadata",
         "parameters": what,
-        "softwareAgent": f"img2prompt {__version__}",
+        "softwareAgent": agent,
         "when": now,
     }
     written = "".join(f" stEvt:{name}={quoteattr(NOT_XML.sub('', value))}" for name, value in values.items())

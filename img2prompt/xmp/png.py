@@ -54,7 +54,7 @@ def _chunks(data: bytes) -> Iterator[Chunk]:
         size, kind = int.from_bytes(data[at : at + 4], "big"), data[at + 4 : at + 8]
         stop = at + 12 + size
         if stop > len(data):
-            raise damaged("a chunk longer than the file")
+            raise damaged("it ends too early")
         yield Chunk(kind, at, stop, data[at + 8 : stop - 4])
         at = stop
 
@@ -67,11 +67,11 @@ def _packet(rest: bytes) -> bytes:
     """What a chunk holds behind its keyword: whether it is compressed, two names that end in a null, the text."""
     compressed, names = rest[:1] == b"\1", rest[2:].split(b"\0", 2)
     if len(names) < 3:
-        raise damaged("a chunk of text without text")
+        raise damaged("XMP that cannot be unpacked")
     if not compressed:
         return names[2]
     unpacking = zlib.decompressobj()
     try:
         return unpacking.decompress(names[2], MOST_BYTES + 1)
     except zlib.error as error:
-        raise damaged("compressed XMP that cannot be unpacked") from error
+        raise damaged("XMP that cannot be unpacked") from error

@@ -30,7 +30,7 @@ class Form(NamedTuple):
         return struct.Struct(self.order + ("Q" if self.big else "I"))
 
     @property
-    def count(self) -> struct.Struct:
+    def length(self) -> struct.Struct:
         """Of the entries of a directory."""
         return struct.Struct(self.order + ("Q" if self.big else "H"))
 
@@ -64,10 +64,10 @@ def write(data: bytes, packet: bytes) -> bytes:
         return end[:old] + entry + end[old + len(entry) :] + packet
     packet += bytes(len(packet) % 2)
     # The directory once more, with the new entry among those that are sorted by their tags.
-    first = start + form.count.size
+    first = start + form.length.size
     split = min((at for tag, at in entries.items() if tag > XMP), default=first + len(entry) * len(entries))
     stop = first + len(entry) * len(entries)
-    count = form.count.pack(len(entries) + 1)
+    count = form.length.pack(len(entries) + 1)
     following = data[stop : stop + form.pointer.size]
     directory = count + data[first:split] + entry + data[split:stop] + following
     header = 8 if form.big else 4
@@ -86,10 +86,10 @@ def _form(data: bytes) -> Form:
 def _directory(data: bytes, form: Form) -> tuple[int, dict[int, int]]:
     """Where the first directory is, and where each tag's entry is."""
     (start,) = form.pointer.unpack_from(data, 8 if form.big else 4)
-    (count,) = form.count.unpack_from(data, start)
-    first, size = start + form.count.size, form.entry.size
+    (count,) = form.length.unpack_from(data, start)
+    first, size = start + form.length.size, form.entry.size
     if first + count * size + form.pointer.size > len(data):
-        raise damaged("a directory longer than the file")
+        raise damaged("it ends too early")
     places = [first + size * number for number in range(count)]
     entries = {form.entry.unpack_from(data, at)[0]: at for at in places}
     if list(entries) != sorted(entries) or len(entries) != count:

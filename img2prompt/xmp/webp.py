@@ -50,13 +50,13 @@ def write(data: bytes, packet: bytes) -> bytes:
 def _chunks(data: bytes) -> Iterator[Chunk]:
     end = 8 + int.from_bytes(data[4:8], "little")
     if data[8:12] != b"WEBP" or end > len(data):
-        raise damaged("a chunk longer than the file")
+        raise damaged("it ends too early")
     at = 12
     while at < end:
         size = int.from_bytes(data[at + 4 : at + 8], "little")
         stop = at + 8 + size + size % 2
         if at + 8 > end or stop > end:
-            raise damaged("a chunk longer than the file")
+            raise damaged("it ends too early")
         yield Chunk(data[at : at + 4], at, stop, data[at + 8 : at + 8 + size])
         at = stop
     if at == 12:
@@ -76,7 +76,7 @@ def _canvas(first: Chunk) -> bytes:
     else:
         raise damaged("no picture in it")
     if not width or not height:
-        raise damaged("a picture without size")
+        raise damaged("no picture in it")
     return bytes([flags, 0, 0, 0]) + (width - 1).to_bytes(3, "little") + (height - 1).to_bytes(3, "little")
 
 
