@@ -9,7 +9,6 @@ import io
 import os
 import shutil
 import stat
-import warnings
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -293,11 +292,13 @@ def _event(row: Row, texts: Collection[str]) -> str:
 
 
 def _older_texts(data: bytes) -> dict[str, tuple[str, ...]]:
+    """The description and keywords in EXIF and IPTC-IIM."""
     texts: dict[str, tuple[str, ...]] = {}
     # Broken metadata must not fail the picture, which was opened before.
-    with suppress(Exception), warnings.catch_warnings(), Image.open(io.BytesIO(data)) as image:
-        warnings.simplefilter("ignore")
-        described = str(image.getexif().get(ExifTags.Base.ImageDescription, "")).strip("\0 \r\n\t")
+    with suppress(Exception), Image.open(io.BytesIO(data)) as image:
+        # Without any, Pillow would decode a PNG file to look behind its pixels.
+        exif = image.getexif() if "exif" in image.info or image.format == "TIFF" else {}
+        described = str(exif.get(ExifTags.Base.ImageDescription, "")).strip("\0 \r\n\t")
         # Cameras put their name there, in capitals: OLYMPUS DIGITAL CAMERA.
         if described and not (described.isascii() and described == described.upper()):
             texts["description"] = (described,)

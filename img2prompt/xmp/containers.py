@@ -11,6 +11,7 @@ from img2prompt.xmp.packet import padded
 from img2prompt.xmp.refusals import damaged
 
 CONTAINERS = {"JPEG": jpeg, "PNG": png, "WebP": webp, "TIFF": tiff}
+UNREADABLE = (IndexError, OverflowError, struct.error)  # what comes of a place that is outside of the file
 PADDING = 2048  # bytes that a new packet has for programs that change it later, as ISO 16684-1 recommends
 
 
@@ -25,7 +26,7 @@ def packets(data: bytes) -> list[bytes]:
     container = _container(data)
     try:
         found: list[bytes] = container.read(data)
-    except (IndexError, struct.error) as error:
+    except UNREADABLE as error:
         raise damaged("it ends too early") from error
     return found
 
@@ -48,7 +49,7 @@ def with_packet(data: bytes, packet: bytes) -> bytes:
         )
     try:
         changed: bytes = container.write(data, packet)
-    except (IndexError, struct.error) as error:
+    except UNREADABLE as error:
         raise damaged("it ends too early") from error
     return changed
 

@@ -18,7 +18,7 @@ HEADER = b"http://ns.adobe.com/xap/1.0/\0"
 KNOWN = re.compile(rb"(?:http|XMP\0)://ns\.adobe\.com/xap/1\.0/\0")  # some programs wrote the second
 EXTENSION = b"http://ns.adobe.com/xmp/extension/\0"
 EXIF, MULTI, BOX = b"Exif\0", b"MPF\0", b"JP"
-MOST = 0xFFFF - 2 - len(HEADER)  # bytes of a packet
+MOST = 65_502  # bytes of a packet, as ISO 16684-3 has it
 
 
 class Segment(NamedTuple):
