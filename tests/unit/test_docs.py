@@ -37,7 +37,7 @@ LINKING = [*PAGES, ROOT / "CHANGELOG.md", ROOT / "deploy" / "README.md", ROOT / 
 RUN, SHOWN = ("sh", "python"), ("sh no-run", "sql", "toml", "text")
 FENCE = re.compile(r"^```(.*)\n((?:.*\n)*?)```$", re.MULTILINE)
 VARIABLE = re.compile(rf"\b{PREFIX}[A-Z]+(?:_[A-Z]+)*\b")
-OTHER_PROGRAMS = "cat curl docker export find jq pip printf python3 streamlit".split()
+OTHER_PROGRAMS = "cat curl docker exiftool export find jq pip printf python3 streamlit".split()
 OTHER_OPTIONS = {"--no-deps"}  # pip's
 
 
