@@ -254,10 +254,11 @@ def _chosen(
         and wanted[name] != held.get(name)
         and (name not in held or replaceable(name, held[name]))
     }
-    # Who wrote the description changes with it.
-    if "description" in chosen and wanted["writer"] != held.get("writer", ()):
-        own = all(writer.startswith("img2prompt ") for writer in held.get("writer", ()))
-        if own or replaceable("writer", held["writer"]):
+    # Who wrote the description changes with it; but of a person's, nobody but the person knows the writer.
+    writer = held.get("writer", ())
+    if "description" in chosen and wanted["writer"] != writer:
+        own = all(name.startswith("img2prompt ") for name in writer)
+        if own or (wanted["writer"] and replaceable("writer", writer)):
             chosen["writer"] = wanted["writer"]
     return chosen
 

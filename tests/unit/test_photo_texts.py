@@ -137,6 +137,11 @@ def test_a_sidecar_keeps_what_others_wrote(known, photos):
     assert develop in (photos / "a.xmp").read_bytes()
     export_photos(items, None, journal, PhotoFiles(overwrite=True), LIMIT)
     assert texts(photos / "a.xmp") == WHOLE and develop in (photos / "a.xmp").read_bytes()
+    (photos / "a.xmp").write_bytes(theirs)
+    journal.edit("a.jpg", "Mina by the sea")
+    export_photos(items, None, journal, PhotoFiles(overwrite=True), LIMIT)
+    assert texts(photos / "a.xmp")["description"] == ("Mina by the sea",)
+    assert texts(photos / "a.xmp")["writer"] == ("Mina",)
 
 
 def test_own_texts_follow_the_caption_until_somebody_changes_them(known, photos):

@@ -109,6 +109,15 @@ def test_packets_of_odd_shapes(inside):
 
 
 @pytest.mark.parametrize(
+    "before",
+    [b"\xef\xbb\xbf", b'<?xml version="1.0" encoding="UTF-8"?>\n', b"\xef\xbb\xbf<?xml version='1.0'?>"],
+)
+def test_marks_before_a_packet_are_kept(before):
+    new = with_texts(before + LIGHTROOM, {"keywords": ["a"]})
+    assert new.startswith(before + LIGHTROOM[:-200]) and texts_of(new)["keywords"] == ("a",)
+
+
+@pytest.mark.parametrize(
     ("history", "entries"),
     [
         (b"<m:History/>", 0),
