@@ -20,6 +20,7 @@ from rich.progress import (
     Task,
     TextColumn,
     TimeRemainingColumn,
+    track,
 )
 from rich.text import Text
 
@@ -221,7 +222,9 @@ def batch(
                 batches.export_text(items, output, journal, text_options)
             elif kind == "xmp":
                 limit = int(pipeline.settings.max_megabytes * 2**20)
-                refused = batches.export_photos(items, output, journal, photo_options, limit)
+                console = Console(stderr=True, highlight=False)
+                for item in track(items, "Writing", console=console, disable=not console.is_terminal):
+                    refused |= batches.export_photos([item], output, journal, photo_options, limit)
                 _complain_of(refused)
                 if errors is not None:
                     batches.export_errors(errors, items, journal, refused)
