@@ -57,6 +57,32 @@ class Description:
 Labels = Mapping[str, Sequence[tuple[str, float]]]  # table name → matches, best first
 
 
+@dataclass(frozen=True)
+class Stored:
+    """The prompt that a picture's own file holds, and how the picture was made; None where the file does not say."""
+
+    prompt: str | None = None
+    negative: str | None = None
+    model: str | None = None
+    sampler: str | None = None
+    steps: int | None = None
+    seed: int | None = None  # below 2**64
+    size: tuple[int, int] | None = None  # width and height in pixels, as the tool was asked for
+    tool: str | None = None  # that made the picture; "AI" for one that is not named
+
+    def record(self) -> dict[str, Any]:
+        """In JSON's types."""
+        return {**asdict(self), "size": list(self.size) if self.size else None}
+
+    def settings_line(self) -> str:
+        """Everything but the prompts, as one line: ``ComfyUI, sdxl.safetensors, euler, 20 steps, seed 7, 512×768``."""
+        parts = [self.tool, self.model, self.sampler]
+        parts.append(None if self.steps is None else f"{self.steps} steps")
+        parts.append(None if self.seed is None else f"seed {self.seed}")
+        parts.append(f"{self.size[0]}×{self.size[1]}" if self.size else None)
+        return ", ".join(" ".join(part.split()) for part in parts if part)
+
+
 @dataclass(frozen=True, eq=False)
 class Result:
     """What the pipeline says about one picture."""
@@ -71,6 +97,7 @@ class Result:
     model: str = ""  # that wrote the caption
     details: Description | None = None  # where the engine says more than a caption
     text: tuple[Line, ...] = ()  # that can be read in the picture, where it was looked for
+    stored: Stored | None = None  # what its file says; None where that is nothing, or is not to be given
 
     def record(self) -> dict[str, Any]:
         """The words in JSON's types; the embedding and the timings are left out."""
@@ -78,7 +105,8 @@ class Result:
         details = {"details": self.details.record()} if self.details else {}
         text = [{"text": line.text, "score": round(line.score, 4), "box": line.box} for line in self.text]
         read = {"text": text} if text else {}
-        return {**words, **details, **read, "engine": self.engine, "model": self.model}
+        stored = {"stored": self.stored.record() if self.stored else None}
+        return {**words, **details, **read, **stored, "engine": self.engine, "model": self.model}
 
 
 def words_record(caption: str, prompt: str, labels: Labels) -> dict[str, Any]:
