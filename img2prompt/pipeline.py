@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from img2prompt import prompts
+from img2prompt import metadata, prompts
 from img2prompt.batcher import Batcher
 from img2prompt.embeddings import unit
 from img2prompt.engines.base import Engine, Request
@@ -103,6 +103,8 @@ class Pipeline:
     def open(self, source: Source) -> Image.Image:
         """Bytes, a path or a picture → upright RGB picture, if it is within the limits of the settings.
 
+        What its file says of itself comes along, for `img2prompt.metadata.of`.
+
         Raises
         ------
         ImageError
@@ -188,7 +190,10 @@ class Pipeline:
         before = {step: seconds / len(results) for step, seconds in clock.laps.items() if results}
         return [
             replace(
-                result, seconds=sum(before.values()) + result.seconds, timings={**before, **result.timings}
+                result,
+                seconds=sum(before.values()) + result.seconds,
+                timings={**before, **result.timings},
+                stored=result.stored if self.settings.stored else None,
             )
             for result in results
         ]
@@ -252,6 +257,7 @@ class Pipeline:
                 model=self.engine.captioner or "",
                 details=said[i] if said[i].record() else None,
                 text=tuple(lines[i]),
+                stored=metadata.of(pictures[i]).stored,
             )
             for i in range(len(pictures))
         ]

@@ -10,7 +10,7 @@ import os
 import shutil
 import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
@@ -28,11 +28,29 @@ from img2prompt.embeddings import WIDTH
 from img2prompt.errors import ConfigError, DataError
 from img2prompt.files import replacing
 from img2prompt.posts import Choices
-from img2prompt.results import labels_line, words_record
+from img2prompt.results import Stored, labels_line, words_record
 from img2prompt.spreadsheet import write_table
 from img2prompt.submission import write_submission
 
-COLUMNS = ("path", "caption", "prompt", "labels", "alt_text", "hashtags", "post", "width", "height", "error")
+COLUMNS = (
+    "path",
+    "caption",
+    "prompt",
+    "labels",
+    "alt_text",
+    "hashtags",
+    "post",
+    "stored",
+    "width",
+    "height",
+    "error",
+)
+# A spreadsheet's cell holds no object, so there the column is three.
+CELLS = tuple(
+    cell
+    for column in COLUMNS
+    for cell in (("stored_prompt", "stored_negative", "stored_settings") if column == "stored" else (column,))
+)
 CHUNK = 1000  # rows of a parquet row group
 JOURNAL_BYTES = 6000  # that the journal takes for a picture, about
 
@@ -140,6 +158,7 @@ def export(
     journal: Journal,
     mean: np.ndarray | None,
     posts: Choices | None = None,
+    stored: bool = True,
 ) -> None:
     """Write the results for the items to one file, in their order (a submission: sorted by id).
 
@@ -149,6 +168,7 @@ def export(
         and `export_photos`
     mean : (384,) the embedding that stands for a failed picture in a submission
     posts : what is wanted of the post about each picture, for the formats that hold one; None for no posts
+    stored : whether to write the prompts that the files themselves hold
 
     Raises
     ------
@@ -166,6 +186,8 @@ def export(
         rows = (with_post(row, posts) for row in rows)
     if format.adds:
         rows = with_held(rows, items)
+    if not stored:
+        rows = (replace(row, stored=None) for row in rows)
     with replacing(output) as file:
         format.write(file, rows, mean)
 
@@ -199,7 +221,7 @@ def _write_submission(file: IO[bytes], rows: Iterable[Row], mean: np.ndarray | N
 
 
 def _write_csv(file: IO[bytes], rows: Iterable[Row], _: np.ndarray | None) -> None:
-    write_table(file, COLUMNS, map(_cells, rows))
+    write_table(file, CELLS, map(_cells, rows))
 
 
 def _write_jsonl(file: IO[bytes], rows: Iterable[Row], _: np.ndarray | None) -> None:
@@ -231,6 +253,7 @@ def _record(row: Row) -> dict[str, Any]:
         "alt_text": row.alt_text,
         "hashtags": list(row.hashtags),
         "post": row.post or None,
+        "stored": row.stored.record() if row.stored else None,
         "width": row.width,
         "height": row.height,
         "error": row.error or None,
@@ -242,7 +265,9 @@ def _cells(row: Row) -> list[object]:
     labels = labels_line(row.labels)
     size = [row.width, row.height]
     words = [row.caption, row.prompt, labels, row.alt_text, " ".join(row.hashtags), row.post]
-    return [row.name, *words, *size, row.error]
+    said = row.stored or Stored()
+    stored = [said.prompt, said.negative, said.settings_line()]
+    return [row.name, *words, *stored, *size, row.error]
 
 
 def _write_parquet(file: IO[bytes], rows: Iterable[Row], _: np.ndarray | None) -> None:
@@ -251,7 +276,10 @@ def _write_parquet(file: IO[bytes], rows: Iterable[Row], _: np.ndarray | None) -
 
     label = pa.struct([("table", pa.string()), ("label", pa.string()), ("score", pa.float32())])
     types = [pa.string()] * 3 + [pa.list_(label), pa.string(), pa.list_(pa.string())]
-    types += [pa.string(), pa.int32(), pa.int32(), pa.string()]
+    texts = [(name, pa.string()) for name in ("prompt", "negative", "model", "sampler")]
+    numbers = [("steps", pa.int64()), ("seed", pa.uint64()), ("size", pa.list_(pa.int64()))]
+    stored = pa.struct([*texts, *numbers, ("tool", pa.string())])
+    types += [pa.string(), stored, pa.int32(), pa.int32(), pa.string()]
     schema = pa.schema(list(zip(COLUMNS, types, strict=True)))
     rows = iter(rows)
     with parquet.ParquetWriter(file, schema) as writer:

@@ -25,7 +25,18 @@ from rich.progress import (
 from rich.text import Text
 
 from img2prompt.cli.console import complain, finish, load, stoppable
-from img2prompt.cli.options import Device, EngineName, Labels, Language, More, Note, People, ReadText, Style
+from img2prompt.cli.options import (
+    Device,
+    EngineName,
+    Labels,
+    Language,
+    More,
+    Note,
+    People,
+    ReadText,
+    Stored,
+    Style,
+)
 from img2prompt.errors import ConfigError
 from img2prompt.files import check_output
 from img2prompt.posts import Choices, tones
@@ -127,6 +138,7 @@ def batch(
     read_text: ReadText = None,
     device: Device = None,
     more: More = None,
+    stored: Stored = None,
     engine_pool: Annotated[
         str, typer.Option(help="local, or ray: several models, on the cluster that RAY_ADDRESS names.")
     ] = "local",
@@ -143,6 +155,7 @@ def batch(
     training embeddings, and an id is the file name as it is, even one that begins like a formula.
     csv: for spreadsheets; a cell that could be a formula, or begins with ', gets a ' before it.
     jsonl, parquet: the same columns, untouched. With --tone, these three hold a post for each picture.
+    The prompt that a picture's own file holds is a column of its own; --no-stored leaves it empty.
     txt: photo.txt for photo.jpg, as trainers such as kohya read it; text files that this program did not
     write, or that were edited since, are never replaced unless you say --overwrite.
     xmp: description, alt text and keywords for photo programs, in a sidecar beside each photo, or with
@@ -190,6 +203,7 @@ def batch(
         people=people,
         read_text=read_text,
         device=device,
+        stored=stored,
     )
     journal_file = journal_file or _journal_beside(output or Path(source))
     with (
@@ -229,7 +243,8 @@ def batch(
                 if errors is not None:
                     batches.export_errors(errors, items, journal, refused)
             elif output is not None:
-                batches.export(kind, output, items, journal, pipeline.engine.mean_embedding, posts)
+                mean = pipeline.engine.mean_embedding
+                batches.export(kind, output, items, journal, mean, posts, pipeline.settings.stored)
         journal.forget_errors()
     _summary(len(items), done, len(failed), seconds, kind, output, len(refused), photo_options.embed)
     finish(len(failed) + len(refused), len(items))

@@ -61,6 +61,12 @@ Language = Annotated[
     str | None,
     typer.Option("--language", help=f"Posts: one of {', '.join(LANGUAGES)}; en where none is named."),
 ]
+Stored = Annotated[
+    bool | None,
+    typer.Option(
+        "--stored/--no-stored", help="Give the prompt that a picture's own file holds, or leave it out."
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Write JSON, for programs.")]
 Pairs = Annotated[Path, typer.Argument(metavar="PAIRS", help="Folder with a CSV and its pictures.")]
 Split = Annotated[

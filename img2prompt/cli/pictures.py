@@ -27,6 +27,7 @@ from img2prompt.cli.options import (
     Paths,
     People,
     ReadText,
+    Stored,
     Style,
 )
 from img2prompt.errors import ConfigError, DataError, ImageError
@@ -62,9 +63,10 @@ def caption(
     read_text: ReadText = None,
     device: Device = None,
     more: More = None,
+    stored: Stored = None,
     as_json: AsJson = False,
 ) -> None:
-    """Write the caption, prompt and labels of each picture."""
+    """Write the caption, prompt and labels of each picture, and the prompt that its file holds, if it does."""
     check_stdin(paths)
     pipeline = load(
         more,
@@ -74,6 +76,7 @@ def caption(
         people=people,
         read_text=read_text,
         device=device,
+        stored=stored,
     )
     failed = 0
     for path, answer in answers(pipeline, paths):
@@ -238,6 +241,8 @@ def show(path: str, result: Result, several: bool) -> None:
     if several:
         write(path, "bold cyan")
     write(as_sentence(result.caption), "bold")
+    if result.stored and result.stored.prompt:
+        write(f"{'stored':<10}{result.stored.prompt}")
     write(f"{'prompt':<10}{result.prompt}")
     for table, matches in result.labels.items():
         write(f"{table:<9} {', '.join(f'{match.label} {match.score:.2f}' for match in matches)}")
