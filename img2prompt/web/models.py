@@ -82,6 +82,13 @@ def choose_text() -> None:
         )
 
 
+def choose_stored() -> None:
+    """Let the visitor choose whether the prompts that picture files hold are shown and exported."""
+    st.session_state[session.STORED_CHOICE] = st.toggle(
+        t("models.stored"), pipelines.gives_stored(), help=t("models.stored.help"), key="models-stored"
+    )
+
+
 def show_machine() -> None:
     """Show the machine's device and memory, and the disk space that weights take."""
     st.header(t("models.machine"), anchor=False)

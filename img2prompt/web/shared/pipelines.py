@@ -38,6 +38,12 @@ def settings() -> Settings:
     )
 
 
+def gives_stored() -> bool:
+    """Whether the prompts that files hold are shown and exported, as this visitor or the server wants it."""
+    chosen = st.session_state.get(session.STORED_CHOICE)
+    return Settings.load().stored if chosen is None else bool(chosen)
+
+
 def choose(**choice: str) -> None:
     """Use these settings for the rest of the visit; without arguments, those of the server."""
     st.session_state[session.MODEL_CHOICE] = choice
