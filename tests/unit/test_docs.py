@@ -172,7 +172,9 @@ def test_every_page_is_reached_from_the_readme() -> None:
 def test_every_setting_is_explained() -> None:
     text = (ROOT / "docs" / "settings.md").read_text(encoding="utf-8")
     for field in fields(Settings):
-        default = "no" if field.default is False else field.default
+        default = field.default
+        if isinstance(default, bool):
+            default = "yes" if default else "no"
         shown = "–" if default in ("", ()) else f"`{default}`"
         row = f"| `{field.name}` | `{PREFIX}{field.name.upper()}` | {shown} |"
         assert row in text, f"docs/settings.md lacks the row {row}"
