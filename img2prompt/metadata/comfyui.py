@@ -26,7 +26,8 @@ _WORDLESS = frozenset(
     "clip_vision_output style_model noise sigmas sampler".split()
 )
 _SAMPLING = frozenset("sampler_name steps seed noise_seed sampler noise sigmas".split())
-_MODEL = ("ckpt_name", "unet_name", "model_name", "base_ckpt_name", "gguf_name")
+_GUIDES = ("guider", "text_embeds")  # inputs that lead to a node with the two sides
+_MODEL = ("ckpt_name", "unet_name", "model_name", "base_ckpt_name", "gguf_name", "model")
 _LITERAL = ("value", "int", "number", "Number", "Value", "seed")
 
 # The names of the values of common nodes in a workflow, in their places; "" for what does not matter.
@@ -128,7 +129,7 @@ def _samplers(nodes: Nodes) -> Iterator[Node]:
 
 
 def _is_sampler(node: Node) -> bool:
-    return ("guider" in node.inputs or SIDES[0] in node.inputs) and not _SAMPLING.isdisjoint(node.inputs)
+    return not {SIDES[0], *_GUIDES}.isdisjoint(node.inputs) and not _SAMPLING.isdisjoint(node.inputs)
 
 
 def _is_partial(node: Node) -> bool:
@@ -137,7 +138,8 @@ def _is_partial(node: Node) -> bool:
 
 
 def _stored(nodes: Nodes, sampler: Node) -> Stored:
-    guide = _linked(nodes, sampler.inputs.get("guider")) or sampler
+    guides = (_linked(nodes, sampler.inputs.get(name)) for name in _GUIDES)
+    guide = next((node for node in guides if node), sampler)
     sides = [_texts(nodes, guide.inputs.get(side), side) for side in SIDES]
     if "conditioning" in guide.inputs:  # a guider without a negative side
         sides[0] = sides[0] or _texts(nodes, guide.inputs["conditioning"], SIDES[0])
@@ -148,7 +150,8 @@ def _stored(nodes: Nodes, sampler: Node) -> Stored:
         prompt=sides[0],
         negative=sides[1],
         model=next((text for node in _from(nodes, model) if (text := _first_text(node, _MODEL))), None),
-        sampler=_setting(nodes, sampler, "sampler", "sampler_name", as_text),
+        sampler=_setting(nodes, sampler, "sampler", "sampler_name", as_text)
+        or _first_text(sampler, ("scheduler",)),
         steps=_setting(nodes, sampler, "sigmas", "steps", as_number),
         seed=_setting(nodes, sampler, "noise", "noise_seed", as_number)
         or _setting(nodes, sampler, "noise", "seed", as_number),

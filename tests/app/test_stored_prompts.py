@@ -4,6 +4,8 @@ import pytest
 from PIL import Image
 from streamlit.testing.v1 import AppTest
 
+from img2prompt.history import History, open_database
+from img2prompt.history.database import default_url
 from tests.app.test_caption_page import open_page, posts, press, shown, upload, words
 from tests.helpers import stored as files
 from tests.helpers.pictures import FLOWER
@@ -43,6 +45,17 @@ def test_the_stored_prompt_is_there_at_once_and_takes_the_place_of_ours_when_ask
     assert not any("lighthouse" in post for post in posts(page))
     next(toggle for toggle in page.toggle if toggle.label == "Use it instead of ours").set_value(False).run()
     assert words(page)["Prompt"] == ours
+
+
+def test_the_history_keeps_the_prompt_that_was_chosen():
+    history = History(open_database(default_url()), "local")
+    history.delete_all()
+    page = press(upload(open_page(), ("dream.png", photo(parameters=INFOTEXT))), "Start Captioning")
+    ours = words(page)["Prompt"]
+    assert [post.cover.prompt for post in history.posts(limit=1)] == [ours]
+    next(toggle for toggle in page.toggle if toggle.label == "Use it instead of ours").set_value(True).run()
+    assert [post.cover.prompt for post in history.posts(limit=2)] == [DREAM, ours]
+    history.delete_all()
 
 
 def test_posts_and_their_download_never_have_it():

@@ -7,6 +7,7 @@ import zlib
 
 import pytest
 from PIL import ExifTags, Image
+from pillow_heif import register_heif_opener
 
 from img2prompt import metadata
 from img2prompt.errors import ImageError
@@ -236,6 +237,25 @@ def test_a_guider_and_nodes_for_each_setting():
     assert stored(files.png({"prompt": json.dumps(graph)})) == expected
 
 
+def test_a_sampler_whose_texts_come_together():
+    """As the wrapper of Wan has it, whose sampler names a scheduler only."""
+    graph = files.graph()
+    graph["3"]["inputs"] = {
+        "steps": 20,
+        "seed": 42,
+        "scheduler": "unipc",
+        "model": ["4", 0],
+        "text_embeds": ["2", 0],
+    }
+    graph["2"] = {
+        "class_type": "WanVideoTextEmbedBridge",
+        "inputs": {"positive": ["6", 0], "negative": ["7", 0]},
+    }
+    graph["4"] = {"class_type": "WanVideoModelLoader", "inputs": {"model": "wan.safetensors"}}
+    expected = Stored(DREAM, UGLY, "wan.safetensors", "unipc", 20, 42, None, "ComfyUI")
+    assert stored(files.png({"prompt": json.dumps(graph)})) == expected
+
+
 def test_of_several_samplers_the_one_that_begins_with_noise_and_is_saved():
     graph = files.graph()
     graph["20"] = json.loads(json.dumps(graph["3"]))  # the second pass, larger
@@ -435,7 +455,8 @@ def test_notes_in_exif_and_never_where_it_was():
     exif[Base.XPKeywords] = "cake;가족".encode("utf-16-le")
     exif.get_ifd(ExifTags.IFD.Exif)[Base.DateTimeOriginal] = "2024:05:31 10:11:12"
     exif.get_ifd(ExifTags.IFD.GPSInfo).update({1: "N", 2: (35.0, 5.0, 48.0), 3: "E", 4: (129.0, 0.0, 36.0)})
-    for form in ("JPEG", "PNG", "WEBP", "TIFF"):
+    register_heif_opener()
+    for form in ("JPEG", "PNG", "WEBP", "TIFF", "AVIF", "HEIF"):
         data = files.encoded(form, exif=exif.tobytes())
         picture = open_image(data)
         assert metadata.of(picture).notes == metadata.Notes("생일", "We ate.", ("cake", "가족"), "2024-05-31")
