@@ -37,7 +37,7 @@ def score_stored(
 ) -> dict[str, Any]:
     """How near the pipeline comes to the prompts that picture files hold, by MiniLM.
 
-    Only pictures whose files hold one are decoded.
+    The model looks at no others.
 
     Parameters
     ----------

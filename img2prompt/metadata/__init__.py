@@ -21,6 +21,7 @@ from img2prompt.results import Stored
 log = logging.getLogger(__name__)
 
 KEY = "img2prompt.metadata"  # in the `info` of an opened picture
+UNNAMED = "AI"  # the tool that made a picture where its file does not name it
 TELLING = ("APP11", b"caBX")  # where a JPEG and a PNG hold a C2PA manifest
 
 

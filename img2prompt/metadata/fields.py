@@ -67,7 +67,7 @@ def gather(image: Image.Image) -> Fields:
 
 
 def _add_exif(fields: Fields, image: Image.Image) -> None:
-    if len(image.info.get("exif", b"")) > MOST_BYTES:
+    if len(image.info.get("exif") or b"") > MOST_BYTES:
         return
     first = image.getexif()
     # Only this directory is looked into; that of GPS stays a number, its place in the file.

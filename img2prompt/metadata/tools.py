@@ -12,7 +12,7 @@ from typing import Any
 
 from PIL import ExifTags
 
-from img2prompt.metadata import comfyui
+from img2prompt.metadata import UNNAMED, comfyui
 from img2prompt.metadata.fields import Fields, as_number, as_size, as_text, parsed
 from img2prompt.results import Stored
 
@@ -28,7 +28,6 @@ _OPTION = re.compile(r"(?:^|\s)--(\w{1,20})(?:[ \t]+((?:(?!\s--\w).){0,2000}))?"
 MOST_MIDJOURNEY = 20_000  # characters; it takes some 6,000
 
 MADE_BY_A_MODEL = "/trainedAlgorithmicMedia"  # the end of IPTC's address for such pictures
-AI = "AI"  # a tool without a name
 _NAMES = {  # in a credit or a manifest → what the tool is called; the first that is there counts
     "ChatGPT": "ChatGPT",
     "DALL": "DALL·E",
@@ -50,14 +49,12 @@ def stored_in(fields: Fields) -> Stored | None:
 
 
 def from_parameters(fields: Fields) -> Stored | None:
-    """``parameters`` as AUTOMATIC1111, Forge and Fooocus write them; in a JPEG or WebP, the UserComment."""
+    """``parameters`` as AUTOMATIC1111, Forge, Fooocus and SwarmUI write them; in a JPEG or WebP, the UserComment."""
     text = fields.texts.get("parameters", "")
-    if text:
-        return from_fooocus(parsed(text)) or from_infotext(text)
-    comment = parsed(fields.comment)
-    if comment is not None:
-        return from_fooocus(comment)
-    return from_infotext(fields.comment, alone=False)
+    values = parsed(text or fields.comment)
+    if values is not None:
+        return from_fooocus(values) or from_swarmui(values)
+    return from_infotext(text) if text else from_infotext(fields.comment, alone=False)
 
 
 def from_infotext(text: str, alone: bool = True) -> Stored | None:
@@ -127,6 +124,23 @@ def from_fooocus(values: object) -> Stored | None:
         seed=as_number(values.get("seed")),
         size=as_size(size[1], size[2]) if size else None,
         tool="Fooocus",
+    )
+
+
+def from_swarmui(values: object) -> Stored | None:
+    """SwarmUI's JSON object."""
+    values = _object(values).get("sui_image_params")
+    if not isinstance(values, dict):
+        return None
+    return Stored(
+        prompt=as_text(values.get("prompt")),
+        negative=as_text(values.get("negativeprompt")),
+        model=as_text(values.get("model")),
+        sampler=as_text(values.get("sampler")),
+        steps=as_number(values.get("steps"), 10**6),
+        seed=as_number(values.get("seed")),
+        size=as_size(values.get("width"), values.get("height")),
+        tool="SwarmUI",
     )
 
 
@@ -234,9 +248,11 @@ def from_provenance(fields: Fields) -> Stored | None:
     """
     credits = [*fields.xmp.get("CreatorTool", ()), *fields.xmp.get("Credit", ()), *fields.iptc.get(110, ())]
     if any(source.endswith(MADE_BY_A_MODEL) for source in fields.xmp.get("DigitalSourceType", ())):
-        return Stored(tool=next((n for word, n in _NAMES.items() if word in " ".join(credits)), AI))
+        return Stored(tool=next((n for word, n in _NAMES.items() if word in " ".join(credits)), UNNAMED))
     if MADE_BY_A_MODEL.encode() in fields.manifest:
-        return Stored(tool=next((n for word, n in _NAMES.items() if word.encode() in fields.manifest), AI))
+        return Stored(
+            tool=next((n for word, n in _NAMES.items() if word.encode() in fields.manifest), UNNAMED)
+        )
     return None
 
 

@@ -74,6 +74,9 @@ def test_a_model_that_made_the_picture_is_named():
     page = upload(open_page(), ("made.jpg", files.encoded("JPEG", xmp=files.xmp(made))))
     assert any("a model made this picture (ChatGPT)" in text.value for text in page.markdown)
     assert TITLE not in words(page)
+    unnamed = files.xmp(f'Iptc4xmpExt:DigitalSourceType="{files.MADE_BY_A_MODEL}"')
+    page = upload(open_page(), ("made.jpg", files.encoded("JPEG", xmp=unnamed)))
+    assert any("a model made this picture, and" in text.value for text in page.markdown)
 
 
 def test_notes_are_offered_and_used_only_when_pressed():

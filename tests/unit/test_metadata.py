@@ -120,6 +120,23 @@ def test_fooocus_in_its_own_scheme_and_in_the_other():
     assert stored(files.png({"parameters": other, "fooocus_scheme": "a1111"})).tool == "Fooocus"
 
 
+def test_swarmui_and_other_objects():
+    values = {
+        "prompt": DREAM,
+        "negativeprompt": UGLY,
+        "model": "flux",
+        "seed": 7,
+        "steps": 4,
+        "width": 8,
+        "height": 9,
+    }
+    text = json.dumps({"sui_image_params": values, "sui_extra_data": {}})
+    expected = Stored(DREAM, UGLY, "flux", None, 4, 7, (8, 9), "SwarmUI")
+    assert stored(files.png({"parameters": text})) == expected
+    assert stored(files.with_comment("JPEG", text)) == expected
+    assert stored(files.png({"parameters": '{"of": "somebody else"}'})) is None
+
+
 NOVELAI = {
     "Title": "NovelAI generated image",
     "Description": DREAM,

@@ -7,7 +7,7 @@ from datetime import date
 
 import streamlit as st
 
-from img2prompt.metadata import Notes
+from img2prompt.metadata import UNNAMED, Notes
 from img2prompt.posts.limits import cut, size, tidy
 from img2prompt.posts.post import MAX_NOTE
 from img2prompt.web.caption.reading import copyable
@@ -39,7 +39,8 @@ def _prompt(photo: Photo, title: str, number: int) -> None:
     stored = photo.metadata.stored
     assert stored is not None
     if not stored.prompt:
-        st.markdown(t("stored.made", tool=as_it_is(stored.tool or "")))
+        tool = stored.tool or UNNAMED
+        st.markdown(t("stored.made.unnamed") if tool == UNNAMED else t("stored.made", tool=as_it_is(tool)))
         return
     copyable(title, stored.prompt, f"stored-{number}")
     if stored.negative:
