@@ -22,6 +22,7 @@ _EMPTY = re.compile(
     re.IGNORECASE | re.DOTALL,
 )
 _DATE = re.compile(r"(\d{4})[-:]?(\d{2})[-:]?(\d{2})(?!\d)")
+BY_A_MODEL = "(AI)"  # the end of a description writer's name, as `img2prompt batch --embed` writes its own
 FIRST_YEAR = 1826  # of which the oldest photograph is
 
 
@@ -32,7 +33,9 @@ def notes_in(fields: Fields, stored: Stored | None) -> Notes | None:
     ----------
     stored : what made the picture, whose prompt no person wrote about it
     """
-    texts, xmp, iptc, exif = fields.texts, fields.xmp, fields.iptc, fields.exif
+    texts, xmp, iptc, exif = fields.texts, dict(fields.xmp), fields.iptc, fields.exif
+    if any(writer.endswith(BY_A_MODEL) for writer in xmp.get("CaptionWriter", ())):
+        xmp |= {"description": [], "subject": []}
     if stored:
         texts = {}  # which are the tool's
     base = ExifTags.Base

@@ -11,7 +11,15 @@ MOST_CHARACTERS = 200_000  # of all values together
 _RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
 _SPACES = {
     "http://purl.org/dc/elements/1.1/": ("title", "description", "subject"),
-    "http://ns.adobe.com/photoshop/1.0/": ("Headline", "City", "State", "Country", "Credit", "DateCreated"),
+    "http://ns.adobe.com/photoshop/1.0/": (
+        "Headline",
+        "City",
+        "State",
+        "Country",
+        "Credit",
+        "DateCreated",
+        "CaptionWriter",
+    ),
     "http://ns.adobe.com/xap/1.0/": ("CreatorTool",),
     "http://ns.adobe.com/exif/1.0/": ("DateTimeOriginal",),
     "http://iptc.org/std/Iptc4xmpCore/1.0/xmlns/": ("Location",),

@@ -452,6 +452,13 @@ def test_notes_in_xmp():
     assert "35,5" not in repr(read_metadata(data))
 
 
+def test_what_a_model_described_is_no_note_of_a_person():
+    words = "<dc:title>A title</dc:title><dc:description>A dog.</dc:description><dc:subject>dogs</dc:subject>"
+    writer = "<photoshop:CaptionWriter>img2prompt 0.1.0 (AI)</photoshop:CaptionWriter>"
+    assert notes(files.encoded("JPEG", xmp=files.xmp(words))).keywords == ("dogs",)
+    assert notes(files.encoded("JPEG", xmp=files.xmp(words + writer))) == metadata.Notes("A title")
+
+
 def test_notes_in_iptc():
     values = {
         5: ["Mina's birthday"],
