@@ -35,6 +35,9 @@ RUNS_GIGABYTES = "IMG2PROMPT_RUNS_GIGABYTES"  # that the uploads in it may take,
 HISTORY = "IMG2PROMPT_HISTORY"  # keep a history: with yes one that all share; with sign-in each their own
 SERVER_FOLDERS = "IMG2PROMPT_SERVER_FOLDERS"  # name folders of this machine
 
+# Who of those who sign in may do besides what is for whoever sits at the machine: emails, with commas between
+ADMINISTRATORS = "IMG2PROMPT_ADMINISTRATORS"
+
 SWITCHES = {
     "1": True,
     "true": True,

@@ -13,12 +13,11 @@ from img2prompt import ocr, weights
 from img2prompt.errors import ConfigError
 from img2prompt.libraries import missing
 from img2prompt.settings import ENGINES, NONE, PEOPLE, Settings
-from img2prompt.web.shared import pipelines, session
+from img2prompt.web import getting
+from img2prompt.web.shared import account, pipelines, session
 from img2prompt.web.shared.frame import as_it_is, show_error
 from img2prompt.web.shared.i18n import language, t
 from img2prompt.web.shared.sentences import say
-
-COMMAND = "img2prompt models pull"
 
 
 def choose() -> None:
@@ -111,23 +110,36 @@ def show_weights() -> None:
     """Show the presets and parts: the size of each, and whether it is installed."""
     installed = _installed()
     st.header(t("models.weights"), anchor=False)
-    st.caption(t("models.weights.help"))
+    st.caption(t("getting.help") if account.is_administrator() else t("models.weights.help"))
+    getting.show_elsewhere([*weights.presets().values(), *([name] for name in weights.parts())])
     for column, (preset, names) in zip(st.columns(3), weights.presets().items(), strict=True):
         with column, st.container(border=True, height="stretch"):
-            size = weights.readable(sum(weights.part(name).bytes or 0 for name in names))
             st.markdown(f"**{preset}** · {t(f'models.preset.{preset}')}")
-            st.markdown(f":small[{' + '.join(names)} · {size}]")
+            st.markdown(f":small[{' + '.join(names)}]  \n:small[{getting.facts(names)}]")
             if set(names) <= set(installed):
                 st.markdown(_badge(True))
             else:
-                st.code(f"{COMMAND} {preset}", language="bash", wrap_lines=True)
+                getting.offer([preset], f"preset-{preset}")
     for kind in ("caption", "clip"):
         st.subheader(t(f"models.{kind}"), anchor=False)
         for part in weights.parts().values():
             if part.kind == kind:
                 facts = f"{weights.readable(part.bytes)} · {part.license} · {part.repository}"
-                st.markdown(f"**{part.name}** {_badge(part.name in installed)}  \n:small[{facts}]")
+                with _row(part.name):
+                    st.markdown(f"**{part.name}** {_badge(part.name in installed)}  \n:small[{facts}]")
+                    if part.name not in installed:
+                        getting.offer([part.name], f"part-{part.name}", command=False)
     st.caption(t("models.folder", folder=as_it_is(str(weights.home()))))
+
+
+def _row(name: str) -> st.delta_generator.DeltaGenerator:
+    """A line for a part, with what is to be done about it at its end."""
+    return st.container(
+        horizontal=True,
+        horizontal_alignment="distribute",
+        vertical_alignment="center",
+        key=f"part-{name}",
+    )
 
 
 def _choose_part(column: st.delta_generator.DeltaGenerator, kind: str, current: str) -> str:
@@ -156,13 +168,18 @@ def _with_state(name: str) -> str:
 
 def _show_missing(chosen: Settings, error: Exception) -> None:
     """Show which parts are missing, with the command that installs them."""
-    parts = (weights.parts().get(name) for name in (chosen.caption_model, chosen.clip_model))
-    names = [part.name for part in parts if part and not weights.locate(part)]
+    wanted = (weights.parts().get(name) for name in (chosen.caption_model, chosen.clip_model))
+    names = [part.name for part in wanted if part and not weights.locate(part)]
     if not names:  # a folder that the server's settings name
         show_error(f"{say(error)} {t('models.instead')}")
         return
-    st.warning(t("models.missing", parts=", ".join(names)), icon=":material/download:")
-    st.code(f"{COMMAND} {' '.join(names)}", language="bash", wrap_lines=True)
+    parts = ", ".join(names)
+    words = (
+        t("getting.missing", parts=parts) if account.is_administrator() else t("models.missing", parts=parts)
+    )
+    st.warning(words, icon=":material/download:")
+    st.caption(getting.facts(names))
+    getting.offer(names, "missing")
 
 
 def _resolved(settings: Settings) -> Settings:

@@ -63,7 +63,7 @@ NEVER_ONE = (
     "photo.carousel",
     "photo.too_many",
     "history.photos",
-    "batch.left.",
+    "time_left.",
 )  # texts whose {count} is more
 CHOICES = ("tone", "goal", "length", "emoji")  # `choices.py` names these controls and their options by key
 

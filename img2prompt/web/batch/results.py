@@ -17,7 +17,7 @@ from img2prompt.settings import Settings
 from img2prompt.web import components
 from img2prompt.web.batch import earlier, sources, wishes
 from img2prompt.web.caption.reading import copyable
-from img2prompt.web.shared import lists, pipelines, session
+from img2prompt.web.shared import dates, lists, pipelines, session
 from img2prompt.web.shared.frame import as_it_is, delete_button, show_error
 from img2prompt.web.shared.i18n import t
 from img2prompt.web.shared.photo import as_jpeg
@@ -96,26 +96,12 @@ def _how_far(run: Run, progress: Progress) -> str:
         parts.append(t("batch.waiting"))
     elif run.working and progress.rate and progress.seconds_left is not None:
         parts.append(t("batch.rate", rate=f"{progress.rate:.1f}"))
-        parts.append(_time_left(progress.seconds_left))
+        parts.append(dates.time_left(progress.seconds_left))
     elif run.working:
         parts.append(t("batch.estimating"))
     elif progress.done < progress.total:
         parts.append(t("batch.stopped"))
     return " · ".join(parts)
-
-
-def _time_left(seconds: float) -> str:
-    """The remaining time in words, not more exact than an estimate can be.
-
-    In steps of 10 s below a minute and a half, of minutes below an hour and a half, then of half hours.
-    """
-    if seconds < 10:
-        return t("batch.left.moment")
-    if seconds < 90:
-        return t("batch.left.seconds", count=round(seconds / 10) * 10)
-    if seconds < 5400:
-        return t("batch.left.minutes", count=round(seconds / 60))
-    return t("batch.left.hours", count=f"{round(seconds / 1800) / 2:g}")
 
 
 def _posts(run: Run) -> None:

@@ -1,4 +1,4 @@
-"""Dates and times in the visitor's time zone and language."""
+"""Dates and times in the visitor's time zone and language, and how long something still takes."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from datetime import date, datetime, timedelta
 
 import streamlit as st
 
-from img2prompt.web.shared.i18n import language
+from img2prompt.web.shared.i18n import language, t
 
 
 def day(moment: datetime) -> str:
@@ -28,6 +28,20 @@ def minute(moment: datetime) -> str:
     """The day of a moment and its time, to the minute: "Nov 26, 2026, 14:05"."""
     comma = "" if language() == "ko" else ","
     return f"{day(moment)}{comma} {_of_visitor(moment):%H:%M}"
+
+
+def time_left(seconds: float) -> str:
+    """The remaining time in words, not more exact than an estimate can be.
+
+    In steps of 10 s below a minute and a half, of minutes below an hour and a half, then of half hours.
+    """
+    if seconds < 10:
+        return t("time_left.moment")
+    if seconds < 90:
+        return t("time_left.seconds", count=round(seconds / 10) * 10)
+    if seconds < 5400:
+        return t("time_left.minutes", count=round(seconds / 60))
+    return t("time_left.hours", count=f"{round(seconds / 1800) / 2:g}")
 
 
 def _of_visitor(moment: datetime) -> datetime:
