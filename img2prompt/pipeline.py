@@ -16,7 +16,7 @@ from PIL import Image
 from img2prompt import metadata, prompts
 from img2prompt.batcher import Batcher
 from img2prompt.embeddings import unit
-from img2prompt.engines.base import Engine, Request
+from img2prompt.engines.base import Engine, Question, Request
 from img2prompt.engines.registry import load_engine
 from img2prompt.ensemble.members import Ensemble, Evidence, load_ensemble
 from img2prompt.errors import ConfigError
@@ -28,6 +28,7 @@ from img2prompt.labels.tables import ASPECTS, read_labels, read_own_labels
 from img2prompt.minilm import SentenceEncoder
 from img2prompt.ocr import TextReader
 from img2prompt.posts.gender import neutral_people
+from img2prompt.posts.model import ModelRewriter
 from img2prompt.posts.post import TEXT, THINGS
 from img2prompt.posts.quotes import quote, with_quote
 from img2prompt.results import Description, Line, Match, Result
@@ -153,6 +154,32 @@ class Pipeline:
             other calls that wait or are answered. An exception that it raises ends the wait.
         """
         return self._describe(lambda: pictures, style, _Clock(), waiting, requests)
+
+    def rewriter(self, picture: Image.Image | None = None, earlier: Sequence[str] = ()) -> ModelRewriter:
+        """Has the engine's model write posts, see `img2prompt.posts.compose`.
+
+        Parameters
+        ----------
+        picture : that `open` returned, for the model to look at
+        earlier : posts that there are already, which the model is to differ from
+
+        Raises
+        ------
+        ConfigError
+            Where the engine does not chat.
+        """
+        name = self.engine.captioner or self.engine.name
+        if not self.engine.chats:
+            raise ConfigError(
+                f"{name} writes no posts. Choose a chat model or an endpoint as engine, or the phrasebook as writer."
+            )
+
+        def ask(
+            text: str, picture: Image.Image | None, schema: Mapping[str, Any], most: int
+        ) -> Iterator[str]:
+            return self.engine.chat(Question(text, picture, schema, most))
+
+        return ModelRewriter(ask, name, picture, self.settings.people, earlier)
 
     def _open(self, sources: Sequence[Source], clock: _Clock) -> list[Image.Image]:
         pictures = [self.open(source) for source in sources]

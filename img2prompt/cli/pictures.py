@@ -6,7 +6,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -32,11 +32,21 @@ from img2prompt.cli.options import (
 )
 from img2prompt.errors import ConfigError, DataError, ImageError
 from img2prompt.files import cannot_read, check_output, replacing
-from img2prompt.posts import Choices, alt_text, as_sentence, compose, see, tones
+from img2prompt.posts import Choices, alt_text, as_sentence, composing, see, tones
 from img2prompt.posts.platforms import platforms
-from img2prompt.posts.post import ALT_LENGTH, ALT_LENGTHS, EMOJI, GOALS, LENGTHS, MAX_VARIANTS, Variant
+from img2prompt.posts.post import (
+    ALT_LENGTH,
+    ALT_LENGTHS,
+    EMOJI,
+    GOALS,
+    LENGTHS,
+    MAX_VARIANTS,
+    PHRASEBOOK,
+    Variant,
+)
 from img2prompt.posts.templates import check_tone
 from img2prompt.posts.voice import captions_in
+from img2prompt.settings import AUTO
 
 if TYPE_CHECKING:
     import numpy as np
@@ -49,6 +59,8 @@ commands = typer.Typer()
 
 MOST_BYTES = 64 * 1024  # of a file with somebody's captions
 MOST_HASHTAGS = ", ".join(f"{place.name} {place.hashtags}" for place in platforms().values())
+MODEL = "model"
+WRITERS = (AUTO, MODEL, PHRASEBOOK)
 BATCH = 16  # pictures that go through the model together
 STDIN = "-"
 
@@ -130,6 +142,13 @@ def post(
             help="Most characters of the alt text.",
         ),
     ] = ALT_LENGTH,
+    writer: Annotated[
+        str,
+        typer.Option(
+            "--writer",
+            help=f"One of {', '.join(WRITERS)}: the engine's model, the phrasebook, or the model where it can write.",
+        ),
+    ] = AUTO,
     engine: EngineName = None,
     people: People = None,
     read_text: ReadText = None,
@@ -139,11 +158,16 @@ def post(
 ) -> None:
     """Write posts and the alt text for each picture."""
     check_stdin(paths)
+    if writer not in WRITERS:
+        raise ConfigError(f"writer is {writer!r}; choose one of {', '.join(WRITERS)}.")
     own = read_voice(voice) if voice else ()
     language = language or Choices.language
     choices = Choices(tone, goal, emoji, length, hashtags, variants, note, seed, language, platform, own)
     check_tone(tone)  # an unknown tone is reported before the model is loaded
     pipeline = load(more, engine=engine, people=people, read_text=read_text, device=device)
+    by_model = writer == MODEL or (writer == AUTO and pipeline.engine.chats)
+    if by_model:
+        pipeline.rewriter()  # where it cannot write, that is said before pictures are read
     failed = 0
     for path, answer in described(pipeline, paths):
         if isinstance(answer, ImageError):
@@ -154,13 +178,13 @@ def post(
             continue
         picture, result = answer
         seen = see(result, picture)
-        posts = compose(seen, choices)
+        posts = composing(seen, choices, pipeline.rewriter(picture) if by_model else None)
         alt = alt_text(seen, note=note, language=language, length=alt_length)
         if as_json:
             record = {"path": path, "alt_text": alt, "variants": [asdict(post) for post in posts]}
             print(json.dumps(record), flush=True)
         else:
-            show_posts(path, alt, posts, several=len(paths) > 1)
+            show_posts(path, alt, posts, several=len(paths) > 1, by_model=by_model)
     finish(failed, len(paths))
 
 
@@ -251,12 +275,15 @@ def show(path: str, result: Result, several: bool) -> None:
         write("")
 
 
-def show_posts(path: str, alt: str, variants: Sequence[Variant], several: bool) -> None:
-    """Print posts for people: a number above each, and the alt text below all."""
+def show_posts(path: str, alt: str, variants: Iterable[Variant], several: bool, by_model: bool) -> None:
+    """Print posts for people, each as it comes: a number above it, and the alt text below all.
+
+    With `by_model`, who wrote a post stands beside its number.
+    """
     if several:
         write(path, "bold cyan")
     for number, variant in enumerate(variants, 1):
-        write(f"[{number}]", "dim")
+        write(f"[{number}] {variant.writer}" if by_model else f"[{number}]", "dim")
         hook, *rest = variant.text.split("\n")
         write(hook, "bold")
         for line in rest:

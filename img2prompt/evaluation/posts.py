@@ -14,10 +14,10 @@ import numpy as np
 import regex
 
 from img2prompt.datasets.pairs import Pair, PairsFolder
-from img2prompt.evaluation.mechanics import faults_of, prose
 from img2prompt.evaluation.pictures import choose, from_sources, mean_of, open_pairs
 from img2prompt.posts import Choices, Seen, Variant, compose, see
 from img2prompt.posts.grammar import is_noun, singular
+from img2prompt.posts.mechanics import faults_of, prose
 from img2prompt.posts.neutral import plain_words
 from img2prompt.posts.phrases import TONES, Theme
 from img2prompt.posts.post import LANGUAGES
