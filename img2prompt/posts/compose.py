@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 
 from img2prompt.posts.emoji import decorate, emoji_of
 from img2prompt.posts.frames import TemplateRewriter
@@ -45,7 +45,7 @@ def compose(seen: Seen | Sequence[Seen], choices: Choices, rewriter: Rewriter | 
 
 def composing(
     seen: Seen | Sequence[Seen], choices: Choices, rewriter: Rewriter | None = None
-) -> Iterator[Variant]:
+) -> Generator[Variant, None, None]:
     """As `compose`, but each variant comes as soon as it is written."""
     pictures = [seen] if isinstance(seen, Seen) else list(seen)
     if not pictures:

@@ -113,3 +113,11 @@ def shared() -> Pipeline:
         return load()
     with st.spinner(t("loading")):
         return load()
+
+
+def writer() -> Pipeline | None:
+    """This visitor's pipeline, if it is loaded and its engine can write posts; else None."""
+    loading = start_loading()
+    if not loading.done() or loading.exception() or not loading.result().engine.chats:
+        return None
+    return loader()()
