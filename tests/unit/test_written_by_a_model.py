@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from img2prompt.errors import ConfigError, WeightsError
+from img2prompt.labels.tables import read_labels
 from img2prompt.posts import Choices, ModelRewriter, Seen, compose, composing
 from img2prompt.posts.answers import LONGEST, objects_with
 from img2prompt.posts.model import BODIES, facts, question, schema
@@ -204,6 +205,20 @@ def test_hardly_a_line_that_people_wrote_is_refused(language, most):
         refused += sum(bool(rules.broken(line)) for line in lines)
         total += len(lines)
     assert 0 < refused < most * total
+
+
+@pytest.mark.parametrize(
+    ("text", "most"),
+    [("back with {}, finally", 0.005), ("{} again, finally", 0.08), ("back with {lower}, finally", 0.08)],
+)
+def test_hardly_a_name_passes(text, most):
+    """The first names of two thousand artists: within a sentence, at its start, and in small letters."""
+    artists = [name.removeprefix("by ").split() for name in read_labels("artists")]
+    names = {words[0] for words in artists if len(words) > 1 and words[0].isalpha() and len(words[0]) > 2}
+    names = {name for name in names if name[0].isupper()}
+    rules = Rules([DOG], Choices())
+    passing = [name for name in names if not rules.broken(text.format(name, lower=name.lower()))]
+    assert len(names) > 2000 and len(passing) < most * len(names)
 
 
 # What becomes a post
