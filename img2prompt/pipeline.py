@@ -101,6 +101,32 @@ class Pipeline:
         other.settings = replace(self.settings, **choice)
         return other
 
+    def rewriter(self, picture: Image.Image | None = None, earlier: Sequence[str] = ()) -> ModelRewriter:
+        """Has the engine's model write posts, see `img2prompt.posts.compose`.
+
+        Parameters
+        ----------
+        picture : that `open` returned, for the model to look at
+        earlier : posts that there are already, which the model is to differ from
+
+        Raises
+        ------
+        ConfigError
+            Where the engine does not chat.
+        """
+        name = self.engine.captioner or self.engine.name
+        if not self.engine.chats:
+            raise ConfigError(
+                f"{name} writes no posts. Choose a chat model or an endpoint as engine, or the phrasebook as writer."
+            )
+
+        def ask(
+            text: str, picture: Image.Image | None, schema: Mapping[str, Any], most: int
+        ) -> Iterator[str]:
+            return self.engine.chat(Question(text, picture, schema, most))
+
+        return ModelRewriter(ask, name, picture, self.settings.people, earlier)
+
     def open(self, source: Source) -> Image.Image:
         """Bytes, a path or a picture → upright RGB picture, if it is within the limits of the settings.
 
@@ -154,32 +180,6 @@ class Pipeline:
             other calls that wait or are answered. An exception that it raises ends the wait.
         """
         return self._describe(lambda: pictures, style, _Clock(), waiting, requests)
-
-    def rewriter(self, picture: Image.Image | None = None, earlier: Sequence[str] = ()) -> ModelRewriter:
-        """Has the engine's model write posts, see `img2prompt.posts.compose`.
-
-        Parameters
-        ----------
-        picture : that `open` returned, for the model to look at
-        earlier : posts that there are already, which the model is to differ from
-
-        Raises
-        ------
-        ConfigError
-            Where the engine does not chat.
-        """
-        name = self.engine.captioner or self.engine.name
-        if not self.engine.chats:
-            raise ConfigError(
-                f"{name} writes no posts. Choose a chat model or an endpoint as engine, or the phrasebook as writer."
-            )
-
-        def ask(
-            text: str, picture: Image.Image | None, schema: Mapping[str, Any], most: int
-        ) -> Iterator[str]:
-            return self.engine.chat(Question(text, picture, schema, most))
-
-        return ModelRewriter(ask, name, picture, self.settings.people, earlier)
 
     def _open(self, sources: Sequence[Source], clock: _Clock) -> list[Image.Image]:
         pictures = [self.open(source) for source in sources]
