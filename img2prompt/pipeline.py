@@ -29,7 +29,7 @@ from img2prompt.minilm import SentenceEncoder
 from img2prompt.ocr import TextReader
 from img2prompt.posts.gender import neutral_people
 from img2prompt.posts.model import ModelRewriter
-from img2prompt.posts.post import TEXT, THINGS
+from img2prompt.posts.post import PHRASEBOOK, TEXT, THINGS
 from img2prompt.posts.quotes import quote, with_quote
 from img2prompt.results import Description, Line, Match, Result
 from img2prompt.settings import AUTO, Settings
@@ -126,6 +126,18 @@ class Pipeline:
             return self.engine.chat(Question(text, picture, schema, most))
 
         return ModelRewriter(ask, name, picture, self.settings.people, earlier)
+
+    def writes(self, writer: str) -> bool:
+        """Whether the engine's model writes posts, by the wish for one of `img2prompt.posts.post.WRITERS`.
+
+        Raises
+        ------
+        ConfigError
+            Where the model is to, and cannot.
+        """
+        if writer == "model":
+            self.rewriter()
+        return self.engine.chats and writer != PHRASEBOOK
 
     def open(self, source: Source) -> Image.Image:
         """Bytes, a path or a picture → upright RGB picture, if it is within the limits of the settings.

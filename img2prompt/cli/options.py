@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from img2prompt.posts.limits import size, tidy
-from img2prompt.posts.post import LANGUAGES, MAX_NOTE
+from img2prompt.posts.post import LANGUAGES, MAX_NOTE, WRITERS
 from img2prompt.settings import AUTO, ENGINES, PEOPLE, STYLES
 
 
@@ -17,6 +17,12 @@ def _short_enough(note: str) -> str:
     if (length := size(tidy(note))) > MAX_NOTE:
         raise typer.BadParameter(f"it has {length} characters; at most {MAX_NOTE} go into a post.")
     return note
+
+
+def _known_writer(writer: str) -> str:
+    if writer not in WRITERS:
+        raise typer.BadParameter(f"it is {writer!r}; choose one of {', '.join(WRITERS)}.")
+    return writer
 
 
 Paths = Annotated[list[str], typer.Argument(metavar="PATH...", help="Pictures; - reads one from stdin.")]
@@ -65,6 +71,14 @@ Stored = Annotated[
     bool | None,
     typer.Option(
         "--stored/--no-stored", help="Give the prompt that a picture's own file holds, or leave it out."
+    ),
+]
+Writer = Annotated[
+    str,
+    typer.Option(
+        "--writer",
+        help=f"Posts: one of {', '.join(WRITERS)}; auto has the engine's model write them, where it can.",
+        callback=_known_writer,
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Write JSON, for programs.")]

@@ -29,6 +29,7 @@ from img2prompt.cli.options import (
     ReadText,
     Stored,
     Style,
+    Writer,
 )
 from img2prompt.errors import ConfigError, DataError, ImageError
 from img2prompt.files import cannot_read, check_output, replacing
@@ -41,7 +42,6 @@ from img2prompt.posts.post import (
     GOALS,
     LENGTHS,
     MAX_VARIANTS,
-    PHRASEBOOK,
     Variant,
 )
 from img2prompt.posts.templates import check_tone
@@ -59,8 +59,6 @@ commands = typer.Typer()
 
 MOST_BYTES = 64 * 1024  # of a file with somebody's captions
 MOST_HASHTAGS = ", ".join(f"{place.name} {place.hashtags}" for place in platforms().values())
-MODEL = "model"
-WRITERS = (AUTO, MODEL, PHRASEBOOK)
 BATCH = 16  # pictures that go through the model together
 STDIN = "-"
 
@@ -142,13 +140,7 @@ def post(
             help="Most characters of the alt text.",
         ),
     ] = ALT_LENGTH,
-    writer: Annotated[
-        str,
-        typer.Option(
-            "--writer",
-            help=f"One of {', '.join(WRITERS)}: the engine's model, the phrasebook, or the model where it can write.",
-        ),
-    ] = AUTO,
+    writer: Writer = AUTO,
     engine: EngineName = None,
     people: People = None,
     read_text: ReadText = None,
@@ -158,16 +150,12 @@ def post(
 ) -> None:
     """Write posts and the alt text for each picture."""
     check_stdin(paths)
-    if writer not in WRITERS:
-        raise ConfigError(f"writer is {writer!r}; choose one of {', '.join(WRITERS)}.")
     own = read_voice(voice) if voice else ()
     language = language or Choices.language
     choices = Choices(tone, goal, emoji, length, hashtags, variants, note, seed, language, platform, own)
     check_tone(tone)  # an unknown tone is reported before the model is loaded
     pipeline = load(more, engine=engine, people=people, read_text=read_text, device=device)
-    by_model = writer == MODEL or (writer == AUTO and pipeline.engine.chats)
-    if by_model:
-        pipeline.rewriter()  # where it cannot write, that is said before pictures are read
+    by_model = pipeline.writes(writer)
     failed = 0
     for path, answer in described(pipeline, paths):
         if isinstance(answer, ImageError):

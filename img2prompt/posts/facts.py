@@ -23,9 +23,7 @@ def see(result: Result, picture: Image.Image) -> Seen:
     """Combine what the pipeline says about a picture with its orientation and colours."""
     caption = without_quote(result.caption)  # its words are not what the picture is about
     text = result.details.text if result.details else ""
-    return Seen(
-        caption, result.labels, orientation(picture.size), colours(picture), quote(result.text), text
-    )
+    return Seen(caption, result.labels, orientation(picture.size), colours(picture), quote(result.text), text)
 
 
 def orientation(size: tuple[int, int]) -> str:

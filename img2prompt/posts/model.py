@@ -19,7 +19,8 @@ from img2prompt.posts.limits import cut, tidy
 from img2prompt.posts.lines import calls_to_action
 from img2prompt.posts.post import THINGS, Choices, Seen
 from img2prompt.posts.rewriter import Draft
-from img2prompt.posts.rules import Rules
+from img2prompt.posts.rules import Rules, readable
+from img2prompt.posts.style import SURE
 from img2prompt.posts.themes import themes_of
 from img2prompt.posts.voice import SIGNS
 
@@ -70,7 +71,7 @@ Form: {length}; {goal}. A hook has at most {hook} characters, a whole post {post
 
 Rules:
 - A post does not describe the picture, which is there to be seen. It says what somebody says who posts it.
-- Names, places, dates and numbers come from "note" and "readable" only. Nothing is said that nobody can know.
+- Names and places come from "note" and "readable" only, dates and numbers from "note". Nothing else that cannot be seen.
 - Nothing about anybody's gender, age, origin, faith, health or looks. Nobody who is not in the picture.
 - No hashtags, emoji, links, @names or Markdown: what suits is added later.
 - No stock phrases such as "good vibes", "blessed" or "memories in the making".
@@ -209,9 +210,11 @@ def facts(seen: Sequence[Seen], choices: Choices, earlier: Sequence[str] = ()) -
                     "shows": [
                         match.label for match in picture.labels.get(THINGS, ()) if match.score >= LIKELY
                     ][:LABELS],
-                    "medium": [match.label for match in picture.labels.get("mediums", ())[:1]],
+                    "medium": [
+                        match.label for match in picture.labels.get("mediums", ())[:1] if match.score >= SURE
+                    ],
                     "colours": list(picture.colours),
-                    "readable": cut(tidy(picture.text), READ),
+                    "readable": cut(readable(picture), READ),
                 }
             )
             for picture in seen

@@ -21,6 +21,7 @@ TEXT = "text"  # a table of labels: lines that can be read in the picture, with 
 THINGS = "things"  # a table of labels: words of captions, with the probability that the picture's have them
 INSTAGRAM = "instagram"
 PHRASEBOOK = "phrasebook"  # who wrote a post that no model wrote
+WRITERS = ("auto", "model", PHRASEBOOK)  # auto: the engine's model where it can write
 ALT_LENGTH = 125  # characters of an alt text that screen readers read in one go
 ALT_LENGTHS = range(20, 1001)
 MAX_VARIANTS = 20

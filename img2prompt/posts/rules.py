@@ -26,11 +26,12 @@ from img2prompt.posts.grammar import (
     lemmas,
     singular,
 )
+from img2prompt.posts.limits import tidy
 from img2prompt.posts.mechanics import faults
 from img2prompt.posts.neutral import plain_words, without_guesses
 from img2prompt.posts.people import caption_words, mentions_people
 from img2prompt.posts.phrases import Theme, line_of_descent
-from img2prompt.posts.post import Choices, Seen
+from img2prompt.posts.post import TEXT, Choices, Seen
 from img2prompt.posts.themes import themes_of
 
 RIGHT_SCRIPT = 0.6  # share of a post's letters that must be those of its language
@@ -54,7 +55,7 @@ class Rules:
 
     Parameters
     ----------
-    seen : the pictures; a post may have names and numbers that can be read in them, and words for their themes
+    seen : the pictures; a post may have names that can be read in them, and words for their themes
     choices : whose note may say anything, as the person wrote it
     people : "neutral", or "as-seen": then a post may speak of men and women where a caption does
     """
@@ -63,8 +64,9 @@ class Rules:
         self._choices = choices
         self._captions = [picture.caption for picture in seen]
         shown = [word for picture in seen for theme in themes_of(picture) for word in _words_of(theme)]
-        self._given = " ".join([choices.detail, *(picture.text for picture in seen), *shown]).casefold()
-        self._read = {run for picture in seen for run in _runs(picture.text)}
+        read = [readable(picture) for picture in seen]
+        self._given = " ".join([choices.detail, *read, *shown]).casefold()
+        self._read = {run for text in read for run in _runs(text)}
         self._words = set(map(_bare, WORD.findall(self._given)))
         told = [choices.detail] if people == "neutral" else [choices.detail, *self._captions]
         self._tells_gender = _says_gender(" ".join(told))
@@ -104,7 +106,7 @@ class Rules:
         return right < RIGHT_SCRIPT * len(letters)
 
     def _number(self, text: str) -> bool:
-        return not set(re.findall(r"\d+", text)) <= set(re.findall(r"\d+", self._given))
+        return not set(re.findall(r"\d+", text)) <= set(re.findall(r"\d+", self._choices.detail))
 
     def _stale(self, text: str) -> bool:
         return any(pattern(name).search(text.lower().replace("’", "'")) for name in ("stale", "tics"))
@@ -148,6 +150,13 @@ class Rules:
         if word[0].isupper() and not (word.isupper() or START.search(before)):
             return True
         return not _is_word(bare)
+
+
+def readable(picture: Seen) -> str:
+    """The words that can be read in a picture; what has digits is left out, as it may be somebody's number."""
+    lines = [match.label for match in picture.labels.get(TEXT, ())]
+    words = tidy(" ".join([*lines, picture.text])).split()
+    return " ".join(word for word in words if not re.search(r"\d", word))
 
 
 def _words_of(theme: Theme) -> Iterator[str]:
