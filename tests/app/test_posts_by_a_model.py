@@ -120,6 +120,16 @@ def test_a_choice_asks_the_model_for_nothing_and_its_posts_stay(talking):
     assert writers(page)[:2] == [f"By {MODEL}"] * 2
 
 
+def test_a_post_that_is_opened_again_has_what_the_model_wrote(talking, tmp_path, monkeypatch):
+    monkeypatch.setenv("IMG2PROMPT_DATABASE_URL", f"sqlite:///{tmp_path / 'history.db'}")
+    asked = talking(lambda question: in_pieces(as_json(posts_of(*GOOD))))
+    page = press(choose(described(), "variants", 3), WRITE)
+    before = posts(page), writers(page)
+    again = press(open_page(), catalogue("en")["history.go_on"])
+    assert (posts(again), writers(again)) == before and len(asked) == 1
+    assert posts(choose(again, "tone", "poetic"))[:3] == before[0][:3]
+
+
 def test_an_engine_that_fails_is_explained(talking):
     def answer(question: Question) -> Iterator[str]:
         yield json.dumps(posts_of(GOOD[0])[0])

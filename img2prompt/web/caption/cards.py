@@ -84,8 +84,8 @@ class Desk:
                 self.writing, self.wrote = None, self.writing
 
     def writer(self, text: str) -> str:
-        """Who wrote a post, in words, where posts of several writers are on the page; "" for not known."""
-        if not self.writers or text in self.reopened:
+        """Who wrote a post, in words; "" where no model wrote any."""
+        if not self.writers:
             return ""
         return t("written_by", writer=self.writers.get(text) or t("phrasebook"))
 
