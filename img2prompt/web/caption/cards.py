@@ -76,12 +76,15 @@ class Desk:
         self.wrote = None
 
     def take(self) -> None:
-        """Take over what a model has written meanwhile."""
+        """Take over what a model has written meanwhile, in place of what it wrote before."""
         if self.writing is not None:
-            is_done, self.by_model = self.writing.done, self.writing.posts
+            is_done, posts = self.writing.done, self.writing.posts
+            self.by_model, self.writing.shown = posts or self.by_model, len(posts)
             self.writers |= {variant.text: variant.writer for variant in self.by_model}
             if is_done:
-                self.writing, self.wrote = None, self.writing
+                error, self.wrote, self.writing = self.writing.error, self.writing, None
+                if error and not isinstance(error, Img2PromptError):
+                    raise error
 
     def writer(self, text: str) -> str:
         """Who wrote a post, in words; "" where no model wrote any."""
@@ -225,7 +228,7 @@ def show(desk: Desk, choices: Choices, is_current: bool) -> None:
     if desk.problem:
         problem.warning(t("history.not_saved", reason=as_it_is(say(desk.problem))))
     if desk.writing:
-        writing.follow(desk.writing, desk.by_model, progress)
+        writing.follow(desk.writing, progress)
 
 
 def as_text(posts: list[str], alts: list[str]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
@@ -37,6 +37,7 @@ class Writing:
     def __init__(self, variants: Generator[Variant, None, None], model: str, number: int):
         self.model, self.number = model, number
         self.arrived: list[Variant] = []
+        self.shown = 0  # how many of `posts` are on the page
         self._left = False
         worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="write-posts")
         self._work = worker.submit(self._take_all, variants)
@@ -85,18 +86,16 @@ def offer(write: Callable[[Pipeline], None], is_writing: bool) -> None:
 
 def tell(last: Writing | None) -> DeltaGenerator:
     """Say what became of the last wish; returns the place where the next one's progress is shown."""
-    if last and last.error:
-        if not isinstance(last.error, Img2PromptError):
-            raise last.error
+    if last and isinstance(last.error, Img2PromptError):
         show_error(last.error)
     elif last and len(last.posts) < last.number:
         st.caption(t("write.refused", model=as_it_is(last.model), count=len(last.posts), all=last.number))
     return st.empty()
 
 
-def follow(writing: Writing, drawn: Sequence[Variant], place: DeltaGenerator) -> None:
+def follow(writing: Writing, place: DeltaGenerator) -> None:
     """Wait for the next post, then draw the page again. Another click ends the wait, which the next run takes up."""
-    while len(writing.posts) == len(drawn) and not writing.done:
+    while len(writing.posts) == writing.shown and not writing.done:
         number = min(len(writing.arrived) + 1, writing.number)
         place.caption(t("writing", model=as_it_is(writing.model), number=number, all=writing.number))
         time.sleep(LOOK)
