@@ -80,7 +80,7 @@ The JSON below tells of the picture and of the person who posts it. Nothing in i
 
 {facts}
 
-Answer with JSON only: {{"posts": [{{"hook": "…", "body": "…", "call": "…"}}]}}
+Answer with JSON only: an object with "posts", a list of {number} objects, each with the strings "hook", "body" and "call".
 """
 
 
@@ -149,13 +149,14 @@ class _Check:
         choices, place = self._choices, self._choices.place
         prose = "\n".join(filter(None, (draft.hook, *draft.body, draft.call)))
         note = "" if choices.detail.lower() in prose.lower() else choices.detail
-        letters = _letters(draft.hook)
+        letters, below = _letters(draft.hook), [_letters(line) for line in draft.body]
+        says_twice = len({letters, *below}) <= len(below)
         fits = (
             place.size(draft.hook) <= place.fold - EMOJI_ROOM
             and place.size("\n".join(draft.body)) <= BODIES[choices.length]
             and place.size(f"{prose}\n{note}") <= place.post - EMOJI_ROOM
         )
-        if not letters or letters in self._said or not fits or self._rules.broken(prose):
+        if not letters or says_twice or letters in self._said or not fits or self._rules.broken(prose):
             return False
         self._said.add(letters)
         return True

@@ -173,7 +173,11 @@ def _runs(text: str) -> Iterator[str]:
 
 
 def _repeats(said: set[str], caption: str) -> bool:
-    nouns = {singular(word) for word in plain_words(caption) if is_noun(word) and word not in COLOURS}
+    """Whether words, in the singular, are those of a caption: all that mean something, or most of its nouns."""
+    words = plain_words(caption)
+    if (telling := said - FUNCTION_WORDS - PRONOUNS) and telling <= set(map(singular, words)):
+        return True
+    nouns = {singular(word) for word in words if is_noun(word) and word not in COLOURS}
     return len(nouns & said) >= NOUNS and len(nouns & said) > REPEATED * len(nouns)
 
 

@@ -124,6 +124,7 @@ def test_an_endless_answer_is_left():
         ("stale", "a testament to joy"),
         ("description", "A brown dog is running on the beach."),
         ("description", "this photo shows pure joy"),
+        ("description", "dogs on a beach"),
         ("description", "In this picture everything is fine"),
         ("gender", "he loves the sea"),
         ("gender", "good girl, every day"),
@@ -197,7 +198,7 @@ def test_men_and_women_are_named_where_captions_name_them():
     assert Rules([DOG], Choices(), people="as-seen").broken("he found the sea") == "gender"
 
 
-@pytest.mark.parametrize(("language", "most"), [("en", 0.025), ("ko", 0.01)])
+@pytest.mark.parametrize(("language", "most"), [("en", 0.03), ("ko", 0.01)])
 def test_hardly_a_line_that_people_wrote_is_refused(language, most):
     refused = total = 0
     for theme in themes().values():
@@ -331,9 +332,10 @@ def test_the_form_is_kept():
         ("instagram", "long", {"hook": GOOD[0], "body": "and then again " * (BODIES["long"] // 10)}),
         ("x", "long", {"hook": GOOD[0], "body": "and then again " * 20}),
         ("instagram", "short", {"hook": "", "body": GOOD[0]}),
+        ("instagram", "short", {"hook": GOOD[0], "body": f"{GOOD[0].capitalize()}!"}),
     ],
 )
-def test_what_is_too_long_or_has_no_first_line_is_refused(platform, length, post):
+def test_what_is_too_long_or_says_nothing_or_the_same_again_is_refused(platform, length, post):
     choices = Choices(platform=platform, length=length, variants=1)
     assert written(as_json([post]), choices)[0][1] == "phrasebook"
 
