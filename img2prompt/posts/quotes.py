@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from img2prompt.posts import data
 from img2prompt.posts.grammar import is_noun, is_plural
-from img2prompt.results import Line
+
+if TYPE_CHECKING:
+    from img2prompt.results import Line
 
 SURE = 0.9  # score from which a line is repeated
 MOST_CHARACTERS = 60  # of what is repeated
@@ -22,6 +25,7 @@ _QUOTE = re.compile(" that says? “[^”]*”")
 def quote(lines: Sequence[Line]) -> str:
     """What a person would read first: the largest lines that are surely right, from top to bottom; "" without.
 
+    >>> from img2prompt.results import Line
     >>> quote([Line("No bicycles", 0.99, ((0, 0.4), (1, 0.4), (1, 0.6), (0, 0.6)))])
     'No bicycles'
     """
