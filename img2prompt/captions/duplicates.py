@@ -12,7 +12,6 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -60,7 +59,7 @@ class Picture(NamedTuple):
     open: Callable[[], Image.Image]  # raises ImageError
 
 
-def pictures_on_disk(files: Mapping[str, Path], limits: Limits = DEFAULT_LIMITS) -> list[Picture]:
+def pictures_on_disk(files: Mapping[str, str], limits: Limits = DEFAULT_LIMITS) -> list[Picture]:
     """Picture files by name, to be looked at."""
     found = []
     for name, file in files.items():

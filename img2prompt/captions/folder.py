@@ -5,31 +5,33 @@ from __future__ import annotations
 import codecs
 import os
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
+from contextlib import suppress
 from pathlib import Path
+from typing import NamedTuple
 
 from img2prompt.captions.edits import LONGEST
 from img2prompt.errors import ConfigError, DataError
-from img2prompt.files import cannot_read, cannot_write, one_line, replacing
+from img2prompt.files import cannot_read, cannot_write, one_line
 from img2prompt.images import SUFFIXES
 
 JUNK = "__MACOSX"
 SUFFIX = ".txt"
 MOST_BYTES = 4 * LONGEST  # of a caption's file; a letter takes at most four
+NEW_TAIL = "\n"  # of a file that there was not
 BLANKS = " \t\r\n"  # that may follow a caption in its file and stay as they are
 JOURNAL = ".img2prompt-captions"  # begins the name of the journal; hidden, so that no trainer takes it
 
 
-@dataclass(frozen=True)
-class _Form:
-    """How a file holds its caption, and which file it was."""
+class _Content(NamedTuple):
+    """What a caption's file holds, and which file it was."""
 
-    mark: bool  # a byte order mark before it
-    tail: str  # blanks behind it
+    text: str | None  # None where there is no file
+    tail: str  # blanks behind the caption
+    mark: bytes  # a byte order mark before it, or nothing
     stamp: tuple[int, int, int] | None  # modification time, size and number on the disk; None for no file
 
 
-_NEW = _Form(False, "\n", None)
+_NONE = _Content(None, "", b"", None)
 
 
 class Folder:
@@ -61,7 +63,7 @@ class Folder:
         self.path = Path(path)
         self.suffix = suffix if suffix.startswith(".") else f".{suffix}"
         self.problems: dict[str, str] = {}
-        self._forms: dict[str, _Form] = {}
+        self._known: dict[str, _Content] = {}
         self._check_suffix()
         if not self.path.is_dir():
             raise DataError(f"{one_line(str(path))} is not a folder. Name a folder of pictures.")
@@ -69,10 +71,10 @@ class Folder:
         pictures = dict(sorted(self._walk()))
         self.pictures = {name: file for name, file in pictures.items() if recursive or "/" not in name}
         self.passed_over = len(pictures) - len(self.pictures)
-        self._files: dict[str, Path] = {}  # name → the caption's file, in the order of the names
-        taken: set[Path] = set()
+        self._files: dict[str, str] = {}  # name → the caption's file, in the order of the names
+        taken: set[str] = set()
         for name, picture in pictures.items():
-            file = picture.with_suffix(self.suffix)
+            file = os.path.splitext(picture)[0] + self.suffix
             if file not in taken:
                 taken.add(file)
                 self._files[name] = file
@@ -115,22 +117,19 @@ class Folder:
             When a file cannot be written, or is another than the one that was read.
         """
         for name, text in texts.items():
-            file, form = self._files[name], self._forms.get(name, _NEW)
-            if _stamp(file) != form.stamp:
-                raise DataError(f"{_shown(file)} was changed by another program just now. Try again.")
+            file, old = self._files[name], self._known[name]
+            if _stamp(file) != old.stamp:
+                raise DataError(f"{one_line(file)} was changed by another program just now. Try again.")
             if text is None:
                 try:
-                    file.unlink(missing_ok=True)
+                    os.unlink(file)
                 except OSError as error:
-                    raise cannot_write(file, error) from error
-                self._forms.pop(name, None)
-                continue
-            tail = form.tail if form.stamp else _NEW.tail
-            data = (codecs.BOM_UTF8 if form.mark else b"") + (text + tail).encode()
-            # The journal has both texts, and has them on the disk: no need to wait for it 10,000 times.
-            with replacing(file, durable=False) as handle:
-                handle.write(data)
-            self._forms[name] = _Form(form.mark, tail, _stamp(file))
+                    raise cannot_write(Path(file), error) from error
+                self._known[name] = _NONE
+            else:
+                tail = NEW_TAIL if old.text is None else old.tail
+                _replace(file, old.mark + (text + tail).encode())
+                self._known[name] = _Content(text, tail, old.mark, _stamp(file))
 
     def texts_of(self, other: Path) -> dict[str, str]:
         """The captions that files of the same names hold in another folder: name → text.
@@ -145,33 +144,33 @@ class Folder:
         found = {}
         for name in self.names:
             file = self._files[name]
-            content = _read(other / file.relative_to(self.path))
-            if content is not None:
-                found[name] = content[1].rstrip(BLANKS)
+            content = _read(os.path.join(other, os.path.relpath(file, self.path)))
+            if content is not None and content.text is not None:
+                found[name] = content.text
         return found
 
     def strays(self) -> int:
         """How many files with the captions' suffix belong to no picture."""
         of_pictures = set(self._files.values())
-        folders = {self._files[name].parent for name in self.names} | {self.path}
+        folders = {os.path.dirname(self._files[name]) for name in self.names} | {os.fspath(self.path)}
         return sum(
-            file.suffix == self.suffix and not file.name.startswith(".") and file not in of_pictures
+            name.endswith(self.suffix)
+            and not name.startswith(".")
+            and os.path.join(folder, name) not in of_pictures
             for folder in folders
-            for file in folder.iterdir()
+            for name in os.listdir(folder)
         )
 
     def _text(self, name: str) -> str | None:
-        file = self._files[name]
+        """The caption of a picture, read anew only where the file has changed."""
+        known, file = self._known.get(name), self._files[name]
         stamp = _stamp(file)
-        if stamp is None:
-            self._forms[name] = _NEW
-            return None
-        mark, content = _read(file) or (False, "")
-        text = content.rstrip(BLANKS)
-        self._forms[name] = _Form(mark, content[len(text) :], stamp)
-        return text
+        if known is None or known.stamp != stamp:
+            content = _read(file)
+            known = self._known[name] = _NONE if content is None else content._replace(stamp=stamp)
+        return known.text
 
-    def _walk(self) -> Iterator[tuple[str, Path]]:
+    def _walk(self) -> Iterator[tuple[str, str]]:
         def complain(error: OSError) -> None:
             raise cannot_read(one_line(str(error.filename)), error) from error
 
@@ -181,7 +180,7 @@ class Folder:
             for file in files:
                 if not file.startswith(".") and file.lower().endswith(SUFFIXES):
                     name = file if below == "." else f"{below}/{file}".replace(os.sep, "/")
-                    yield one_line(name), Path(parent, file)
+                    yield one_line(name), os.path.join(parent, file)
 
     def _check_suffix(self) -> None:
         if set(self.suffix) & {"/", "\\", "\0"} or len(self.suffix) < 2 or self.suffix.endswith("."):
@@ -190,30 +189,47 @@ class Folder:
             raise ConfigError(f"{self.suffix} is the suffix of pictures. Name that of their captions.")
 
 
-def _read(file: Path) -> tuple[bool, str] | None:
-    """Whether a file begins with a byte order mark, and the text in it; None where there is no file."""
+def _read(file: str) -> _Content | None:
+    """What is in a caption's file, without its stamp; None where there is no file."""
     try:
         with open(file, "rb") as handle:
             data = handle.read(MOST_BYTES + 1)
         if len(data) > MOST_BYTES:
-            raise DataError(f"{_shown(file)} is larger than {MOST_BYTES // 1000} kB, and no caption.")
-        return data.startswith(codecs.BOM_UTF8), data.removeprefix(codecs.BOM_UTF8).decode()
+            raise DataError(f"{one_line(file)} is larger than {MOST_BYTES // 1000} kB, and no caption.")
+        mark = codecs.BOM_UTF8 if data.startswith(codecs.BOM_UTF8) else b""
+        content = data[len(mark) :].decode()
     except FileNotFoundError:
         return None
     except (OSError, UnicodeDecodeError) as error:
-        raise cannot_read(_shown(file), error, "a caption") from error
+        raise cannot_read(one_line(file), error, "a caption") from error
+    text = content.rstrip(BLANKS)
+    return _Content(text, content[len(text) :], mark, None)
 
 
-def _stamp(file: Path) -> tuple[int, int, int] | None:
+def _replace(file: str, data: bytes) -> None:
+    """Write a file whole or not at all.
+
+    Quicker than `img2prompt.files.replacing`, which takes a lock for each file and waits for the disk: the
+    journal is locked meanwhile, and has the text on the disk.
+    """
+    target = os.path.realpath(file) if os.path.islink(file) else file
+    part = os.path.join(os.path.dirname(target), f"{JOURNAL}.part")
+    try:
+        with open(part, "wb", buffering=0) as handle:
+            handle.write(data)
+        os.replace(part, target)
+    except OSError as error:
+        with suppress(OSError):
+            os.unlink(part)
+        raise cannot_write(Path(file), error) from error
+
+
+def _stamp(file: str) -> tuple[int, int, int] | None:
     """What changes when a file changes; None where there is no file."""
     try:
         status = os.stat(file)
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise cannot_read(_shown(file), error, "a caption") from error
+        raise cannot_read(one_line(file), error, "a caption") from error
     return status.st_mtime_ns, status.st_size, status.st_ino
-
-
-def _shown(file: Path) -> str:
-    return one_line(str(file))

@@ -18,6 +18,7 @@ import typer
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
+from typer.core import TyperGroup
 
 from img2prompt.cli.console import complain, finish, printable, show_table, write
 from img2prompt.cli.options import AsJson
@@ -29,7 +30,18 @@ if TYPE_CHECKING:
     from img2prompt.captions.duplicates import Look
     from img2prompt.captions.editor import Taken
 
-commands = typer.Typer(no_args_is_help=True)
+
+class _OfASet(TyperGroup):
+    """Commands whose name stands behind a folder: options of the folder may stand before it or behind it."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        names = [place for place, word in enumerate(args) if place and word in self.commands]
+        if names and not args[0].startswith("-"):
+            args = [*args[1 : names[0]], args[0], *args[names[0] :]]
+        return super().parse_args(ctx, args)
+
+
+commands = typer.Typer(cls=_OfASet, no_args_is_help=True)
 
 Picture = Annotated[
     str, typer.Argument(metavar="PICTURE", help="Its name in DIR, or several with * and ?; quote those.")
