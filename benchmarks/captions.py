@@ -33,7 +33,6 @@ from img2prompt.captions.counts import count
 from img2prompt.captions.duplicates import (
     BRIGHTNESS,
     SHARPNESS,
-    Look,
     Picture,
     groups,
     look,
@@ -42,7 +41,7 @@ from img2prompt.captions.duplicates import (
     pictures_on_disk,
 )
 from img2prompt.captions.editor import read
-from img2prompt.captions.table import BLURRED, DARK, token_counts
+from img2prompt.captions.table import BLURRED, DARK, Look, token_counts
 from img2prompt.images import open_image
 
 CAPTIONS = 10_000

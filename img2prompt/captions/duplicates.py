@@ -8,7 +8,6 @@ copies are not found.
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -17,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from img2prompt.captions.table import BLURRED, DARK, DUPLICATE
+from img2prompt.captions.table import BLURRED, DARK, DUPLICATE, Look
 from img2prompt.errors import ConfigError, ImageError
 from img2prompt.images import DEFAULT_LIMITS, Limits, open_image
 from img2prompt.libraries import install, missing
@@ -30,25 +29,6 @@ SHARPNESS = 0.02
 BRIGHTNESS = 0.2
 BLOCK = 2048  # hashes compared with all others at a time
 LIBRARIES = ("imagehash", "scipy")
-HASH = re.compile(r"[0-9a-f]{16}")
-
-
-class Look(NamedTuple):
-    """What is kept of a picture that was looked at."""
-
-    stamp: str  # changes when the picture's file changes
-    hash: str  # 16 hexadecimal digits
-    sharpness: float  # variance of the second derivative of the brightness, as a share of its own variance
-    brightness: float  # 0 to 1: nine pixels in ten are darker
-
-    @classmethod
-    def checked(cls, stamp: object, hash: object, sharpness: object, brightness: object) -> Look | None:
-        """What these values were kept of; None where they are damaged."""
-        if not (isinstance(stamp, str) and isinstance(hash, str) and HASH.fullmatch(hash)):
-            return None
-        if not (isinstance(sharpness, float) and isinstance(brightness, float)):
-            return None
-        return cls(stamp, hash, sharpness, brightness)
 
 
 class Picture(NamedTuple):

@@ -12,7 +12,6 @@ from typing import NamedTuple, Protocol
 from img2prompt.captions.journal import DONE, REDOING, UNDOING, UNDONE, WRITING, Journal, Step
 from img2prompt.captions.table import Change, Entry
 from img2prompt.errors import ConfigError, DataError
-from img2prompt.wording import counted
 
 
 class Store(Protocol):
@@ -207,8 +206,7 @@ def _differs(change: Change) -> bool:
 def _refuse(strangers: Sequence[str]) -> None:
     """Raise DataError if somebody else has changed captions."""
     if strangers:
-        more = f" and {counted(len(strangers) - 1, 'other')}" if len(strangers) > 1 else ""
         raise DataError(
-            f"{strangers[0]}{more}: the caption was changed by another program since, and that must not be "
-            "lost. Nothing was changed now."
+            f"{strangers[0]} ({len(strangers)} in all): the caption was changed by another program since, and "
+            "that must not be lost. Nothing was changed now."
         )

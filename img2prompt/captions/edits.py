@@ -89,7 +89,10 @@ class Pattern:
             nonlocal room
             piece = match.expand(new) if self.is_regex else new
             if (room := room - len(piece)) < 0:
-                raise _too_long(f"The replacement for {self.find!r}")
+                raise ConfigError(
+                    f"The replacement for {self.find!r} would have more than {LONGEST:,} characters in a "
+                    "caption. Make it shorter."
+                )
             return piece
 
         return self._bounded(lambda left: self._compiled.subn(put, text, timeout=left))
@@ -235,8 +238,9 @@ def choose(entry: Entry, number: int) -> list[Change]:
         When there is no such caption.
     """
     if not 1 <= number <= len(entry.kept):
-        has = f"captions 1 to {len(entry.kept)}" if entry.kept else "no other captions"
-        raise ConfigError(f"{entry.name} has {has} to choose from, and {number} was named.")
+        raise ConfigError(
+            f"{entry.name} has no other caption of the number {number}; {len(entry.kept)} are kept of it."
+        )
     before, chosen, after = entry.kept[: number - 1], entry.kept[number - 1], entry.kept[number:]
     present = (entry.caption,) if entry.caption else ()
     change = _changed(entry, chosen, (*before, *present, *after))
@@ -255,7 +259,9 @@ def _changed(entry: Entry, text: str, kept: tuple[str, ...] | None = None) -> Ch
     if entry.problem or after == entry.version or after == (entry.caption, entry.kept):
         return None
     if len(text) > LONGEST:
-        raise _too_long(f"The caption of {entry.name}")
+        raise ConfigError(
+            f"The caption of {entry.name} would have more than {LONGEST:,} characters. Make it shorter."
+        )
     if not is_text(text):
         raise ConfigError(f"The caption of {entry.name} would hold bytes that are no text. Use UTF-8.")
     return Change(entry.name, entry.version, after)
@@ -273,10 +279,6 @@ def is_text(text: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
-
-
-def _too_long(what: str) -> ConfigError:
-    return ConfigError(f"{what} would have more than {LONGEST:,} characters. Make it shorter.")
 
 
 def _check_given(text: str) -> None:

@@ -18,8 +18,7 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 
-from img2prompt.captions.duplicates import Look
-from img2prompt.captions.table import Change, Version
+from img2prompt.captions.table import Change, Look, Version
 from img2prompt.errors import DataError
 
 FORM = 0x69326331  # SQLite's application id for journals of this version: "i2c1"
@@ -114,8 +113,9 @@ class Journal:
                 # Not SQLite's write-ahead log: a file of two parts is soon copied without the second.
                 database.execute("PRAGMA locking_mode = EXCLUSIVE")
                 database.execute("PRAGMA synchronous = FULL")
-                database.execute(f"PRAGMA application_id = {FORM}")
-                database.executescript(TABLES)
+                if not tables:
+                    database.execute(f"PRAGMA application_id = {FORM}")
+                    database.executescript(TABLES)
                 database.execute("DELETE FROM steps WHERE false")  # takes the lock now
                 database.commit()
         except BaseException:

@@ -11,6 +11,7 @@ from img2prompt.clip_tokens import ENDS, tokenizer
 
 # A run of letters and digits, with what joins it: don't, black-and-white.
 WORD = re.compile(r"\w+(?:['’-]\w+)*")
+HASH = re.compile(r"[0-9a-f]{16}")
 DUPLICATE, BLURRED, DARK = "duplicate", "blurred", "dark"
 MARKS = (DUPLICATE, BLURRED, DARK)
 
@@ -48,6 +49,24 @@ class Entry:
     def version(self) -> Version:
         """What a change begins from."""
         return Version(self.text, self.kept)
+
+
+class Look(NamedTuple):
+    """What is kept of a picture that was looked at."""
+
+    stamp: str  # changes when the picture's file changes
+    hash: str  # 16 hexadecimal digits
+    sharpness: float  # variance of the second derivative of the brightness, as a share of its own variance
+    brightness: float  # 0 to 1: nine pixels in ten are darker
+
+    @classmethod
+    def checked(cls, stamp: object, hash: object, sharpness: object, brightness: object) -> Look | None:
+        """What these values were kept of; None where they are damaged."""
+        if not (isinstance(stamp, str) and isinstance(hash, str) and HASH.fullmatch(hash)):
+            return None
+        if not (isinstance(sharpness, float) and isinstance(brightness, float)):
+            return None
+        return cls(stamp, hash, sharpness, brightness)
 
 
 class Change(NamedTuple):

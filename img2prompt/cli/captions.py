@@ -27,8 +27,8 @@ from img2prompt.wording import counted
 
 if TYPE_CHECKING:
     from img2prompt.captions import Change, Editor, Entry, Filter, Folder, Journal
-    from img2prompt.captions.duplicates import Look
     from img2prompt.captions.editor import Taken
+    from img2prompt.captions.table import Look
 
 
 class _OfASet(TyperGroup):

@@ -156,7 +156,7 @@ def test_several_captions_and_one_chosen():
     assert change.after == Version("zero", ("one", "two"))
     (change,) = edits.choose(Entry("a", "two", ("zero", "one")), 1)
     assert change.after == Version("zero", ("two", "one"))
-    with pytest.raises(ConfigError, match="captions 1 to 2 to choose from, and 3"):
+    with pytest.raises(ConfigError, match="no other caption of the number 3; 2 are kept"):
         edits.choose(Entry("a", "two", ("zero", "one")), 3)
     changes = edits.add(entries(a="one", b=None, c="same"), {"a": "other", "b": "first", "c": "same"})
     assert {each.name: each.after for each in changes} == {
@@ -354,7 +354,9 @@ def test_what_another_program_changed_is_never_overwritten(folder, way):
             editor.undo()
         (folder / "a.txt").write_text("somebody else's\n")
         before = contents(folder)
-        with pytest.raises(DataError, match=r"a.jpg: the caption was changed by another program since"):
+        with pytest.raises(
+            DataError, match=r"a.jpg \(1 in all\): the caption was changed by another program since"
+        ):
             getattr(editor, way)()
         assert contents(folder) == before
         taken = getattr(editor, way)(leave_changed=True)
