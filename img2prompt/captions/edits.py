@@ -225,6 +225,12 @@ def add(entries: Iterable[Entry], others: dict[str, str]) -> list[Change]:
     return changes
 
 
+def keep(entry: Entry) -> list[Change]:
+    """Keep the present caption, so that it can be chosen after another one was written."""
+    change = _changed(entry, entry.caption, _with(entry.kept, entry.caption)) if entry.caption else None
+    return [change] if change else []
+
+
 def choose(entry: Entry, number: int) -> list[Change]:
     """Make another of the kept captions the caption; the present one is kept in its place.
 
@@ -242,7 +248,7 @@ def choose(entry: Entry, number: int) -> list[Change]:
             f"{entry.name} has no other caption of the number {number}; {len(entry.kept)} are kept of it."
         )
     before, chosen, after = entry.kept[: number - 1], entry.kept[number - 1], entry.kept[number:]
-    present = (entry.caption,) if entry.caption else ()
+    present = (entry.caption,) if entry.caption and entry.caption not in entry.kept else ()
     change = _changed(entry, chosen, (*before, *present, *after))
     return [change] if change else []
 

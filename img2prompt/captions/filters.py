@@ -14,11 +14,11 @@ from img2prompt.captions.table import Entry, tags, token_counts, words
 class Filter:
     """What an entry must be like; by default every entry is."""
 
-    text: str = ""  # in the caption or the picture's name, A as good as a
+    text: str = ""  # in the caption, the picture's name or what is wrong with it, A as good as a
     pattern: Pattern | None = None  # in the caption
     pictures: tuple[str, ...] = ()  # names of pictures, any of them; * and ? stand for what may be
     tag: str = ""  # one of the parts between commas
-    word: str = ""  # one of the words
+    word: str = ""  # one of the words, or of the parts between commas
     label: str = ""  # one that the model gave
     min_words: int | None = None
     max_words: int | None = None
@@ -56,10 +56,13 @@ class Filter:
             and (self.edited is None or entry.edited == self.edited)
             and self.marks <= entry.marks
             and (not self.pictures or any(fnmatchcase(entry.name, each) for each in self.pictures))
-            and (not self.text or self.text.casefold() in f"{entry.name}\n{caption}".casefold())
+            and (
+                not self.text
+                or self.text.casefold() in f"{entry.name}\n{caption}\n{entry.problem}".casefold()
+            )
             and (not self.tag or self.tag.casefold() in map(str.casefold, tags(caption)))
             and (not self.label or self.label.casefold() in map(str.casefold, entry.labels))
-            and (not self.word or self.word.casefold() in words(caption))
+            and (not self.word or self.word.casefold() in words(caption) or self.word in tags(caption))
             and (
                 (self.min_words is None and self.max_words is None)
                 or _within(len(words(caption)), self.min_words, self.max_words)
