@@ -52,7 +52,7 @@ def tools(run: Run, shown: Sequence[Entry]) -> None:
     steps = run.steps()
     done = [step for step in steps if step.state == DONE]
     undone = [step for step in steps if step.state == UNDONE]
-    with st.container(horizontal=True, gap="small", key="captions-tools"):
+    with st.container(horizontal=True, vertical_alignment="center", gap="small", key="captions-tools"):
         _way("undo", done[-1:], run)
         _way("redo", undone[:1], run)
         with st.popover(t("captions.replace"), icon=":material/find_replace:", key="captions-replace"):

@@ -193,9 +193,10 @@ def _results(run: Run) -> None:
     except Img2PromptError as error:  # a tone that is gone
         show_error(error)
         posts = {}
+    names = [entry.name for entry in entries if not entry.problem]
     with st.container(key="results", gap="small"):
         for entry, tokens in zip(page, token_counts([entry.caption for entry in page]), strict=True):
-            _line(run, entry, tokens, posts.get(entry.name, ""))
+            _line(run, entry, tokens, posts.get(entry.name, ""), names)
 
 
 def _filter(shown: str, text: str, word: str) -> Filter:
@@ -207,7 +208,8 @@ def _filter(shown: str, text: str, word: str) -> Filter:
     return Filter(text=text, word=word, failed={"described": False, "failed": True}.get(shown))
 
 
-def _line(run: Run, entry: Entry, tokens: int, post: str) -> None:
+def _line(run: Run, entry: Entry, tokens: int, post: str, names: list[str]) -> None:
+    """Show a picture and its caption; `names` are those to turn to where it is shown large."""
     key = _key(run, entry.name)
     with st.container(horizontal=True, gap="small", key=f"row-{key}"):
         if entry.problem:
@@ -231,7 +233,7 @@ def _line(run: Run, entry: Entry, tokens: int, post: str) -> None:
                         key=f"large-{key}",
                     ):
                         st.session_state[session.LARGE] = entry.name
-                        st.dialog(t("captions.large"), width="large", on_dismiss="rerun")(_large)(run)
+                        st.dialog(t("captions.large"), width="large", on_dismiss="rerun")(_large)(run, names)
             if post:
                 copyable(t("batch.post"), post, f"batch-{key}")
 
@@ -247,15 +249,14 @@ def _length(entry: Entry, tokens: int) -> str:
     return " · ".join(parts)
 
 
-def _large(run: Run) -> None:
+def _large(run: Run, names: list[str]) -> None:
     """A picture large beside its caption, its other captions, and the way to its neighbours."""
-    entries = [entry for entry in run.entries() if not entry.problem]
-    names = [entry.name for entry in entries]
-    if st.session_state[session.LARGE] not in names:  # the batch begins anew
+    entries = {entry.name: entry for entry in run.entries()}
+    entry = entries.get(st.session_state[session.LARGE])
+    if entry is None or entry.problem:  # the batch is described anew
         return
-    place = names.index(st.session_state[session.LARGE])
+    place = names.index(entry.name)
     before, after = place - 1, place + 1
-    entry = entries[place]
 
     def turn(number: int) -> None:
         st.session_state[session.LARGE] = names[number]
