@@ -40,18 +40,23 @@ from img2prompt.batch.queue import Queue, ending
 from img2prompt.batch.sources import ARCHIVE, Item, discover, in_archive, is_picture_path, on_disk
 from img2prompt.batch.state import State
 from img2prompt.batch.work import fingerprint, work
+from img2prompt.captions.duplicates import Picture, look_at
 from img2prompt.captions.editor import Editor, Taken, read
 from img2prompt.captions.edits import write
 from img2prompt.captions.journal import Journal as Steps
 from img2prompt.captions.journal import Step
-from img2prompt.captions.table import Change, Entry
+from img2prompt.captions.table import Change, Entry, Look
 from img2prompt.errors import ConfigError, DataError, Img2PromptError
 from img2prompt.files import one_line, replacing
+from img2prompt.images import Limits as PictureLimits
+from img2prompt.images import open_image
 from img2prompt.pipeline import batch_size_for
 from img2prompt.posts import Choices
-from img2prompt.settings import RUNS, variable
+from img2prompt.settings import RUNS, Settings, variable
 
 if TYPE_CHECKING:
+    from PIL import Image
+
     from img2prompt import Pipeline
     from img2prompt.batch.keeper import Save
 
@@ -328,6 +333,32 @@ class Run:
         """All changes of captions, the first first."""
         with self._editor() as editor:
             return editor.journal.steps()
+
+    def compare(self) -> Iterator[int]:
+        """Look at all pictures for near-duplicates, and for blurred and dark ones; yields how many are done.
+
+        Those that were looked at before are not opened again.
+
+        Raises
+        ------
+        ConfigError
+            When the libraries for it are not installed.
+        """
+        limits = PictureLimits.from_settings(Settings.load())
+        pictures = [Picture(item.name, item.stamp, partial(_open, item, limits)) for item in self.items]
+        new = {}
+        for done, (name, look, is_new) in enumerate(look_at(pictures, self.looks()), 1):
+            if look is not None and is_new:
+                new[name] = look
+            yield done
+        with self._editor() as editor:
+            editor.journal.add_looks(new)
+
+    def looks(self) -> dict[str, Look]:
+        """What `compare` has seen of the pictures, by name."""
+        with self._editor() as editor:
+            found = editor.journal.looks()
+        return {name: found[name] for name in self._by_name if name in found}
 
     @contextmanager
     def _editor(self) -> Iterator[Editor]:
@@ -758,6 +789,11 @@ class Runs:
             for run_folder in self._root.iterdir()
             if (unfinished if run_folder.name.startswith(UNFINISHED) else (run_folder / MANIFEST).is_file())
         }
+
+
+def _open(item: Item, limits: PictureLimits) -> Image.Image:
+    """A picture of a batch, opened."""
+    return open_image(item.read(int(limits.max_megabytes * 2**20) + 1), limits)
 
 
 def runs_folder() -> Path:

@@ -145,3 +145,19 @@ def test_the_keyboard(home, browser):
         page.keyboard.press("?")
         page.get_by_text("save a caption and leave it").wait_for()
         assert_accessible(page, "desktop-captions-keys")
+
+
+def test_pictures_that_are_nearly_the_same(home, browser):
+    pytest.importorskip("imagehash")
+    with open_page(f"{home.address}/batch", browser, color_scheme="light", locale="en-US") as page:
+        begin(page)
+        page.get_by_text("Compare pictures").click()
+        page.get_by_text("Nearly the same · 2").click()
+        expect(page.get_by_label("Caption of")).to_have_count(2)
+        expect(page.get_by_text("0.png · group 1")).to_be_visible()
+        expect(page.get_by_text("2.png · group 1")).to_be_visible()
+        assert_accessible(page, "desktop-captions-alike")
+        page.get_by_text("Blurred · 0").click()
+        page.get_by_text("Nothing here fits.").wait_for()
+        page.get_by_text("Blurred · 0").click()
+        expect(page.get_by_label("Caption of")).to_have_count(3)

@@ -31,6 +31,7 @@ from img2prompt.batch.runs import Runs, clean_name
 from img2prompt.batch.state import State
 from img2prompt.captions import edits
 from img2prompt.errors import ConfigError, DataError, HistoryError, WeightsError
+from img2prompt.images import open_image
 from img2prompt.pipeline import Pipeline
 from img2prompt.posts import Choices
 from img2prompt.settings import RUNS_GIGABYTES, Settings
@@ -327,6 +328,19 @@ def test_a_change_of_captions_is_made_whole_or_not_at_all(described):
         described.change("replace", [".*", ""], everything)
     assert described.lines() == before
     assert [step.kind for step in described.steps()] == ["edit", "edit"]
+
+
+def test_pictures_are_compared_once(described, monkeypatch):
+    pytest.importorskip("imagehash")
+    pytest.importorskip("scipy")
+    assert described.looks() == {}
+    assert list(described.compare()) == [1, 2, 3, 4, 5]
+    looks = described.looks()
+    assert list(looks) == [f"trip/{number}.jpg" for number in (0, 1, 2, 4)]  # the fourth is broken
+    opened = []
+    monkeypatch.setattr(run_module, "_open", lambda item, limits: opened.append(item.name) or open_image(b""))
+    assert len(list(described.compare())) == 5 and opened == ["trip/3.jpg"]
+    assert described.looks() == looks
 
 
 def test_a_failed_picture_has_no_caption_to_change(described):

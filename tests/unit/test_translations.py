@@ -10,6 +10,7 @@ import pytest
 import img2prompt.pipeline
 import img2prompt.web
 from img2prompt.batch.formats import FORMATS
+from img2prompt.captions.table import MARKS
 from img2prompt.posts import tones
 from img2prompt.posts.post import EMOJI, GOALS, LENGTHS
 from img2prompt.prompts import SHOWN
@@ -51,6 +52,7 @@ FAMILIES = {
     "captions.put.{}.help": OPERATIONS,
     "captions.count.{}": ("words", "tags"),
     "captions.key.{}": KEYS,
+    "captions.looks.{}": MARKS,
     "batch.format.{}": (*FORMATS, "errors"),
     "batch.format.{}.help": (*FORMATS, "errors"),
     "explore.{}": ("first", "other"),

@@ -9,10 +9,11 @@ import streamlit as st
 
 from img2prompt.batch.runs import Run
 from img2prompt.captions.counts import most_frequent
+from img2prompt.captions.duplicates import groups, marks
 from img2prompt.captions.editor import Taken
 from img2prompt.captions.edits import Pattern, prefix, replace, suffix, trigger
 from img2prompt.captions.journal import DONE, UNDONE, Step
-from img2prompt.captions.table import Change, Entry, tags, words
+from img2prompt.captions.table import BLURRED, DARK, DUPLICATE, MARKS, Change, Entry, Look, tags, words
 from img2prompt.errors import Img2PromptError
 from img2prompt.web import components
 from img2prompt.web.shared.frame import as_it_is, show_error
@@ -68,6 +69,59 @@ def tools(run: Run, shown: Sequence[Entry]) -> None:
         show_error(problem)
     if counting:
         _chart(run, shown)
+
+
+def compared(run: Run) -> dict[str, str] | None:
+    """Offer to compare the pictures, and to see those that are nearly the same, blurred or dark.
+
+    Returns
+    -------
+    Name → what to say of it (its group), of the pictures to show, in their order; None for any
+    """
+    if not st.toggle(
+        t("captions.compare"), key=f"captions-comparing-{run.id}", help=t("captions.compare.help")
+    ):
+        return None
+    total, compared = len(run.items), f"captions-compared-{run.id}"
+    try:
+        if st.session_state.get(compared) != total:
+            with st.spinner(t("captions.comparing")):
+                bar = st.progress(0.0)
+                for done in run.compare():
+                    bar.progress(done / total)
+                bar.empty()
+            st.session_state[compared] = total
+        looks = run.looks()
+        together, held = _alike(tuple((name, look.hash) for name, look in looks.items()), looks)
+    except Img2PromptError as error:
+        show_error(error)
+        return None
+    group_of = {name: number for number, group in enumerate(together, 1) for name in group}
+    names = {
+        DUPLICATE: list(group_of),
+        BLURRED: [name for name in looks if BLURRED in held.get(name, ())],
+        DARK: [name for name in looks if DARK in held.get(name, ())],
+    }
+    kind = st.pills(
+        t("captions.compare"),
+        MARKS,
+        format_func=lambda mark: t(f"captions.looks.{mark}", count=len(names[mark])),
+        key=f"captions-looks-{run.id}",
+        label_visibility="collapsed",
+    )
+    if kind is None:
+        return None
+    return {
+        name: t("captions.group", number=group_of[name]) if kind == DUPLICATE else "" for name in names[kind]
+    }
+
+
+@st.cache_data(show_spinner=False, max_entries=16)
+def _alike(
+    hashes: tuple[tuple[str, str], ...], _looks: dict[str, Look]
+) -> tuple[list[list[str]], dict[str, frozenset[str]]]:
+    """The groups of near-duplicates and the marks of pictures, which take a second for 10,000 of them."""
+    return groups(_looks), marks(_looks)
 
 
 def word(run: Run) -> str:

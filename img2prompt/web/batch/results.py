@@ -180,6 +180,10 @@ def _results(run: Run) -> None:
         text = lists.search(t("batch.search"), "batch-search")
     try:
         entries = _filter(shown, text, editing.word(run)).of(run.entries())
+        notes = editing.compared(run)
+        if notes is not None:
+            found = {entry.name: entry for entry in entries}
+            entries = [found[name] for name in notes if name in found]
         editing.pressed_word(run)
         editing.tools(run, entries)
     except Img2PromptError as error:  # the batch was removed meanwhile
@@ -196,7 +200,7 @@ def _results(run: Run) -> None:
     names = [entry.name for entry in entries if not entry.problem]
     with st.container(key="results", gap="small"):
         for entry, tokens in zip(page, token_counts([entry.caption for entry in page]), strict=True):
-            _line(run, entry, tokens, posts.get(entry.name, ""), names)
+            _line(run, entry, tokens, posts.get(entry.name, ""), (notes or {}).get(entry.name, ""), names)
 
 
 def _filter(shown: str, text: str, word: str) -> Filter:
@@ -208,8 +212,8 @@ def _filter(shown: str, text: str, word: str) -> Filter:
     return Filter(text=text, word=word, failed={"described": False, "failed": True}.get(shown))
 
 
-def _line(run: Run, entry: Entry, tokens: int, post: str, names: list[str]) -> None:
-    """Show a picture and its caption; `names` are those to turn to where it is shown large."""
+def _line(run: Run, entry: Entry, tokens: int, post: str, note: str, names: list[str]) -> None:
+    """Show a picture and its caption, with a note; `names` are those to turn to where it is shown large."""
     key = _key(run, entry.name)
     with st.container(horizontal=True, gap="small", key=f"row-{key}"):
         if entry.problem:
@@ -219,7 +223,7 @@ def _line(run: Run, entry: Entry, tokens: int, post: str, names: list[str]) -> N
             item = run.item(entry.name)
             st.image(_thumbnail(run.id, entry.name, item.stamp, item), width=112, alt=entry.caption)
         with st.container(gap="xsmall" if post else None, width="stretch"):
-            st.text(entry.name)
+            st.text(f"{entry.name} · {note}" if note else entry.name)
             if entry.problem:
                 show_error(entry.problem)
             else:
