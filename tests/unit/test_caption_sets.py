@@ -182,6 +182,7 @@ def test_captions_that_no_file_could_hold():
         ({}, "abcdef"),
         ({"text": "CAT"}, "ab"),
         ({"text": "f"}, "f"),  # a picture's name
+        ({"text": "no text"}, "e"),  # what is wrong with one
         ({"pattern": edits.Pattern("^a cat")}, ""),
         ({"pattern": edits.Pattern("^a cat", is_regex=True)}, "a"),
         ({"pictures": ("[ab]", "d*")}, "abd"),
@@ -206,7 +207,7 @@ def test_filters(options, expected):
         Entry("b", "sks, a Cat", edited=True),
         Entry("c", "the dog's eye", labels=("Oil painting",), marks=frozenset({"dark"})),
         Entry("d", None),
-        Entry("e", None, problem="not UTF-8"),
+        Entry("e", None, problem="No text here"),
         Entry("f", "!" * 3 + "incomprehensibilities" * 20),
     ]
     assert "".join(entry.name for entry in Filter(**options).of(table)) == expected
