@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from img2prompt import prompts
+from img2prompt import metadata, prompts
 from img2prompt.batcher import Batcher
 from img2prompt.embeddings import unit
-from img2prompt.engines.base import Engine
+from img2prompt.engines.base import Engine, Request
 from img2prompt.engines.registry import load_engine
 from img2prompt.ensemble.members import Ensemble, Evidence, load_ensemble
 from img2prompt.errors import ConfigError
@@ -26,12 +26,15 @@ from img2prompt.labels.phrases import phrase_vectors
 from img2prompt.labels.ranking import LabelTable, load_tables
 from img2prompt.labels.tables import ASPECTS, read_labels, read_own_labels
 from img2prompt.minilm import SentenceEncoder
+from img2prompt.ocr import TextReader
 from img2prompt.posts.gender import neutral_people
-from img2prompt.posts.post import THINGS
-from img2prompt.results import Match, Result
+from img2prompt.posts.post import TEXT, THINGS
+from img2prompt.posts.quotes import quote, with_quote
+from img2prompt.results import Description, Line, Match, Result
 from img2prompt.settings import AUTO, Settings
 
 Source = str | Path | bytes | Image.Image
+Asked = tuple[Image.Image, Request]
 
 GENERATED = (
     0.85  # probability that a machine made a picture, from which its prompt is by itself a nearest one
@@ -75,7 +78,8 @@ class Pipeline:
         self.tables = tables
         self.settings = settings
         self.members = members
-        self._batcher: Batcher[Image.Image, Result] = Batcher(batch_size_for(engine.device))
+        self.reader = TextReader()
+        self._batcher: Batcher[Asked, Result] = Batcher(batch_size_for(engine.device))
 
     def with_people(self, people: str) -> Pipeline:
         """This pipeline with another value of the setting ``people``; both share the models and their batches.
@@ -85,12 +89,21 @@ class Pipeline:
         ConfigError
             When there is no such value.
         """
+        return self._with(people=people)
+
+    def with_text(self, read_text: bool) -> Pipeline:
+        """This pipeline with another value of the setting ``read_text``; see `with_people`."""
+        return self._with(read_text=read_text)
+
+    def _with(self, **choice: Any) -> Pipeline:
         other = copy(self)
-        other.settings = replace(self.settings, people=people)
+        other.settings = replace(self.settings, **choice)
         return other
 
     def open(self, source: Source) -> Image.Image:
         """Bytes, a path or a picture → upright RGB picture, if it is within the limits of the settings.
+
+        What its file says of itself comes along, for `img2prompt.metadata.of`.
 
         Raises
         ------
@@ -129,15 +142,17 @@ class Pipeline:
         pictures: Sequence[Image.Image],
         style: str | None = None,
         waiting: Callable[[int], object] | None = None,
+        requests: Sequence[Request] | None = None,
     ) -> list[Result]:
         """One result per picture, for pictures that `open` returned; otherwise as a call of the pipeline.
 
         Parameters
         ----------
+        requests : how each picture is to be described; by default with the instruction in the settings
         waiting : called about once a second, while the model looks at others' pictures, with the number of
             other calls that wait or are answered. An exception that it raises ends the wait.
         """
-        return self._describe(lambda: pictures, style, _Clock(), waiting)
+        return self._describe(lambda: pictures, style, _Clock(), waiting, requests)
 
     def _open(self, sources: Sequence[Source], clock: _Clock) -> list[Image.Image]:
         pictures = [self.open(source) for source in sources]
@@ -150,28 +165,49 @@ class Pipeline:
         style: str | None,
         clock: _Clock,
         waiting: Callable[[int], object] | None = None,
+        requests: Sequence[Request] | None = None,
     ) -> list[Result]:
         style = style or self.settings.style
-        kind = (style, self.settings.people)  # all in which callers of one model differ
-        results = self._batcher(partial(self._run, style), opened, kind, waiting)
+        kind = (
+            style,
+            self.settings.people,
+            self.settings.read_text,
+        )  # all in which callers of one model differ
+
+        def asked() -> list[Asked]:
+            pictures = opened()
+            wishes = requests or [Request(self.settings.instruction)] * len(pictures)
+            if not self.engine.follows and any(wish.instruction for wish in wishes):
+                raise ConfigError(
+                    f"{self.engine.captioner or self.engine.name} follows no instructions. Leave the instruction "
+                    "out, or choose a chat model or an endpoint as engine."
+                )
+            return list(zip(pictures, wishes, strict=True))
+
+        results = self._batcher(partial(self._run, style), asked, kind, waiting)
         clock.lap("wait")
         clock.laps["wait"] -= sum(result.seconds for result in results)
         before = {step: seconds / len(results) for step, seconds in clock.laps.items() if results}
         return [
             replace(
-                result, seconds=sum(before.values()) + result.seconds, timings={**before, **result.timings}
+                result,
+                seconds=sum(before.values()) + result.seconds,
+                timings={**before, **result.timings},
+                stored=result.stored if self.settings.stored else None,
             )
             for result in results
         ]
 
-    def _run(self, style: str, pictures: Sequence[Image.Image]) -> list[Result]:
+    def _run(self, style: str, asked: Sequence[Asked]) -> list[Result]:
         """The results for N pictures that go through the model together."""
         clock = _Clock()
+        pictures, requests = [picture for picture, _ in asked], [request for _, request in asked]
         features = self.engine.encode(pictures)
         clock.lap("look")
-        captions = [""] * len(pictures)
+        said = [Description("")] * len(pictures)
         if self.engine.captioner:
-            captions = self.engine.describe(features, beams=self.settings.beams)
+            said = self.engine.describe(features, self.settings.beams, requests)
+        captions = [description.caption for description in said]
         clock.lap("caption")
         vectors: dict[str, np.ndarray] = {}
         matches: list[dict[str, list[Match]]] = [{} for _ in pictures]
@@ -194,23 +230,34 @@ class Pipeline:
         if self.settings.people == "neutral":  # after the embedding, in which nobody reads words
             captions, texts = _neutral(captions, texts)
         clock.lap("embedding")
+        lines: Sequence[Sequence[Line]] = [()] * len(pictures)
+        if self.settings.read_text:
+            lines = self.reader.read(pictures)
+            clock.lap("read")
         if style in (AUTO, "nearest"):
             for i, text in self._nearest(captions, embeddings, (made > GENERATED) | (style == "nearest")):
                 texts[i] = text
         elif style != first:
             texts = self._write(style, captions, matches, vectors)
         clock.lap("prompt")
+        for labels, read in zip(matches, lines, strict=True):
+            if read:
+                labels[TEXT] = [Match(line.text, line.score) for line in read]
         share = 1.0 / len(pictures)
         timings = {step: seconds * share for step, seconds in clock.laps.items()}
         return [
             Result(
-                caption=captions[i],
+                caption=with_quote(captions[i], quote(lines[i])),
                 prompt=texts[i],
                 labels=matches[i],
                 embedding=embeddings[i],
                 engine=self.engine.name,
                 seconds=sum(timings.values()),
                 timings=timings,
+                model=self.engine.captioner or "",
+                details=said[i] if said[i].record() else None,
+                text=tuple(lines[i]),
+                stored=metadata.of(pictures[i]).stored,
             )
             for i in range(len(pictures))
         ]

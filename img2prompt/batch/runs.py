@@ -292,9 +292,12 @@ class Run:
     def entries(self) -> list[Entry]:
         """All results with their captions, sorted by name."""
         edited = self.journal.edited()
+        stored = {line.name: line.stored for line in self.journal.overview()}
         with self._editor() as editor:
             found = read(editor.store, editor.journal)
-        return [replace(entry, edited=entry.name in edited) for entry in found]
+        return [
+            replace(entry, edited=entry.name in edited, stored=stored.get(entry.name, "")) for entry in found
+        ]
 
     def change(self, kind: str, words: Sequence[str], changes: Sequence[Change]) -> None:
         """Change captions as one step that can be undone.
@@ -389,13 +392,14 @@ class Run:
                 return str(error)
         return ""
 
-    def export(self, kind: str, load: Callable[[], Pipeline]) -> bytes:
+    def export(self, kind: str, load: Callable[[], Pipeline], stored: bool = True) -> bytes:
         """The content of a file with the results so far.
 
         Parameters
         ----------
         kind : one of `img2prompt.batch.formats.FORMATS`, where ``txt`` is a ZIP archive, or ``errors``
         load : returns the pipeline, whose mean embedding stands for failed pictures in a submission
+        stored : whether to write the prompts that the files themselves hold
 
         Raises
         ------
@@ -408,7 +412,7 @@ class Run:
                 export_errors(output, self.items, self.journal)
             else:
                 mean = load().engine.mean_embedding if kind == "submission" and self._failed else None
-                export(kind, output, self.items, self.journal, mean, self.choices)
+                export(kind, output, self.items, self.journal, mean, self.choices, stored)
             return output.read_bytes()
 
     def touch(self) -> None:

@@ -14,7 +14,9 @@ from img2prompt.captions.table import Entry, tags, token_counts, words
 class Filter:
     """What an entry must be like; by default every entry is."""
 
-    text: str = ""  # in the caption, the picture's name or what is wrong with it, A as good as a
+    text: str = (
+        ""  # in the caption, the stored prompt, the picture's name or what is wrong with it, A as good as a
+    )
     pattern: Pattern | None = None  # in the caption
     pictures: tuple[str, ...] = ()  # names of pictures, any of them; * and ? stand for what may be
     tag: str = ""  # one of the parts between commas
@@ -26,6 +28,7 @@ class Filter:
     max_tokens: int | None = None
     failed: bool | None = None  # has no caption; True: only these, False: only the others, None: both
     edited: bool | None = None
+    stored: bool | None = None  # whether the file holds a prompt
     marks: frozenset[str] = frozenset()  # of `img2prompt.captions.table.MARKS`, all of them
 
     def of(self, entries: Sequence[Entry]) -> list[Entry]:
@@ -54,12 +57,10 @@ class Filter:
         return (
             (self.failed is None or entry.failed == self.failed)
             and (self.edited is None or entry.edited == self.edited)
+            and (self.stored is None or bool(entry.stored) == self.stored)
             and self.marks <= entry.marks
             and (not self.pictures or any(fnmatchcase(entry.name, each) for each in self.pictures))
-            and (
-                not self.text
-                or self.text.casefold() in f"{entry.name}\n{caption}\n{entry.problem}".casefold()
-            )
+            and (not self.text or self.text.casefold() in _searched(entry))
             and (not self.tag or self.tag.casefold() in map(str.casefold, tags(caption)))
             and (not self.label or self.label.casefold() in map(str.casefold, entry.labels))
             and (not self.word or self.word.casefold() in words(caption) or self.word in tags(caption))
@@ -69,6 +70,11 @@ class Filter:
             )
             and (not self.pattern or self.pattern.found_in(caption))
         )
+
+
+def _searched(entry: Entry) -> str:
+    """Where a text is looked for."""
+    return f"{entry.name}\n{entry.caption}\n{entry.problem}\n{entry.stored}".casefold()
 
 
 def _within(number: int, least: int | None, most: int | None) -> bool:

@@ -31,6 +31,7 @@ class Entry:
     text: str | None  # None where there is none
     kept: tuple[str, ...] = ()  # further captions to choose from
     labels: tuple[str, ...] = ()  # what the model saw in it, where a model looked
+    stored: str = ""  # the prompt that the picture's file holds, where somebody looked
     problem: str = ""  # why there is no caption, or why it cannot be edited
     edited: bool = False  # has another caption than before the first edit
     marks: frozenset[str] = frozenset()  # of `MARKS`; empty where nobody has looked

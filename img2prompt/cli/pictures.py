@@ -26,6 +26,8 @@ from img2prompt.cli.options import (
     Note,
     Paths,
     People,
+    ReadText,
+    Stored,
     Style,
 )
 from img2prompt.errors import ConfigError, DataError, ImageError
@@ -58,13 +60,24 @@ def caption(
     style: Style = None,
     labels: Labels = None,
     people: People = None,
+    read_text: ReadText = None,
     device: Device = None,
     more: More = None,
+    stored: Stored = None,
     as_json: AsJson = False,
 ) -> None:
-    """Write the caption, prompt and labels of each picture."""
+    """Write the caption, prompt and labels of each picture, and the prompt that its file holds, if it does."""
     check_stdin(paths)
-    pipeline = load(more, engine=engine, style=style, labels=labels or None, people=people, device=device)
+    pipeline = load(
+        more,
+        engine=engine,
+        style=style,
+        labels=labels or None,
+        people=people,
+        read_text=read_text,
+        device=device,
+        stored=stored,
+    )
     failed = 0
     for path, answer in answers(pipeline, paths):
         if isinstance(answer, ImageError):
@@ -119,6 +132,7 @@ def post(
     ] = ALT_LENGTH,
     engine: EngineName = None,
     people: People = None,
+    read_text: ReadText = None,
     device: Device = None,
     more: More = None,
     as_json: AsJson = False,
@@ -129,7 +143,7 @@ def post(
     language = language or Choices.language
     choices = Choices(tone, goal, emoji, length, hashtags, variants, note, seed, language, platform, own)
     check_tone(tone)  # an unknown tone is reported before the model is loaded
-    pipeline = load(more, engine=engine, people=people, device=device)
+    pipeline = load(more, engine=engine, people=people, read_text=read_text, device=device)
     failed = 0
     for path, answer in described(pipeline, paths):
         if isinstance(answer, ImageError):
@@ -227,6 +241,8 @@ def show(path: str, result: Result, several: bool) -> None:
     if several:
         write(path, "bold cyan")
     write(as_sentence(result.caption), "bold")
+    if result.stored and result.stored.prompt:
+        write(f"{'stored':<10}{result.stored.prompt}")
     write(f"{'prompt':<10}{result.prompt}")
     for table, matches in result.labels.items():
         write(f"{table:<9} {', '.join(f'{match.label} {match.score:.2f}' for match in matches)}")

@@ -2,16 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
 import numpy as np
 from PIL import Image
 
-from img2prompt.results import Match
+from img2prompt.results import Description, Match
 
 Aspect = Literal["content", "style"]
+
+
+@dataclass(frozen=True)
+class Request:
+    """How one picture is to be described."""
+
+    instruction: str = ""  # in plain words; empty for the engine's own way
+    hear: Callable[[str], object] | None = None  # told the words so far while they come, where the engine can
+
+
+@dataclass(frozen=True)
+class Question:
+    """What an engine that can chat is asked."""
+
+    text: str
+    picture: Image.Image | None = None  # RGB, to look at
+    schema: Mapping[str, Any] | None = None  # JSON schema that the answer should follow, where the engine can
+    most: int = 1024  # tokens of the answer
 
 
 class Engine(Protocol):
@@ -23,6 +42,8 @@ class Engine(Protocol):
 
     name: str
     captioner: str | None  # the caption model's name; None where `describe` raises WeightsError
+    follows: bool  # whether `describe` follows instructions
+    chats: bool  # whether `chat` answers; else it raises WeightsError
     # The name of the joint space, different for different weights (of CLIP: ``name/tag@digest``);
     # None where `embed_images` and `embed_texts` raise WeightsError.
     space: str | None
@@ -42,8 +63,22 @@ class Engine(Protocol):
     def encode(self, images: Sequence[Image.Image]) -> Any:
         """Run the image tower on N RGB pictures of any size."""
 
-    def describe(self, features: Any, beams: int = 0) -> list[str]:
-        """N captions, lower case, without a final full stop; `beams` is 0 for the engine's own choice."""
+    def describe(
+        self, features: Any, beams: int = 0, requests: Sequence[Request] | None = None
+    ) -> list[Description]:
+        """What N pictures show, in words.
+
+        Captions are in lower case, without a final full stop, unless an instruction asks for something else.
+
+        Parameters
+        ----------
+        beams : width of the search, 0 for the engine's own choice
+        requests : N, one for each picture; an engine that does not follow instructions ignores them, as the
+            pipeline lets none come so far
+        """
+
+    def chat(self, question: Question) -> Iterator[str]:
+        """The pieces of the answer, in order, as they come."""
 
     def embed_images(self, features: Any, aspect: Aspect = "content") -> np.ndarray:
         """(N, D) float32 unit vectors of the pictures in the joint space.

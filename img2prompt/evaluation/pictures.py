@@ -75,7 +75,8 @@ def caption_pairs(
     """The captions of the pictures, with people as seen; see `encode_pairs`."""
     captions: list[str] = []
     for features in encode_pairs(pipeline, folder, pairs, progress):
-        captions += pipeline.engine.describe(features, beams=pipeline.settings.beams)
+        described = pipeline.engine.describe(features, beams=pipeline.settings.beams)
+        captions += [description.caption for description in described]
     return captions
 
 

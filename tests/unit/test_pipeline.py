@@ -11,10 +11,11 @@ import pytest
 from PIL import Image
 
 from img2prompt import Pipeline, Result, load_pipeline
+from img2prompt.engines.base import Request
 from img2prompt.engines.lite.choice import thing
 from img2prompt.engines.lite.engine import MOST_THINGS
 from img2prompt.engines.lite.search import UNK
-from img2prompt.errors import ImageError, WeightsError
+from img2prompt.errors import ConfigError, ImageError, WeightsError
 from img2prompt.labels.tables import read_labels
 from img2prompt.pipeline import ON_CPU
 from img2prompt.prompts import labels_needed
@@ -41,7 +42,8 @@ def test_a_result_is_complete(pipeline, sample_photos):
     assert result.prompt.startswith(result.caption)
     assert result.embedding.shape == (384,) and result.embedding.dtype == np.float32
     assert np.linalg.norm(result.embedding) == pytest.approx(1.0, abs=1e-5)
-    assert result.engine == "lite"
+    assert result.engine == result.model == "lite"
+    assert result.details is None
     assert result.seconds == pytest.approx(sum(result.timings.values()))
     counts = {name: len(matches) for name, matches in result.labels.items()}
     assert 0 < counts.pop("things") <= MOST_THINGS
@@ -55,6 +57,18 @@ def test_things_are_things_and_guess_at_nobody(pipeline):
     things = {thing(word) for word in pipeline.engine.words} | set(pipeline.engine._named_labels.values())
     assert {"dog", "beach", "surf", "person", "child", "trumpet"} <= things
     assert things.isdisjoint("man woman boy girl lady guy asian elderly beautiful blonde red big".split())
+
+
+def test_an_engine_that_follows_no_instruction_says_so(pipeline, sample_photos):
+    picture = pipeline.open(sample_photos[0])
+    with pytest.raises(ConfigError, match="lite follows no instructions"):
+        pipeline.describe([picture], requests=[Request("one word")])
+    told = Pipeline(pipeline.engine, pipeline.sentences, pipeline.tables, Settings(instruction="one word"))
+    with pytest.raises(ConfigError, match="lite follows no instructions"):
+        told(sample_photos[0])
+    assert (
+        pipeline.describe([picture], requests=[Request()])[0].caption == pipeline(sample_photos[0])[0].caption
+    )
 
 
 def test_a_photo_is_a_photo(pipeline, sample_photos):

@@ -44,7 +44,7 @@ FAMILIES = {
     "batch.explain.{}": BATCH_EXPLAINED,
     "batch.explain.{}.meaning": BATCH_EXPLAINED,
     "batch.earlier.{}": ("stopped", "failed"),
-    "batch.show.{}": ("all", "described", "failed", "edited", "long"),
+    "batch.show.{}": ("all", "described", "failed", "edited", "long", "stored"),
     "captions.{}": ("undo", "redo"),
     "captions.{}.done": ("undo", "redo"),
     "captions.kind.{}": KINDS,
@@ -73,7 +73,7 @@ NEVER_ONE = (
     "photo.carousel",
     "photo.too_many",
     "history.photos",
-    "batch.left.",
+    "time_left.",
 )  # texts whose {count} is more
 CHOICES = ("tone", "goal", "length", "emoji")  # `choices.py` names these controls and their options by key
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,12 +13,13 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from img2prompt.engines.base import Aspect
+from img2prompt.engines.base import Aspect, Question, Request
 from img2prompt.engines.device import Ahead, Place
 from img2prompt.engines.full.caption_model import CaptionModel
 from img2prompt.engines.full.clip_model import ClipModel, digest, has_quick_gelu
 from img2prompt.engines.full.vit_regressor import VitRegressor
 from img2prompt.errors import WeightsError
+from img2prompt.results import Description
 from img2prompt.settings import Settings
 
 MOST_THREADS = 16
@@ -52,6 +53,7 @@ class FullEngine:
     """
 
     name = "full"
+    follows = chats = False
     pool = 2048  # clip-interrogator's flavor_intermediate_count
     vocabulary: Mapping[str, int] | None = None
     label_file: Path | None = None
@@ -102,11 +104,17 @@ class FullEngine:
             else None,
         )
 
-    def describe(self, features: Features, beams: int = 0) -> list[str]:
+    def chat(self, question: Question) -> Iterator[str]:
+        """Nothing: none of its caption models can chat."""
+        raise WeightsError(f"{self.captioner} cannot chat.")
+
+    def describe(
+        self, features: Features, beams: int = 0, requests: Sequence[Request] | None = None
+    ) -> list[Description]:
         """The caption model's captions; with `beams` 0 it searches greedily."""
         if self._captioner is None or features.pixels is None:
             raise WeightsError('No caption model is loaded. Set caption_model, for example to "blip-large".')
-        return self._captioner.describe(features.pixels, beams)
+        return list(map(Description, self._captioner.describe(features.pixels, beams)))
 
     def embed_images(self, features: Features, aspect: Aspect = "content") -> np.ndarray:
         """CLIP has one vector for what a picture shows and how it looks: `aspect` changes nothing."""

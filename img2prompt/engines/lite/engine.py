@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -20,7 +20,7 @@ from safetensors import SafetensorError
 from tokenizers import Tokenizer
 
 from img2prompt.embeddings import unit
-from img2prompt.engines.base import Aspect
+from img2prompt.engines.base import Aspect, Question, Request
 from img2prompt.engines.lite import choice, imagenet, networks, packed
 from img2prompt.engines.lite.choice import Candidate, Weights
 from img2prompt.engines.lite.networks import LOOK, WRITE, Graphs, Networks
@@ -29,7 +29,7 @@ from img2prompt.engines.lite.search import NOBODY, SOMEBODY, UNK, search
 from img2prompt.errors import WeightsError
 from img2prompt.minilm import SentenceEncoder
 from img2prompt.posts.facts import vividness
-from img2prompt.results import Match
+from img2prompt.results import Description, Match
 from img2prompt.tensors import mapped
 from img2prompt.vector_cache import label_vectors
 from img2prompt.wording import reason
@@ -79,6 +79,7 @@ class LiteEngine:
     name = "lite"
     captioner: str | None = "lite"
     space: str | None = "all-MiniLM-L6-v2"
+    follows = chats = False
     pool = 128  # with these, the styles best and negative take seconds a picture on two cores
 
     def __init__(self, folder: Path, sentences: SentenceEncoder, device: str = "cpu"):
@@ -174,7 +175,15 @@ class LiteEngine:
             )
         return unit(blended)
 
-    def describe(self, features: Features, beams: int = 0) -> list[str]:
+    def chat(self, question: Question) -> Iterator[str]:
+        """Nothing: the captioner writes captions only."""
+        raise WeightsError(
+            "The lite engine cannot chat. Choose a chat model with --engine full, or --engine endpoint."
+        )
+
+    def describe(
+        self, features: Features, beams: int = 0, requests: Sequence[Request] | None = None
+    ) -> list[Description]:
         """N captions: of all candidates, those that the most evidence speaks for, see `choice`.
 
         Candidates are what beam search finds, with and without people where it is open whether somebody
@@ -207,7 +216,7 @@ class LiteEngine:
                 for text, score in written[row]
             ]
             captions.append(choice.choose(choice.without_padding(candidates), self.weights).text)
-        return captions
+        return list(map(Description, captions))
 
     def _candidate(
         self, text: str, score: float, fit: float, features: Features, row: int, thing: imagenet.Thing | None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from functools import partial
 from typing import Literal
 
@@ -21,14 +22,14 @@ from img2prompt.settings import Settings
 from img2prompt.web import components
 from img2prompt.web.batch import earlier, editing, sources, wishes
 from img2prompt.web.caption.reading import copyable
-from img2prompt.web.shared import lists, pipelines, session
+from img2prompt.web.shared import dates, lists, pipelines, session
 from img2prompt.web.shared.frame import as_it_is, delete_button, show_error
 from img2prompt.web.shared.i18n import t
 from img2prompt.web.shared.photo import as_jpeg
 from img2prompt.web.shared.sentences import say
 
 PAGE = 20  # pictures shown at a time
-SHOWN = ("all", "described", "failed", "edited", "long")
+SHOWN = ("all", "described", "failed", "edited", "long", "stored")
 LARGE_PIXELS = 1200
 THUMBNAIL_PIXELS = 224  # twice the shown size, for sharp screens
 MOST_THUMBNAILS = 2000
@@ -101,26 +102,12 @@ def _how_far(run: Run, progress: Progress) -> str:
         parts.append(t("batch.waiting"))
     elif run.working and progress.rate and progress.seconds_left is not None:
         parts.append(t("batch.rate", rate=f"{progress.rate:.1f}"))
-        parts.append(_time_left(progress.seconds_left))
+        parts.append(dates.time_left(progress.seconds_left))
     elif run.working:
         parts.append(t("batch.estimating"))
     elif progress.done < progress.total:
         parts.append(t("batch.stopped"))
     return " · ".join(parts)
-
-
-def _time_left(seconds: float) -> str:
-    """The remaining time in words, not more exact than an estimate can be.
-
-    In steps of 10 s below a minute and a half, of minutes below an hour and a half, then of half hours.
-    """
-    if seconds < 10:
-        return t("batch.left.moment")
-    if seconds < 90:
-        return t("batch.left.seconds", count=round(seconds / 10) * 10)
-    if seconds < 5400:
-        return t("batch.left.minutes", count=round(seconds / 60))
-    return t("batch.left.hours", count=f"{round(seconds / 1800) / 2:g}")
 
 
 def _posts(run: Run) -> None:
@@ -152,7 +139,7 @@ def _download(run: Run, kind: str, file: str, mime: str, type: Literal["primary"
     st.download_button(
         t(f"batch.format.{kind}"),
         # Called when the visitor clicks.
-        partial(run.export, kind, pipelines.loader()),
+        partial(run.export, kind, pipelines.loader(), pipelines.gives_stored()),
         file_name=file,
         mime=mime,
         icon=":material/error:" if kind == "errors" else ":material/download:",
@@ -179,7 +166,10 @@ def _results(run: Run) -> None:
         )
         text = lists.search(t("batch.search"), "batch-search")
     try:
-        entries = _filter(shown, text, editing.word(run)).of(run.entries())
+        entries = run.entries()
+        if not pipelines.gives_stored():
+            entries = [replace(entry, stored="") for entry in entries]
+        entries = _filter(shown, text, editing.word(run)).of(entries)
         notes = editing.compared(run)
         if notes is not None:
             found = {entry.name: entry for entry in entries}
@@ -209,6 +199,8 @@ def _filter(shown: str, text: str, word: str) -> Filter:
         return Filter(text=text, word=word, edited=True)
     if shown == "long":
         return Filter(text=text, word=word, failed=False, min_tokens=CONTEXT + 1)
+    if shown == "stored":
+        return Filter(text=text, word=word, stored=True)
     return Filter(text=text, word=word, failed={"described": False, "failed": True}.get(shown))
 
 
@@ -222,7 +214,7 @@ def _line(run: Run, entry: Entry, tokens: int, post: str, note: str, names: list
         else:
             item = run.item(entry.name)
             st.image(_thumbnail(run.id, entry.name, item.stamp, item), width=112, alt=entry.caption)
-        with st.container(gap="xsmall" if post else None, width="stretch"):
+        with st.container(gap="xsmall" if post or entry.stored else None, width="stretch"):
             st.text(f"{entry.name} · {note}" if note else entry.name)
             if entry.problem:
                 show_error(entry.problem)
@@ -240,6 +232,8 @@ def _line(run: Run, entry: Entry, tokens: int, post: str, note: str, names: list
                         st.dialog(t("captions.large"), width="large", on_dismiss="rerun")(_large)(run, names)
             if post:
                 copyable(t("batch.post"), post, f"batch-{key}")
+            if entry.stored:
+                copyable(t("batch.stored"), entry.stored, f"batch-stored-{key}")
 
 
 def _length(entry: Entry, tokens: int) -> str:
