@@ -50,12 +50,16 @@ class Result:
     timings: dict[str, float]  # step → seconds, likewise; "wait" is what the call spent on others' pictures
     model: str = ""  # that wrote the caption
     details: Description | None = None  # where the engine says more than a caption
+    instruction: str = ""  # that the engine followed, as it was told
+    trigger: str = ""  # the word that the caption was to begin with
 
     def record(self) -> dict[str, Any]:
         """The words in JSON's types; the embedding and the timings are left out."""
         words = words_record(self.caption, self.prompt, self.labels)
         details = {"details": self.details.record()} if self.details else {}
-        return {**words, **details, "engine": self.engine, "model": self.model}
+        asked = {"instruction": self.instruction, "trigger": self.trigger}
+        asked = {name: value for name, value in asked.items() if value}
+        return {**words, **details, **asked, "engine": self.engine, "model": self.model}
 
 
 def words_record(caption: str, prompt: str, labels: Labels) -> dict[str, Any]:

@@ -23,7 +23,20 @@ from rich.progress import (
 from rich.text import Text
 
 from img2prompt.cli.console import complain, finish, load, stoppable
-from img2prompt.cli.options import Device, EngineName, Labels, Language, More, Note, People, Style
+from img2prompt.cli.options import (
+    Device,
+    EngineName,
+    Instruction,
+    Labels,
+    Language,
+    More,
+    Note,
+    People,
+    PresetName,
+    Style,
+    Trigger,
+    told,
+)
 from img2prompt.errors import ConfigError
 from img2prompt.files import check_output
 from img2prompt.posts import Choices, tones
@@ -100,6 +113,9 @@ def batch(
     ] = None,
     note: Note = "",
     language: Language = None,
+    instruction: Instruction = "",
+    preset: PresetName = "",
+    trigger: Trigger = "",
     engine: EngineName = None,
     style: Style = None,
     labels: Labels = None,
@@ -124,6 +140,9 @@ def batch(
     jsonl, parquet: the same columns, untouched. With --tone, these three hold a post for each picture.
     txt: photo.txt for photo.jpg, as trainers such as kohya read it; text files that this program did not
     write, or that were edited since, are never replaced unless you say --overwrite.
+
+    Instructions, for models that follow them: --preset training --trigger WORD --format txt writes captions for
+    training a LoRA. See all presets with: img2prompt presets
     """
     from img2prompt import batch as batches
     from img2prompt.batch.ray_pool import import_ray
@@ -144,6 +163,7 @@ def batch(
     if journal_file is None and output is None and source == "-":
         raise ConfigError("Name a file for the results so far with --journal, or an --output.")
     posts = _posts(kind, tone, length, note, language)
+    wishes = told(instruction, preset, trigger, note, language, style, posts=posts is not None)
     items = batches.discover(source, recursive)
     batches.check_output(kind, output, items, source)
     if errors is not None:
@@ -154,7 +174,7 @@ def batch(
         complain(
             f"passed over in sub-folders: {counted(more_pictures, 'picture')}. Add --recursive to take all."
         )
-    pipeline = load(more, engine=engine, style=style, labels=labels or None, people=people, device=device)
+    pipeline = load(more, engine=engine, labels=labels or None, people=people, device=device, **wishes)
     journal_file = journal_file or _journal_beside(output or Path(source))
     with (
         closing(batches.Journal(journal_file, batches.fingerprint(pipeline))) as journal,
@@ -198,8 +218,8 @@ def _posts(
 ) -> Choices | None:
     """What is wanted of the posts; None for no posts. An unknown tone is reported before the work starts."""
     if tone is None:
-        if length is not None or note or language:
-            raise ConfigError("--length, --note and --language are for posts; name a --tone too.")
+        if length is not None:
+            raise ConfigError("--length is for posts; name a --tone too.")
         return None
     from img2prompt.batch import FORMATS
 

@@ -20,17 +20,22 @@ from img2prompt.cli.options import (
     AsJson,
     Device,
     EngineName,
+    Instruction,
     Labels,
     Language,
     More,
     Note,
     Paths,
     People,
+    PresetName,
     Style,
+    Trigger,
+    told,
 )
 from img2prompt.errors import ConfigError, DataError, ImageError
 from img2prompt.files import cannot_read, check_output, replacing
-from img2prompt.posts import Choices, alt_text, as_sentence, compose, see, tones
+from img2prompt.instructions import place_of
+from img2prompt.posts import Choices, alt_text, caption_of, compose, see, tones
 from img2prompt.posts.platforms import platforms
 from img2prompt.posts.post import ALT_LENGTH, ALT_LENGTHS, EMOJI, GOALS, LENGTHS, MAX_VARIANTS, Variant
 from img2prompt.posts.templates import check_tone
@@ -56,6 +61,11 @@ def caption(
     paths: Paths,
     engine: EngineName = None,
     style: Style = None,
+    instruction: Instruction = "",
+    preset: PresetName = "",
+    trigger: Trigger = "",
+    note: Note = "",
+    language: Language = None,
     labels: Labels = None,
     people: People = None,
     device: Device = None,
@@ -64,7 +74,8 @@ def caption(
 ) -> None:
     """Write the caption, prompt and labels of each picture."""
     check_stdin(paths)
-    pipeline = load(more, engine=engine, style=style, labels=labels or None, people=people, device=device)
+    wishes = told(instruction, preset, trigger, note, language, style)
+    pipeline = load(more, engine=engine, labels=labels or None, people=people, device=device, **wishes)
     failed = 0
     for path, answer in answers(pipeline, paths):
         if isinstance(answer, ImageError):
@@ -117,6 +128,8 @@ def post(
             help="Most characters of the alt text.",
         ),
     ] = ALT_LENGTH,
+    instruction: Instruction = "",
+    preset: PresetName = "",
     engine: EngineName = None,
     people: People = None,
     device: Device = None,
@@ -129,7 +142,8 @@ def post(
     language = language or Choices.language
     choices = Choices(tone, goal, emoji, length, hashtags, variants, note, seed, language, platform, own)
     check_tone(tone)  # an unknown tone is reported before the model is loaded
-    pipeline = load(more, engine=engine, people=people, device=device)
+    wishes = told(instruction, preset, "", note, language, posts=True)
+    pipeline = load(more, engine=engine, people=people, device=device, **wishes)
     failed = 0
     for path, answer in described(pipeline, paths):
         if isinstance(answer, ImageError):
@@ -194,7 +208,13 @@ def described(
     for start in range(0, len(paths), BATCH):
         batch = paths[start : start + BATCH]
         opened = [open_timed(pipeline, path) for path in batch]
-        results = iter(pipeline.describe([image for image, _ in opened if not isinstance(image, ImageError)]))
+        pictures = [image for image, _ in opened if not isinstance(image, ImageError)]
+        requests = [
+            pipeline.request(**({} if path == STDIN else place_of(path)))
+            for path, (image, _) in zip(batch, opened, strict=True)
+            if not isinstance(image, ImageError)
+        ]
+        results = iter(pipeline.describe(pictures, requests=requests))
         for path, (image, seconds) in zip(batch, opened, strict=True):
             if isinstance(image, ImageError):
                 yield path, image
@@ -226,7 +246,7 @@ def show(path: str, result: Result, several: bool) -> None:
     """Print a result for people, below its path if there are several."""
     if several:
         write(path, "bold cyan")
-    write(as_sentence(result.caption), "bold")
+    write(caption_of(result), "bold")
     write(f"{'prompt':<10}{result.prompt}")
     for table, matches in result.labels.items():
         write(f"{table:<9} {', '.join(f'{match.label} {match.score:.2f}' for match in matches)}")

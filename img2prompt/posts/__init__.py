@@ -8,7 +8,7 @@ from img2prompt.posts.facts import see
 from img2prompt.posts.hashtags import hashtags
 from img2prompt.posts.post import Choices, Seen, Variant
 from img2prompt.posts.rewriter import Draft, Rewriter
-from img2prompt.posts.sentence import as_sentence
+from img2prompt.posts.sentence import as_sentence, caption_of
 from img2prompt.posts.templates import tones
 
 __all__ = [
@@ -19,6 +19,7 @@ __all__ = [
     "Variant",
     "alt_text",
     "as_sentence",
+    "caption_of",
     "compose",
     "hashtags",
     "see",
