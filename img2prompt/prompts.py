@@ -76,7 +76,7 @@ def build(style: str, caption: str, labels: Matches) -> str:
         return caption
     forms = {"seed": _seed, "classic": _classic, "fast": _fast}
     if style not in forms:
-        raise ConfigError(f"style is {style!r}; this is written in one go: {', '.join(forms)}, caption.")
+        raise ConfigError(f"style is {style!r}; this is written in one go: {', '.join([*forms, 'caption'])}.")
     return truncate(forms[style](caption, labels).removeprefix(", "))
 
 

@@ -13,6 +13,7 @@ from img2prompt.batch.formats import FORMATS
 from img2prompt.batch.runs import Progress, Run
 from img2prompt.errors import ImageError, Img2PromptError
 from img2prompt.images import Limits, open_image
+from img2prompt.posts.limits import cut, tidy
 from img2prompt.settings import Settings
 from img2prompt.web import components
 from img2prompt.web.batch import earlier, sources, wishes
@@ -27,6 +28,7 @@ PAGE = 20  # pictures shown at a time
 SHOWN = ("all", "described", "failed")
 THUMBNAIL_PIXELS = 224  # twice the shown size, for sharp screens
 MOST_THUMBNAILS = 2000
+MOST_TOLD = 160  # characters of an instruction that are shown
 EVERY, EVERY_RESULTS = 1.0, 3.0  # seconds between updates of the progress, and of the results
 
 _EDIT = components.register("edit")
@@ -58,6 +60,8 @@ def _work(run: Run, drawn: tuple[bool, bool, bool]) -> None:
     progress = run.progress()
     finished = progress.done == progress.total
     st.text(earlier.title(run))
+    if "instruction" in run.told:
+        st.caption(t("batch.told", instruction=as_it_is(cut(tidy(run.told["instruction"]), MOST_TOLD))))
     st.progress(progress.done / max(progress.total, 1))
     st.markdown(_how_far(run, progress))
     if run.error:

@@ -8,6 +8,7 @@ LANGUAGE = "language"
 LANGUAGE_CHOSEN = "language-chosen"  # whether the visitor chose it, in this visit
 MODEL_CHOICE = "model_choice"  # settings of the engine chosen on the Models page
 PEOPLE_CHOICE = "people_choice"  # how captions speak of people, chosen there
+TOLD = "told"  # settings that the instruction on the Caption page comes to
 KEEP_HISTORY = "keep-history"
 
 # The Caption page: the photos, and what was done with them.
