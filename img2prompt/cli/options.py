@@ -115,7 +115,7 @@ def told(
     for option, value in (("note", note), ("language", language)):
         if value and not posts and option not in taken:
             raise ConfigError(
-                f"--{option} is for posts, and for an instruction with {{{option}}} in it. Here is neither."
+                f"--{option} is for an instruction with {{{option}}} in it, and in a batch for posts, too: name a --tone."
             )
     settings = settings_for(instruction, preset, trigger, note, language or "")
     return settings | ({"style": style} if style else {})

@@ -22,8 +22,8 @@ class Request:
     instruction: str = (
         ""  # in plain words; empty for the engine's own way. The pipeline fills its placeholders
     )
-    trigger: str = ""  # the word that the pipeline has the caption begin with, for training
     hear: Callable[[str], object] | None = None  # told the words so far while they come, where the engine can
+    trigger: str = ""  # the word that the pipeline has the caption begin with, for training
 
 
 @dataclass(frozen=True)

@@ -407,8 +407,8 @@ def test_an_engine_that_follows_nothing_says_so(run):
         (["--instruction", "{name.__class__}"], "The instruction has {name.__class__} in it"),
         (["--instruction", "x" * (MOST + 1)], "at most 4000"),
         (["--trigger", "x" * 61], "trigger is"),
-        (["--note", "Busan"], "--note is for posts, and for an instruction with {note} in it"),
-        (["--preset", "short", "--language", "ko"], "--language is for posts, and for an"),
+        (["--note", "Busan"], "--note is for an instruction with {note} in it"),
+        (["--preset", "short", "--language", "ko"], "--language is for an instruction with {language} in it"),
         (["--preset", "product", "--language", "fr"], "language is 'fr'"),
     ],
 )
