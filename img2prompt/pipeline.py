@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from img2prompt import instructions, prompts
+from img2prompt import instructions, metadata, prompts
 from img2prompt.batcher import Batcher
 from img2prompt.embeddings import unit
 from img2prompt.engines.base import Engine, Request
@@ -27,10 +27,12 @@ from img2prompt.labels.phrases import phrase_vectors
 from img2prompt.labels.ranking import LabelTable, load_tables
 from img2prompt.labels.tables import ASPECTS, read_labels, read_own_labels
 from img2prompt.minilm import SentenceEncoder
+from img2prompt.ocr import TextReader
 from img2prompt.posts.gender import neutral_people
-from img2prompt.posts.post import THINGS
+from img2prompt.posts.post import TEXT, THINGS
 from img2prompt.posts.prose import is_tags
-from img2prompt.results import Description, Match, Result
+from img2prompt.posts.quotes import quote, with_quote
+from img2prompt.results import Description, Line, Match, Result
 from img2prompt.settings import AUTO, Settings
 
 Source = str | Path | bytes | Image.Image
@@ -79,6 +81,7 @@ class Pipeline:
         self.tables = tables
         self.settings = settings
         self.members = members
+        self.reader = TextReader()
         self._batcher: Batcher[Asked, Result] = Batcher(batch_size_for(engine.device))
 
     def with_people(self, people: str) -> Pipeline:
@@ -91,12 +94,16 @@ class Pipeline:
         """
         return self.with_words(people=people)
 
+    def with_text(self, read_text: bool) -> Pipeline:
+        """This pipeline with another value of the setting ``read_text``; see `with_words`."""
+        return self.with_words(read_text=read_text)
+
     def with_words(self, **changes: Any) -> Pipeline:
         """This pipeline with other values of settings that change words only; both share the models and their batches.
 
         Parameters
         ----------
-        **changes : any of ``people``, ``style``, ``instruction`` and ``trigger``
+        **changes : any of ``people``, ``read_text``, ``style``, ``instruction`` and ``trigger``
 
         Raises
         ------
@@ -120,6 +127,8 @@ class Pipeline:
 
     def open(self, source: Source) -> Image.Image:
         """Bytes, a path or a picture → upright RGB picture, if it is within the limits of the settings.
+
+        What its file says of itself comes along, for `img2prompt.metadata.of`.
 
         Raises
         ------
@@ -191,7 +200,11 @@ class Pipeline:
         requests: Sequence[Request] | None = None,
     ) -> list[Result]:
         style = style or self.settings.style
-        kind = (style, self.settings.people)  # all in which callers of one model differ
+        kind = (
+            style,
+            self.settings.people,
+            self.settings.read_text,
+        )  # all in which callers of one model differ
 
         def asked() -> list[Asked]:
             pictures = opened()
@@ -211,7 +224,10 @@ class Pipeline:
         before = {step: seconds / len(results) for step, seconds in clock.laps.items() if results}
         return [
             replace(
-                result, seconds=sum(before.values()) + result.seconds, timings={**before, **result.timings}
+                result,
+                seconds=sum(before.values()) + result.seconds,
+                timings={**before, **result.timings},
+                stored=result.stored if self.settings.stored else None,
             )
             for result in results
         ]
@@ -252,17 +268,24 @@ class Pipeline:
         if self.settings.people == "neutral":  # after the embedding, in which nobody reads words
             captions, texts = _neutral(captions, texts, [request.trigger for request in requests])
         clock.lap("embedding")
+        lines: Sequence[Sequence[Line]] = [()] * len(pictures)
+        if self.settings.read_text:
+            lines = self.reader.read(pictures)
+            clock.lap("read")
         if style in (AUTO, "nearest"):
             for i, text in self._nearest(captions, embeddings, (made > GENERATED) | (style == "nearest")):
                 texts[i] = text
         elif style != first:
             texts = self._write(style, captions, matches, vectors)
         clock.lap("prompt")
+        for labels, read in zip(matches, lines, strict=True):
+            if read:
+                labels[TEXT] = [Match(line.text, line.score) for line in read]
         share = 1.0 / len(pictures)
         timings = {step: seconds * share for step, seconds in clock.laps.items()}
         return [
             Result(
-                caption=captions[i],
+                caption=captions[i] if requests[i].instruction else with_quote(captions[i], quote(lines[i])),
                 prompt=texts[i],
                 labels=matches[i],
                 embedding=embeddings[i],
@@ -273,6 +296,8 @@ class Pipeline:
                 details=said[i] if said[i].record() else None,
                 instruction=requests[i].instruction,
                 trigger=requests[i].trigger,
+                text=tuple(lines[i]),
+                stored=metadata.of(pictures[i]).stored,
             )
             for i in range(len(pictures))
         ]

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from PIL import ExifTags, Image
 
-from img2prompt import __version__
+from img2prompt import __version__, metadata
 from img2prompt.batch.journal import Journal
 from img2prompt.batch.rows import Row
 from img2prompt.batch.sources import Item
@@ -32,7 +32,7 @@ MOST_WORKERS = 8
 # Settings that are no part of the fingerprint: they change no results, or it names their effect separately.
 ELSEWHERE = (
     *("engine", "device", "ensemble", "max_megabytes", "max_megapixels"),
-    *("labels", "label_cache", "low_vram"),
+    *("labels", "label_cache", "low_vram", "stored"),
 )
 
 
@@ -130,6 +130,7 @@ def describe(pipeline: Pipeline, group: Sequence[Opened], keep: Save | None = No
                 height=opened.size[1],
                 embedding=result.embedding,
                 colours=seen.colours,
+                stored=metadata.of(opened.picture).stored,
             )
         )
     return rows
@@ -174,15 +175,15 @@ def fingerprint(pipeline: Pipeline) -> str:
     """16 hexadecimal digits that change with anything but the picture that results depend on.
 
     These are the version, the weights, the ensemble, the label tables and the settings. With people as seen,
-    and without an instruction or a trigger word, it is what it was before there were these settings, as the
-    results are.
+    and without an instruction, a trigger word or text that is read, it is what it was before there were these
+    settings, as the results are.
     """
     engine = pipeline.engine
     tables = {table.name: digest(table.labels) for table in pipeline.tables}
     values = {name: value for name, value in asdict(pipeline.settings).items() if name not in ELSEWHERE}
     if values["people"] == "as-seen":
         del values["people"]
-    for name in ("instruction", "trigger"):
+    for name in ("instruction", "trigger", "read_text"):
         if not values[name]:
             del values[name]
     members = pipeline.members.digest if pipeline.members else ""

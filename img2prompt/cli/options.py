@@ -31,6 +31,13 @@ People = Annotated[
         help=f"One of {', '.join(PEOPLE)}: a person, a child and they, or a man, a girl and his.",
     ),
 ]
+ReadText = Annotated[
+    bool | None,
+    typer.Option(
+        "--read-text/--no-read-text",
+        help="Read the words in pictures (signs, menus, covers), and repeat them in captions and alt texts.",
+    ),
+]
 Labels = Annotated[
     list[str] | None,
     typer.Option("--labels", metavar="FILE", help="A table of your own, one label a line; may be repeated."),
@@ -74,6 +81,12 @@ PresetName = Annotated[
 Trigger = Annotated[
     str,
     typer.Option("--trigger", metavar="WORD", help="For training: the word that captions begin with."),
+]
+Stored = Annotated[
+    bool | None,
+    typer.Option(
+        "--stored/--no-stored", help="Give the prompt that a picture's own file holds, or leave it out."
+    ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Write JSON, for programs.")]
 Pairs = Annotated[Path, typer.Argument(metavar="PAIRS", help="Folder with a CSV and its pictures.")]

@@ -28,6 +28,8 @@ from img2prompt.cli.options import (
     Paths,
     People,
     PresetName,
+    ReadText,
+    Stored,
     Style,
     Trigger,
     told,
@@ -68,14 +70,25 @@ def caption(
     language: Language = None,
     labels: Labels = None,
     people: People = None,
+    read_text: ReadText = None,
     device: Device = None,
     more: More = None,
+    stored: Stored = None,
     as_json: AsJson = False,
 ) -> None:
-    """Write the caption, prompt and labels of each picture."""
+    """Write the caption, prompt and labels of each picture, and the prompt that its file holds, if it does."""
     check_stdin(paths)
     wishes = told(instruction, preset, trigger, note, language, style)
-    pipeline = load(more, engine=engine, labels=labels or None, people=people, device=device, **wishes)
+    pipeline = load(
+        more,
+        engine=engine,
+        labels=labels or None,
+        people=people,
+        read_text=read_text,
+        device=device,
+        stored=stored,
+        **wishes,
+    )
     failed = 0
     for path, answer in answers(pipeline, paths):
         if isinstance(answer, ImageError):
@@ -132,6 +145,7 @@ def post(
     preset: PresetName = "",
     engine: EngineName = None,
     people: People = None,
+    read_text: ReadText = None,
     device: Device = None,
     more: More = None,
     as_json: AsJson = False,
@@ -143,7 +157,7 @@ def post(
     choices = Choices(tone, goal, emoji, length, hashtags, variants, note, seed, language, platform, own)
     check_tone(tone)  # an unknown tone is reported before the model is loaded
     wishes = told(instruction, preset, "", note, language, posts=True)
-    pipeline = load(more, engine=engine, people=people, device=device, **wishes)
+    pipeline = load(more, engine=engine, people=people, read_text=read_text, device=device, **wishes)
     failed = 0
     for path, answer in described(pipeline, paths):
         if isinstance(answer, ImageError):
@@ -247,6 +261,8 @@ def show(path: str, result: Result, several: bool) -> None:
     if several:
         write(path, "bold cyan")
     write(caption_of(result), "bold")
+    if result.stored and result.stored.prompt:
+        write(f"{'stored':<10}{result.stored.prompt}")
     write(f"{'prompt':<10}{result.prompt}")
     for table, matches in result.labels.items():
         write(f"{table:<9} {', '.join(f'{match.label} {match.score:.2f}' for match in matches)}")

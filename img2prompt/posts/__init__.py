@@ -6,6 +6,7 @@ from img2prompt.posts.alt_text import alt_text
 from img2prompt.posts.compose import compose
 from img2prompt.posts.facts import see
 from img2prompt.posts.hashtags import hashtags
+from img2prompt.posts.keywords import keywords
 from img2prompt.posts.post import Choices, Seen, Variant
 from img2prompt.posts.rewriter import Draft, Rewriter
 from img2prompt.posts.sentence import as_sentence, caption_of
@@ -22,6 +23,7 @@ __all__ = [
     "caption_of",
     "compose",
     "hashtags",
+    "keywords",
     "see",
     "tones",
 ]

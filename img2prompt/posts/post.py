@@ -17,6 +17,7 @@ GOALS = ("none", "question", "save", "tag")
 EMOJI = ("off", "few", "many")
 LENGTHS = ("line", "short", "long")
 LANGUAGES = ("en", "ko")
+TEXT = "text"  # a table of labels: lines that can be read in the picture, with the score of each
 THINGS = "things"  # a table of labels: words of captions, with the probability that the picture's have them
 INSTAGRAM = "instagram"
 ALT_LENGTH = 125  # characters of an alt text that screen readers read in one go
@@ -34,6 +35,7 @@ class Seen:
     labels: Mapping[str, Sequence[Match]] = field(default_factory=dict)  # table → matches, best first
     orientation: str = "square"  # landscape, portrait or square
     colours: tuple[str, ...] = ()  # names of the dominant colours, the largest first
+    quote: str = ""  # what can be read in it, see `img2prompt.posts.quotes`
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from img2prompt import weights
+from img2prompt import ocr, weights
 from img2prompt.errors import ConfigError
 from img2prompt.libraries import missing
 from img2prompt.settings import ENGINES, NONE, PEOPLE, Settings
@@ -68,6 +68,24 @@ def choose_people() -> None:
         format_func=lambda name: t(f"models.people.{name}"),
         help=t("models.people.help"),
         key="models-people",
+    )
+
+
+def choose_text() -> None:
+    """Let the visitor choose whether words in photos are read, where that is installed."""
+    if ocr.is_installed():
+        st.session_state[session.TEXT_CHOICE] = st.toggle(
+            t("models.text"),
+            value=pipelines.settings().read_text,
+            help=t("models.text.help"),
+            key="models-text",
+        )
+
+
+def choose_stored() -> None:
+    """Let the visitor choose whether the prompts that picture files hold are shown and exported."""
+    st.session_state[session.STORED_CHOICE] = st.toggle(
+        t("models.stored"), pipelines.gives_stored(), help=t("models.stored.help"), key="models-stored"
     )
 
 

@@ -42,7 +42,7 @@ FAMILIES = {
     "batch.explain.{}": BATCH_EXPLAINED,
     "batch.explain.{}.meaning": BATCH_EXPLAINED,
     "batch.earlier.{}": ("stopped", "failed"),
-    "batch.show.{}": ("all", "described", "failed"),
+    "batch.show.{}": ("all", "described", "failed", "stored"),
     "batch.format.{}": (*FORMATS, "errors"),
     "batch.format.{}.help": (*FORMATS, "errors"),
     "explore.{}": ("first", "other"),

@@ -25,7 +25,7 @@ from img2prompt.web.shared.photo import as_jpeg
 from img2prompt.web.shared.sentences import say
 
 PAGE = 20  # pictures shown at a time
-SHOWN = ("all", "described", "failed")
+SHOWN = ("all", "described", "failed", "stored")
 THUMBNAIL_PIXELS = 224  # twice the shown size, for sharp screens
 MOST_THUMBNAILS = 2000
 MOST_TOLD = 160  # characters of an instruction that are shown
@@ -151,7 +151,7 @@ def _download(run: Run, kind: str, file: str, mime: str, type: Literal["primary"
     st.download_button(
         t(f"batch.format.{kind}"),
         # Called when the visitor clicks.
-        partial(run.export, kind, pipelines.loader()),
+        partial(run.export, kind, pipelines.loader(), pipelines.gives_stored()),
         file_name=file,
         mime=mime,
         icon=":material/error:" if kind == "errors" else ":material/download:",
@@ -178,7 +178,9 @@ def _results(run: Run) -> None:
         )
         text = lists.search(t("batch.search"), "batch-search")
     try:
-        lines = [line for line in run.lines() if _matches(line, shown, text)]
+        gives = pipelines.gives_stored()
+        lines = [line if gives else line._replace(stored="") for line in run.lines()]
+        lines = [line for line in lines if _matches(line, shown, text)]
     except Img2PromptError as error:  # the batch was removed meanwhile
         show_error(error)
         return
@@ -197,9 +199,9 @@ def _results(run: Run) -> None:
 
 def _matches(line: Line, shown: str, text: str) -> bool:
     """Whether a line passes the filter (one of `SHOWN`) and contains the text."""
-    if shown != "all" and bool(line.error) != (shown == "failed"):
-        return False
-    return text.casefold() in f"{line.name}\n{line.caption}\n{line.error}".casefold()
+    passes = {"all": True, "described": not line.error, "failed": line.error, "stored": line.stored}
+    words = f"{line.name}\n{line.caption}\n{line.error}\n{line.stored}"
+    return bool(passes[shown]) and text.casefold() in words.casefold()
 
 
 def _line(run: Run, line: Line, post: str) -> None:
@@ -210,7 +212,7 @@ def _line(run: Run, line: Line, post: str) -> None:
         else:
             item = run.item(line.name)
             st.image(_thumbnail(run.id, line.name, item.stamp, item), width=112, alt=line.caption)
-        with st.container(gap="xsmall" if post else None, width="stretch"):
+        with st.container(gap="xsmall" if post or line.stored else None, width="stretch"):
             st.text(line.name)
             if line.error:
                 show_error(line.error)
@@ -218,6 +220,8 @@ def _line(run: Run, line: Line, post: str) -> None:
                 _caption(run, line)
             if post:
                 copyable(t("batch.post"), post, f"batch-{_key(run, line)}")
+            if line.stored:
+                copyable(t("batch.stored"), line.stored, f"batch-stored-{_key(run, line)}")
 
 
 def _caption(run: Run, line: Line) -> None:

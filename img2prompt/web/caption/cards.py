@@ -83,7 +83,7 @@ class Desk:
 
     def keep(self, choices: Choices, variants: Sequence[Variant]) -> None:
         """Save the posts in the history, once; a failure becomes the `problem`."""
-        state = ([photo.result for photo in self.photos], choices, account.keeps())
+        state = ([(photo.result, photo.prompt) for photo in self.photos], choices, account.keeps())
         if self.saved == state:
             return
         self.saved = state  # not tried again, as a busy database would delay every click

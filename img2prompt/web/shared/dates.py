@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 
 import streamlit as st
 
@@ -11,10 +11,17 @@ from img2prompt.web.shared.i18n import language
 
 def day(moment: datetime) -> str:
     """The day of a moment, which is in UTC: "Nov 26, 2026", or "2026. 11. 26." in Korean."""
-    date = _of_visitor(moment)
+    there = _of_visitor(moment)
     if language() == "ko":
-        return f"{date.year}. {date.month}. {date.day}."
-    return f"{date:%b} {date.day}, {date.year}"
+        return f"{there.year}. {there.month}. {there.day}."
+    return f"{there:%b} {there.day}, {there.year}"
+
+
+def words(day: date) -> str:
+    """A day as one writes it in a text: "November 26, 2026", or "2026년 11월 26일" in Korean."""
+    if language() == "ko":
+        return f"{day.year}년 {day.month}월 {day.day}일"
+    return f"{day:%B} {day.day}, {day.year}"
 
 
 def minute(moment: datetime) -> str:

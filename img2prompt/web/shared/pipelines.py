@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from img2prompt import Pipeline
     from img2prompt.engines.base import Engine
 
-WORDS = ("people", "style", "instruction", "trigger")  # settings in which visitors of one model may differ
+# Settings in which visitors of one model may differ.
+WORDS = ("people", "read_text", "style", "instruction", "trigger")
 MOST_PIPELINES = 2  # in memory, where full takes gigabytes; the one that was not used for longest is dropped
 
 
@@ -38,7 +39,18 @@ def settings(told: Mapping[str, str] | None = None) -> Settings:
     """
     engine = st.session_state.get(session.MODEL_CHOICE, {})
     told = st.session_state.get(session.TOLD, {}) if told is None else told
-    return Settings.load(**engine, **told, people=st.session_state.get(session.PEOPLE_CHOICE))
+    return Settings.load(
+        **engine,
+        **told,
+        people=st.session_state.get(session.PEOPLE_CHOICE),
+        read_text=st.session_state.get(session.TEXT_CHOICE),
+    )
+
+
+def gives_stored() -> bool:
+    """Whether the prompts that files hold are shown and exported, as this visitor or the server wants it."""
+    chosen = st.session_state.get(session.STORED_CHOICE)
+    return Settings.load().stored if chosen is None else bool(chosen)
 
 
 def choose(**choice: str) -> None:
