@@ -379,22 +379,21 @@ def _filled(request: Request, labels: Mapping[str, Sequence[Match]]) -> Request:
 def _neutral(
     captions: Sequence[str], texts: Sequence[str], triggers: Sequence[str]
 ) -> tuple[list[str], list[str]]:
-    """Captions without anybody's gender, and prompts with these captions in place of the others.
-
-    Tags stay as they are, as models know them by their spelling, and so does the trigger word: "ohwx man".
-    """
-    neutral = [
-        caption if is_tags(caption) else _neutral_but(trigger, caption)
-        for caption, trigger in zip(captions, triggers, strict=True)
-    ]
+    """Captions without anybody's gender, and prompts with these captions in place of the others."""
+    neutral = list(map(_without_gender, captions, triggers))
     return neutral, list(map(prompts.recaption, texts, captions, neutral))
 
 
-def _neutral_but(trigger: str, caption: str) -> str:
-    """A caption without anybody's gender besides what the trigger word says."""
+def _without_gender(text: str, trigger: str) -> str:
+    """A text without anybody's gender.
+
+    Tags stay as they are, as models know them by their spelling, and so does the trigger word: "ohwx man".
+    """
+    if is_tags(text):
+        return text
     if not trigger:
-        return neutral_people(caption)
-    hidden = re.sub(rf"(?<!\w){re.escape(trigger)}(?!\w)", NOBODY, caption, flags=re.IGNORECASE)
+        return neutral_people(text)
+    hidden = re.sub(rf"(?<!\w){re.escape(trigger)}(?!\w)", NOBODY, text, flags=re.IGNORECASE)
     return neutral_people(hidden).replace(NOBODY, trigger)
 
 
