@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import copy
@@ -13,7 +14,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from img2prompt import metadata, prompts
+from img2prompt import instructions, metadata, prompts
 from img2prompt.batcher import Batcher
 from img2prompt.embeddings import unit
 from img2prompt.engines.base import Engine, Question, Request
@@ -30,6 +31,7 @@ from img2prompt.ocr import TextReader
 from img2prompt.posts.gender import neutral_people
 from img2prompt.posts.model import ModelRewriter
 from img2prompt.posts.post import PHRASEBOOK, TEXT, THINGS
+from img2prompt.posts.prose import is_tags
 from img2prompt.posts.quotes import quote, with_quote
 from img2prompt.results import Description, Line, Match, Result
 from img2prompt.settings import AUTO, Settings
@@ -40,6 +42,7 @@ Asked = tuple[Image.Image, Request]
 GENERATED = (
     0.85  # probability that a machine made a picture, from which its prompt is by itself a nearest one
 )
+NOBODY = "Qqzx"  # a name that no caption has and no rule knows
 LEAST_WORDS = 0.01  # of their share in the embedding, which the words of such a picture's prompt keep
 ON_CPU, ON_GPU = 16, 64  # pictures
 
@@ -90,16 +93,38 @@ class Pipeline:
         ConfigError
             When there is no such value.
         """
-        return self._with(people=people)
+        return self.with_words(people=people)
 
     def with_text(self, read_text: bool) -> Pipeline:
-        """This pipeline with another value of the setting ``read_text``; see `with_people`."""
-        return self._with(read_text=read_text)
+        """This pipeline with another value of the setting ``read_text``; see `with_words`."""
+        return self.with_words(read_text=read_text)
 
-    def _with(self, **choice: Any) -> Pipeline:
+    def with_words(self, **changes: Any) -> Pipeline:
+        """This pipeline with other values of settings that change words only; both share the models and their batches.
+
+        Parameters
+        ----------
+        **changes : any of ``people``, ``read_text``, ``style``, ``instruction`` and ``trigger``
+
+        Raises
+        ------
+        ConfigError
+            For a value that cannot be used.
+        """
         other = copy(self)
-        other.settings = replace(self.settings, **choice)
+        other.settings = replace(self.settings, **changes)
         return other
+
+    def request(self, name: str = "", folder: str = "") -> Request:
+        """How the settings ask for a picture to be described, whose file has this name and is in this folder.
+
+        Raises
+        ------
+        ConfigError
+            When the instruction is too long, or has a placeholder that there is not.
+        """
+        told = instructions.bind(self.settings.instruction, name=name, folder=folder)
+        return Request(told, trigger=self.settings.trigger)
 
     def rewriter(self, picture: Image.Image | None = None, earlier: Sequence[str] = ()) -> ModelRewriter:
         """Has the engine's model write posts, see `img2prompt.posts.compose`.
@@ -173,7 +198,14 @@ class Pipeline:
         size = self._batcher.size  # pictures that are open at a time, of however many
         for start in range(0, len(sources), size):
             clock = _Clock()
-            results += self._describe(partial(self._open, sources[start : start + size], clock), style, clock)
+            some = sources[start : start + size]
+            requests = [
+                self.request(**instructions.place_of(source))
+                if isinstance(source, str | Path)
+                else self.request()
+                for source in some
+            ]
+            results += self._describe(partial(self._open, some, clock), style, clock, requests=requests)
         return results
 
     def describe(
@@ -215,12 +247,14 @@ class Pipeline:
 
         def asked() -> list[Asked]:
             pictures = opened()
-            wishes = requests or [Request(self.settings.instruction)] * len(pictures)
+            wishes = requests or [self.request()] * len(pictures)
             if not self.engine.follows and any(wish.instruction for wish in wishes):
                 raise ConfigError(
                     f"{self.engine.captioner or self.engine.name} follows no instructions. Leave the instruction "
                     "out, or choose a chat model or an endpoint as engine."
                 )
+            for instruction in {wish.instruction for wish in wishes}:
+                instructions.check(instruction)
             return list(zip(pictures, wishes, strict=True))
 
         results = self._batcher(partial(self._run, style), asked, kind, waiting)
@@ -243,31 +277,35 @@ class Pipeline:
         pictures, requests = [picture for picture, _ in asked], [request for _, request in asked]
         features = self.engine.encode(pictures)
         clock.lap("look")
-        said = [Description("")] * len(pictures)
-        if self.engine.captioner:
-            said = self.engine.describe(features, self.settings.beams, requests)
-        captions = [description.caption for description in said]
-        clock.lap("caption")
         vectors: dict[str, np.ndarray] = {}
         matches: list[dict[str, list[Match]]] = [{} for _ in pictures]
         if self.engine.space:
             vectors = ranking.picture_vectors(self.engine, features)
             own = [table.name for table in self.tables if table.name not in ASPECTS]
             matches = ranking.rank_all(vectors, self.tables, prompts.labels_needed(style, own))
-        clock.lap("labels")
         for labels, things in zip(matches, self.engine.things(features) or [], strict=False):
             labels[THINGS] = things
+        clock.lap("labels")
+        requests = [_filled(request, labels) for request, labels in zip(requests, matches, strict=True)]
+        said = [Description("")] * len(pictures)
+        if self.engine.captioner:
+            said = self.engine.describe(features, self.settings.beams, requests)
+        captions = [
+            instructions.begin_with(request.trigger, description.caption)
+            for request, description in zip(requests, said, strict=True)
+        ]
+        clock.lap("caption")
         made = self.engine.generated(features)
         made = np.zeros(len(pictures)) if made is None else made
         # The embedding stands for a prompt that could have made the picture, so never for a negative one.
         # The nearest prompt is made from it.
-        first = "seed" if style in (AUTO, "negative", "nearest") else style
+        first = "seed" if style in (AUTO, "negative", "nearest", "caption") else style
         texts = self._write(first, captions, matches, vectors)
         clock.lap("prompt")
         written = self.sentences.encode(texts)
         embeddings = self._mix(Evidence(pictures, features, written), made, worded=any(texts))
         if self.settings.people == "neutral":  # after the embedding, in which nobody reads words
-            captions, texts = _neutral(captions, texts)
+            captions, texts = _neutral(captions, texts, [request.trigger for request in requests])
         clock.lap("embedding")
         lines: Sequence[Sequence[Line]] = [()] * len(pictures)
         if self.settings.read_text:
@@ -286,7 +324,7 @@ class Pipeline:
         timings = {step: seconds * share for step, seconds in clock.laps.items()}
         return [
             Result(
-                caption=with_quote(captions[i], quote(lines[i])),
+                caption=captions[i] if requests[i].instruction else with_quote(captions[i], quote(lines[i])),
                 prompt=texts[i],
                 labels=matches[i],
                 embedding=embeddings[i],
@@ -295,6 +333,8 @@ class Pipeline:
                 timings=timings,
                 model=self.engine.captioner or "",
                 details=said[i] if said[i].record() else None,
+                instruction=requests[i].instruction,
+                trigger=requests[i].trigger,
                 text=tuple(lines[i]),
                 stored=metadata.of(pictures[i]).stored,
             )
@@ -367,10 +407,33 @@ class Pipeline:
         return prompts.negative([pool + flaws for pool in farthest], similar)
 
 
-def _neutral(captions: Sequence[str], texts: Sequence[str]) -> tuple[list[str], list[str]]:
+def _filled(request: Request, labels: Mapping[str, Sequence[Match]]) -> Request:
+    """A request whose instruction is as the engine is told it, for a picture with these labels."""
+    if not request.instruction:
+        return request
+    values = {"labels": instructions.labels_in_words(labels), "trigger": request.trigger}
+    return replace(request, instruction=instructions.fill(request.instruction, values))
+
+
+def _neutral(
+    captions: Sequence[str], texts: Sequence[str], triggers: Sequence[str]
+) -> tuple[list[str], list[str]]:
     """Captions without anybody's gender, and prompts with these captions in place of the others."""
-    neutral = [neutral_people(caption) for caption in captions]
+    neutral = list(map(_without_gender, captions, triggers))
     return neutral, list(map(prompts.recaption, texts, captions, neutral))
+
+
+def _without_gender(text: str, trigger: str) -> str:
+    """A text without anybody's gender.
+
+    Tags stay as they are, as models know them by their spelling, and so does the trigger word: "ohwx man".
+    """
+    if is_tags(text):
+        return text
+    if not trigger:
+        return neutral_people(text)
+    hidden = re.sub(rf"(?<!\w){re.escape(trigger)}(?!\w)", NOBODY, text, flags=re.IGNORECASE)
+    return neutral_people(hidden).replace(NOBODY, trigger)
 
 
 class _Clock:

@@ -55,13 +55,14 @@ def labels_needed(style: str, own: Sequence[str] = ()) -> dict[str, int]:
 
 
 def build(style: str, caption: str, labels: Matches) -> str:
-    """Write the prompt of one picture, cut to the 77 tokens that CLIP reads.
+    """Write the prompt of one picture, cut to the 77 tokens that CLIP reads, unless it is the caption alone.
 
     Parameters
     ----------
     style : ``seed`` (caption, medium, movement, 3 flavors), ``classic`` (artist and
-        trending site besides) or ``fast`` (the 32 best labels of all tables); the last
-        two are clip-interrogator's modes of those names
+        trending site besides), ``fast`` (the 32 best labels of all tables) or ``caption``
+        (nothing else, and all of it); ``classic`` and ``fast`` are clip-interrogator's modes
+        of those names
     caption : what the picture shows; may be empty
     labels : table name → matches, best first, as many as `labels_needed` says; a table
         that is missing or empty is left out of the prompt
@@ -71,9 +72,11 @@ def build(style: str, caption: str, labels: Matches) -> str:
     ConfigError
         For any other style; `best`, `negative` and `nearest` are functions of their own.
     """
+    if style == "caption":
+        return caption
     forms = {"seed": _seed, "classic": _classic, "fast": _fast}
     if style not in forms:
-        raise ConfigError(f"style is {style!r}; this is written in one go: {', '.join(forms)}.")
+        raise ConfigError(f"style is {style!r}; this is written in one go: {', '.join([*forms, 'caption'])}.")
     return truncate(forms[style](caption, labels).removeprefix(", "))
 
 
@@ -295,6 +298,8 @@ def recaption(prompt: str, before: str, after: str) -> str:
     """
     if not before or before == after:
         return prompt
+    if prompt == before:
+        return after
     return truncate(prompt.replace(before, after, 1)) if before in prompt else prompt
 
 

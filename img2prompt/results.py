@@ -98,6 +98,8 @@ class Result:
     details: Description | None = None  # where the engine says more than a caption
     text: tuple[Line, ...] = ()  # that can be read in the picture, where it was looked for
     stored: Stored | None = None  # what its file says; None where that is nothing, or is not to be given
+    instruction: str = ""  # that the engine followed, as it was told
+    trigger: str = ""  # the word that the caption was to begin with
 
     def record(self) -> dict[str, Any]:
         """The words in JSON's types; the embedding and the timings are left out."""
@@ -106,7 +108,9 @@ class Result:
         text = [{"text": line.text, "score": round(line.score, 4), "box": line.box} for line in self.text]
         read = {"text": text} if text else {}
         stored = {"stored": self.stored.record() if self.stored else None}
-        return {**words, **details, **read, **stored, "engine": self.engine, "model": self.model}
+        asked = {"instruction": self.instruction, "trigger": self.trigger}
+        asked = {name: value for name, value in asked.items() if value}
+        return {**words, **details, **read, **stored, **asked, "engine": self.engine, "model": self.model}
 
 
 def words_record(caption: str, prompt: str, labels: Labels) -> dict[str, Any]:

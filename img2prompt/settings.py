@@ -18,9 +18,10 @@ from img2prompt.errors import ConfigError
 
 AUTO = "auto"  # as engine: the best that is installed and fits the device; as style: by the kind of picture
 ENGINES = ("lite", "full")  # each a package of img2prompt.engines
-STYLES = (AUTO, "seed", "classic", "fast", "best", "nearest", "negative")
+STYLES = (AUTO, "seed", "classic", "fast", "best", "nearest", "negative", "caption")
 PEOPLE = ("neutral", "as-seen")
 NONE = "none"  # instead of a part's name: do without that part
+MOST_TRIGGER = 60  # characters
 PRECISIONS = ("auto", "fp32", "fp16", "bf16")
 CLIP_STATISTICS = ("clip", "half")
 PREFIX = "IMG2PROMPT_"
@@ -61,6 +62,7 @@ class Settings:
     engine: str = "auto"  # auto, lite, full
     style: str = "auto"  # form of the prompt: auto (nearest if machine-made, else seed), classic, fast, best…
     instruction: str = ""  # how the picture is to be described, in plain words, for engines that follow
+    trigger: str = ""  # a word that captions begin with, for training a model on them
     people: str = (
         "neutral"  # in captions: neutral (a person, they), as-seen (a man or a woman, as the engine has it)
     )
@@ -96,6 +98,10 @@ class Settings:
             raise ConfigError(f"style is {self.style!r}; choose one of {', '.join(STYLES)}.")
         if self.people not in PEOPLE:
             raise ConfigError(f"people is {self.people!r}; choose one of {', '.join(PEOPLE)}.")
+        if len(self.trigger) > MOST_TRIGGER or not self.trigger.isprintable():
+            raise ConfigError(
+                f"trigger is {self.trigger[:MOST_TRIGGER]!r}; it must be one line of at most {MOST_TRIGGER} characters."
+            )
         if self.precision not in PRECISIONS:
             raise ConfigError(f"precision is {self.precision!r}; choose one of {', '.join(PRECISIONS)}.")
         if self.clip_statistics not in CLIP_STATISTICS:

@@ -5,7 +5,7 @@ import streamlit as st
 from img2prompt.errors import Img2PromptError
 from img2prompt.web.caption import cards, choices, photos, reading, stored
 from img2prompt.web.history import reopening
-from img2prompt.web.shared import account, frame, keeping, pipelines
+from img2prompt.web.shared import account, frame, instruction, keeping, pipelines, session
 from img2prompt.web.shared.i18n import t
 
 frame.begin(t("title"))
@@ -27,6 +27,7 @@ with left:
     photos.sources(settings)
 with right:
     photos.samples()
+st.session_state[session.TOLD] = instruction.ask("instruction", post_choices.note)
 
 chosen = photos.chosen(settings)
 desk = cards.desk_of(chosen)

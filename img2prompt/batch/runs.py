@@ -23,7 +23,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timezone
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -66,6 +66,7 @@ DAYS = 7  # a batch that nobody has looked at for longer is removed
 DAY = 86400.0  # seconds
 IDLE_SECONDS = 3600.0  # a batch that nobody has looked at for so long gives way to others
 RATE_SECONDS = 120.0  # the period over which the pace is measured
+TOLD = ("instruction", "trigger", "style")  # settings that say how pictures are to be described
 MANIFEST, FILES, JOURNAL, OLD, UNFINISHED = "about.json", "files", "journal", "old", ".new-"
 STEPS = "steps"
 
@@ -80,6 +81,7 @@ class Manifest:
     settings: str = ""  # fingerprint of the pipeline; empty before the first result
     posts: Choices | None = None  # of the post about each picture; None for no posts
     owner: str = ""  # in whose history each picture is kept too; empty for nobody's
+    told: Mapping[str, str] = field(default_factory=dict)  # of `TOLD`, what the batch has of its own
 
     @property
     def others(self) -> int:
@@ -99,7 +101,8 @@ class Manifest:
             values = json.loads(file.read_text("utf-8"))
             posts = values.get("posts")
             posts = Choices(**posts) if posts else None
-            return cls(**values | {"names": tuple(values["names"]), "posts": posts})
+            told = {name: str(value) for name, value in values.get("told", {}).items() if name in TOLD}
+            return cls(**values | {"names": tuple(values["names"]), "posts": posts, "told": told})
         except (OSError, ValueError, TypeError, KeyError, AttributeError, ConfigError) as error:
             raise DataError(
                 "This batch is damaged, or was begun by another version. Begin it anew."
@@ -178,6 +181,11 @@ class Run:
     def choices(self) -> Choices | None:
         """What is wanted of the post about each picture; None for no posts."""
         return self._manifest.posts
+
+    @property
+    def told(self) -> Mapping[str, str]:
+        """Settings that say how its pictures are to be described, in place of those of whoever continues it."""
+        return self._manifest.told
 
     def choose(self, posts: Choices | None) -> None:
         """Write other posts, or none, from now on.
@@ -581,6 +589,7 @@ class Runs:
         own: Collection[str] = (),
         posts: Choices | None = None,
         owner: str = "",
+        told: Mapping[str, str] | None = None,
     ) -> Run:
         """Make a batch from uploads (name, content), or from a folder on this machine with its sub-folders.
 
@@ -589,6 +598,7 @@ class Runs:
         own : ids of the session's batches
         posts : what is wanted of the post about each picture; None for no posts
         owner : in whose history each picture is kept too; empty for nobody's
+        told : settings that say how its pictures are to be described; those of `TOLD`
 
         Raises
         ------
@@ -611,6 +621,7 @@ class Runs:
             str(folder.resolve()) if folder else "",
             posts=posts,
             owner=owner,
+            told=told or {},
         )
         self._check_turn(own)
         if sum(is_archive(name) for name, _ in uploads) > self.limits.archives:

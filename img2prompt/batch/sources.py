@@ -50,6 +50,16 @@ class Item:
         """The file name without its suffix: the id in a submission."""
         return PurePosixPath(self.name).stem
 
+    @property
+    def folder(self) -> str:
+        """The name of the folder that it is in; empty where that is not known, as in an archive without folders."""
+        path = PurePosixPath(self.name)
+        if (
+            not path.parent.name and self.file and self.file.name == path.name
+        ):  # an upload is stored under a number
+            return self.file.absolute().parent.name
+        return path.parent.name
+
 
 def discover(source: str | Path, recursive: bool = False) -> list[Item]:
     """The pictures in a folder, archive or store, sorted by name, or on a list, in its order.

@@ -100,7 +100,12 @@ def describe(pipeline: Pipeline, group: Sequence[Opened], keep: Save | None = No
     `keep` is told of each picture that was described.
     """
     pictures = [opened.picture for opened in group if opened.picture is not None]
-    results = iter(pipeline.describe(pictures))
+    requests = [
+        pipeline.request(opened.item.stem, opened.item.folder)
+        for opened in group
+        if opened.picture is not None
+    ]
+    results = iter(pipeline.describe(pictures, requests=requests))
     rows = []
     for opened in group:
         if opened.picture is None or opened.size is None:
@@ -170,14 +175,15 @@ def fingerprint(pipeline: Pipeline) -> str:
     """16 hexadecimal digits that change with anything but the picture that results depend on.
 
     These are the version, the weights, the ensemble, the label tables and the settings. With people as seen,
-    and without an instruction or text that is read, it is what it was before there were these settings, as the results are.
+    and without an instruction, a trigger word or text that is read, it is what it was before there were these
+    settings, as the results are.
     """
     engine = pipeline.engine
     tables = {table.name: digest(table.labels) for table in pipeline.tables}
     values = {name: value for name, value in asdict(pipeline.settings).items() if name not in ELSEWHERE}
     if values["people"] == "as-seen":
         del values["people"]
-    for name in ("instruction", "read_text"):
+    for name in ("instruction", "trigger", "read_text"):
         if not values[name]:
             del values[name]
     members = pipeline.members.digest if pipeline.members else ""

@@ -28,14 +28,18 @@ from img2prompt.cli.console import complain, finish, load, stoppable
 from img2prompt.cli.options import (
     Device,
     EngineName,
+    Instruction,
     Labels,
     Language,
     More,
     Note,
     People,
+    PresetName,
     ReadText,
     Stored,
     Style,
+    Trigger,
+    told,
 )
 from img2prompt.errors import ConfigError
 from img2prompt.files import check_output
@@ -131,6 +135,9 @@ def batch(
     ] = None,
     note: Note = "",
     language: Language = None,
+    instruction: Instruction = "",
+    preset: PresetName = "",
+    trigger: Trigger = "",
     engine: EngineName = None,
     style: Style = None,
     labels: Labels = None,
@@ -160,6 +167,9 @@ def batch(
     write, or that were edited since, are never replaced unless you say --overwrite.
     xmp: description, alt text and keywords for photo programs, in a sidecar beside each photo, or with
     --embed in JPEG, PNG, WebP and TIFF files; what a photo says already is kept unless you say --overwrite.
+
+    Instructions, for models that follow them: --preset training --trigger WORD --format txt writes captions for
+    training a LoRA. See all presets with: img2prompt presets
     """
     from img2prompt import batch as batches
     from img2prompt.batch.ray_pool import import_ray
@@ -185,6 +195,7 @@ def batch(
     if journal_file is None and output is None and source == "-":
         raise ConfigError("Name a file for the results so far with --journal, or an --output.")
     posts = _posts(kind, tone, length, note, language)
+    wishes = told(instruction, preset, trigger, note, language, style, posts=posts is not None)
     items = batches.discover(source, recursive)
     batches.check_output(kind, output, items, source, photo_options)
     if errors is not None:
@@ -198,12 +209,12 @@ def batch(
     pipeline = load(
         more,
         engine=engine,
-        style=style,
         labels=labels or None,
         people=people,
         read_text=read_text,
         device=device,
         stored=stored,
+        **wishes,
     )
     journal_file = journal_file or _journal_beside(output or Path(source))
     with (
@@ -282,8 +293,8 @@ def _posts(
 ) -> Choices | None:
     """What is wanted of the posts; None for no posts. An unknown tone is reported before the work starts."""
     if tone is None:
-        if length is not None or note or language:
-            raise ConfigError("--length, --note and --language are for posts; name a --tone too.")
+        if length is not None:
+            raise ConfigError("--length is for posts; name a --tone too.")
         return None
     from img2prompt.batch import FORMATS
 

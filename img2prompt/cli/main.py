@@ -27,6 +27,7 @@ from img2prompt.cli import (
     metadata,
     models,
     pictures,
+    presets,
     submission,
     train,
 )
@@ -57,12 +58,15 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for module in (starter, pictures, metadata, batch, captions, submission, evaluate, models, dataset, train):
+for module in (
+    *(starter, pictures, metadata, batch, captions, presets, submission),
+    *(evaluate, models, dataset, train),
+):
     for command in module.commands.registered_commands:
         # Rich would break lines where the docstring does, whatever the width of the terminal.
         paragraphs = inspect.cleandoc(command.callback.__doc__ or "").split("\n\n")
         command.help = "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
-for module in (starter, pictures, metadata, batch, submission):
+for module in (starter, pictures, metadata, batch, presets, submission):
     app.add_typer(module.commands)
 for name, module in (
     ("captions", captions),

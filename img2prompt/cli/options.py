@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from img2prompt.errors import ConfigError
+from img2prompt.instructions import names, presets, settings_for, words_of
 from img2prompt.posts.limits import size, tidy
 from img2prompt.posts.post import LANGUAGES, MAX_NOTE, WRITERS
 from img2prompt.settings import AUTO, ENGINES, PEOPLE, STYLES
@@ -59,13 +61,32 @@ Note = Annotated[
     str,
     typer.Option(
         "--note",
-        help="Posts: one thing only you know, such as who, where, what happened.",
+        help="For posts, and {note} of an instruction: one thing only you know: who, where, what happened.",
         callback=_short_enough,
     ),
 ]
 Language = Annotated[
     str | None,
-    typer.Option("--language", help=f"Posts: one of {', '.join(LANGUAGES)}; en where none is named."),
+    typer.Option(
+        "--language",
+        help=f"Of posts, and {{language}} of an instruction: {', '.join(LANGUAGES)}; en for posts where none is named.",
+    ),
+]
+Instruction = Annotated[
+    str,
+    typer.Option(
+        "--instruction",
+        metavar="TEXT",
+        help='How to describe the picture, in plain words, for models that follow: "one sentence, name the dish".',
+    ),
+]
+PresetName = Annotated[
+    str,
+    typer.Option("--preset", metavar="NAME", help=f"An instruction by its name: {', '.join(presets())}."),
+]
+Trigger = Annotated[
+    str,
+    typer.Option("--trigger", metavar="WORD", help="For training: the word that captions begin with."),
 ]
 Stored = Annotated[
     bool | None,
@@ -93,3 +114,35 @@ Sources = Annotated[
         "--source", metavar="NAME", help="Use only pictures with this in the column source; may be repeated."
     ),
 ]
+
+
+def told(
+    instruction: str,
+    preset: str,
+    trigger: str,
+    note: str = "",
+    language: str | None = None,
+    style: str | None = None,
+    posts: bool = False,
+) -> dict[str, str]:
+    """The settings that the options for an instruction come to; a --style goes before that of the preset.
+
+    Parameters
+    ----------
+    posts : whether posts are written, which note and language are for too
+
+    Raises
+    ------
+    ConfigError
+        For what cannot be used, or would not be: a note or a language that neither posts nor the instruction take.
+    DataError
+        For a preset of the user's own whose file is malformed.
+    """
+    taken = names(words_of(instruction, preset))
+    for option, value in (("note", note), ("language", language)):
+        if value and not posts and option not in taken:
+            raise ConfigError(
+                f"--{option} is for an instruction with {{{option}}} in it, and in a batch for posts, too: name a --tone."
+            )
+    settings = settings_for(instruction, preset, trigger, note, language or "")
+    return settings | ({"style": style} if style else {})

@@ -20,20 +20,25 @@ from img2prompt.cli.options import (
     AsJson,
     Device,
     EngineName,
+    Instruction,
     Labels,
     Language,
     More,
     Note,
     Paths,
     People,
+    PresetName,
     ReadText,
     Stored,
     Style,
+    Trigger,
     Writer,
+    told,
 )
 from img2prompt.errors import ConfigError, DataError, ImageError
 from img2prompt.files import cannot_read, check_output, replacing
-from img2prompt.posts import Choices, alt_text, as_sentence, composing, see, tones
+from img2prompt.instructions import place_of
+from img2prompt.posts import Choices, alt_text, caption_of, composing, see, tones
 from img2prompt.posts.platforms import platforms
 from img2prompt.posts.post import (
     ALT_LENGTH,
@@ -68,6 +73,11 @@ def caption(
     paths: Paths,
     engine: EngineName = None,
     style: Style = None,
+    instruction: Instruction = "",
+    preset: PresetName = "",
+    trigger: Trigger = "",
+    note: Note = "",
+    language: Language = None,
     labels: Labels = None,
     people: People = None,
     read_text: ReadText = None,
@@ -78,15 +88,16 @@ def caption(
 ) -> None:
     """Write the caption, prompt and labels of each picture, and the prompt that its file holds, if it does."""
     check_stdin(paths)
+    wishes = told(instruction, preset, trigger, note, language, style)
     pipeline = load(
         more,
         engine=engine,
-        style=style,
         labels=labels or None,
         people=people,
         read_text=read_text,
         device=device,
         stored=stored,
+        **wishes,
     )
     failed = 0
     for path, answer in answers(pipeline, paths):
@@ -141,6 +152,8 @@ def post(
         ),
     ] = ALT_LENGTH,
     writer: Writer = AUTO,
+    instruction: Instruction = "",
+    preset: PresetName = "",
     engine: EngineName = None,
     people: People = None,
     read_text: ReadText = None,
@@ -154,7 +167,8 @@ def post(
     language = language or Choices.language
     choices = Choices(tone, goal, emoji, length, hashtags, variants, note, seed, language, platform, own)
     check_tone(tone)  # an unknown tone is reported before the model is loaded
-    pipeline = load(more, engine=engine, people=people, read_text=read_text, device=device)
+    wishes = told(instruction, preset, "", note, language, posts=True)
+    pipeline = load(more, engine=engine, people=people, read_text=read_text, device=device, **wishes)
     by_model = pipeline.writes(writer)
     failed = 0
     for path, answer in described(pipeline, paths):
@@ -220,7 +234,13 @@ def described(
     for start in range(0, len(paths), BATCH):
         batch = paths[start : start + BATCH]
         opened = [open_timed(pipeline, path) for path in batch]
-        results = iter(pipeline.describe([image for image, _ in opened if not isinstance(image, ImageError)]))
+        pictures = [image for image, _ in opened if not isinstance(image, ImageError)]
+        requests = [
+            pipeline.request(**({} if path == STDIN else place_of(path)))
+            for path, (image, _) in zip(batch, opened, strict=True)
+            if not isinstance(image, ImageError)
+        ]
+        results = iter(pipeline.describe(pictures, requests=requests))
         for path, (image, seconds) in zip(batch, opened, strict=True):
             if isinstance(image, ImageError):
                 yield path, image
@@ -252,7 +272,7 @@ def show(path: str, result: Result, several: bool) -> None:
     """Print a result for people, below its path if there are several."""
     if several:
         write(path, "bold cyan")
-    write(as_sentence(result.caption), "bold")
+    write(caption_of(result), "bold")
     if result.stored and result.stored.prompt:
         write(f"{'stored':<10}{result.stored.prompt}")
     write(f"{'prompt':<10}{result.prompt}")

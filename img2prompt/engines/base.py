@@ -19,8 +19,11 @@ Aspect = Literal["content", "style"]
 class Request:
     """How one picture is to be described."""
 
-    instruction: str = ""  # in plain words; empty for the engine's own way
+    instruction: str = (
+        ""  # in plain words; empty for the engine's own way. The pipeline fills its placeholders
+    )
     hear: Callable[[str], object] | None = None  # told the words so far while they come, where the engine can
+    trigger: str = ""  # the word that the pipeline has the caption begin with, for training
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from img2prompt.posts.keywords import keywords
 from img2prompt.posts.model import ModelRewriter
 from img2prompt.posts.post import Choices, Seen, Variant
 from img2prompt.posts.rewriter import Draft, Rewriter
-from img2prompt.posts.sentence import as_sentence
+from img2prompt.posts.sentence import as_sentence, caption_of
 from img2prompt.posts.templates import tones
 
 __all__ = [
@@ -22,6 +22,7 @@ __all__ = [
     "Variant",
     "alt_text",
     "as_sentence",
+    "caption_of",
     "compose",
     "composing",
     "hashtags",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from img2prompt.posts.korean import with_particle
 from img2prompt.posts.limits import cut, tidy
 from img2prompt.posts.post import ALT_LENGTH, Seen
+from img2prompt.posts.prose import is_english
 from img2prompt.posts.quotes import with_quote
 from img2prompt.posts.sentence import as_sentence
 from img2prompt.posts.style import is_photo
@@ -21,7 +22,8 @@ def alt_text(seen: Seen, *, note: str = "", language: str = "en", length: int = 
     Parameters
     ----------
     note : what the person said of the picture: it tells what it is for, and so comes first, if there is room
-    language : in Korean it names the picture's themes, and is the English caption where there is none
+    language : in Korean it names the picture's themes, and is the English caption where there is none; a caption
+        that is not in English stays as it is
     length : there is no limit to be seen on Instagram, but a screen reader reads all of it
 
     >>> alt_text(Seen("a photo of a brown dog on the beach"))
@@ -29,10 +31,10 @@ def alt_text(seen: Seen, *, note: str = "", language: str = "en", length: int = 
     >>> alt_text(Seen("a brown dog on the beach", quote="Sea View Hotel"))
     'A brown dog on the beach. It reads “Sea View Hotel”.'
     """
-    sentence = topic([seen]).sentence
+    sentence = topic([seen]).sentence or tidy(seen.caption)
     bearing = with_quote(sentence, seen.quote)
     said = as_sentence(bearing)
-    themes = themes_of(seen)[:NAMED] if language == "ko" else []
+    themes = themes_of(seen)[:NAMED] if language == "ko" and is_english(seen.caption) else []
     if themes:
         names = [theme.wording["ko"].name for theme in themes]
         listed = " ".join([*(with_particle(name, "과/와") for name in names[:-1]), names[-1]])

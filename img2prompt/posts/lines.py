@@ -55,6 +55,7 @@ class PhrasebookRewriter:
         woven = _woven(told, note, choices, dice) if apart and is_phrase(note) else []
         description = as_sentence(topic(seen).sentence)
         plain = choices.tone == "plain" and choices.language == "en" and all(map(is_trusted, seen))
+        plain = plain and bool(description)  # a caption of tags is no sentence
         if plain and choices.length != "long" and not choices.voice:
             lines[PLACE_OF_DESCRIPTION:PLACE_OF_DESCRIPTION] = [Line(description)]
         for turn in range(len(lines) + len(woven)):

@@ -15,6 +15,7 @@ from img2prompt.posts.grammar import caption_verb, is_noun, singular
 from img2prompt.posts.neutral import plain_words
 from img2prompt.posts.phrases import Theme, by_word, line_of_descent, themes
 from img2prompt.posts.post import THINGS, Seen
+from img2prompt.posts.prose import first_sentence
 from img2prompt.posts.topic import topic
 
 SURE = 0.93  # probability from which a theme counts
@@ -43,7 +44,7 @@ def themes_of(seen: Seen) -> list[Theme]:
 
 @functools.lru_cache(maxsize=256)  # the same picture is written about again and again
 def _themes_of(caption: str, things: tuple[tuple[str, float], ...] | None) -> tuple[Theme, ...]:
-    named, unreal = _named(plain_words(caption))
+    named, unreal = _named(plain_words(first_sentence(caption) or caption))
     places = _with_ancestors({theme: -place for place, theme in enumerate(named)}, max)
     if things is None:
         return _best(_fitting(named, caption), places)

@@ -18,6 +18,7 @@ from img2prompt.posts.grammar import DETERMINERS, is_gerund, written
 from img2prompt.posts.neutral import plain_words
 from img2prompt.posts.nouns import Mention
 from img2prompt.posts.post import Seen
+from img2prompt.posts.prose import first_sentence, is_english
 
 LISTED = 3  # subjects of a carousel that are named
 
@@ -54,7 +55,10 @@ def topic(seen: Sequence[Seen]) -> Topic:
 
 @functools.lru_cache(maxsize=256)  # the same picture is written about again and again
 def _parts(caption: str) -> Topic:
-    words = plain_words(caption)
+    sentence = first_sentence(caption)
+    words = plain_words(sentence or caption)
+    if not sentence:  # of tags only what they name can be used
+        return Topic(things=nouns.things(words), words=tuple(words)) if is_english(caption) else Topic()
     verb = find_verb(words)
     before, predicate = split(words, verb)
     core = before[: nouns.core_length(before)]

@@ -61,10 +61,10 @@ class Watched(Pipeline):
         self.looks = 0
         self.before = before
 
-    def describe(self, pictures, style=None):
+    def describe(self, pictures, **more):
         self.before()
         self.looks += len(pictures)
-        return super().describe(pictures, style)
+        return super().describe(pictures, **more)
 
 
 @pytest.fixture(autouse=True)

@@ -17,6 +17,7 @@ from img2prompt.captions.filters import Filter
 from img2prompt.captions.table import Change, Entry, token_counts, words
 from img2prompt.errors import ImageError, Img2PromptError
 from img2prompt.images import Limits, open_image
+from img2prompt.posts.limits import cut, tidy
 from img2prompt.prompts import CONTEXT
 from img2prompt.settings import Settings
 from img2prompt.web import components
@@ -33,6 +34,7 @@ SHOWN = ("all", "described", "failed", "edited", "long", "stored")
 LARGE_PIXELS = 1200
 THUMBNAIL_PIXELS = 224  # twice the shown size, for sharp screens
 MOST_THUMBNAILS = 2000
+MOST_TOLD = 160  # characters of an instruction that are shown
 EVERY, EVERY_RESULTS = 1.0, 3.0  # seconds between updates of the progress, and of the results
 
 _EDIT = components.register("edit")
@@ -64,6 +66,8 @@ def _work(run: Run, drawn: tuple[bool, bool, bool]) -> None:
     progress = run.progress()
     finished = progress.done == progress.total
     st.text(earlier.title(run))
+    if "instruction" in run.told:
+        st.caption(t("batch.told", instruction=as_it_is(cut(tidy(run.told["instruction"]), MOST_TOLD))))
     st.progress(progress.done / max(progress.total, 1))
     st.markdown(_how_far(run, progress))
     if run.error:

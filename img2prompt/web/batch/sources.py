@@ -15,7 +15,7 @@ from img2prompt.images import SUFFIXES
 from img2prompt.posts import Choices
 from img2prompt.settings import SERVER_FOLDERS, Settings, switch
 from img2prompt.web.batch import wishes
-from img2prompt.web.shared import account, keeping, pipelines, session, visitor
+from img2prompt.web.shared import account, instruction, keeping, pipelines, session, visitor
 from img2prompt.web.shared.frame import show_error
 from img2prompt.web.shared.i18n import t
 from img2prompt.web.shared.registry import Registry
@@ -69,7 +69,7 @@ def start(run: Run) -> None:
         keeping.save(run.owner, run.choices or Choices(variants=1), *described)
 
     keeps = bool(run.owner) and run.owner == account.owner()  # not by all who know the batch's address
-    runs().start(run, pipelines.loader(), own(), save if keeps else None)
+    runs().start(run, pipelines.loader(run.told), own(), save if keeps else None)
 
 
 def ask() -> None:
@@ -152,12 +152,13 @@ def _ask_for_folder() -> None:
 def _begin_button(count: int | None, **source: Any) -> None:
     """Ask what is wanted of the pictures, and begin; `source` is what `Runs.add` takes."""
     posts, owner = wishes.posts("batch"), wishes.owner()
+    told = instruction.ask("batch-instruction", posts.note if posts else "")
     label = t("batch.start.count", count=count) if count else t("batch.start")
     if not st.button(label, type="primary", width="stretch", key="batch-start"):
         return
     try:
         with st.spinner(t("batch.saving")):
-            run = runs().add(**source, own=own(), posts=posts, owner=owner)
+            run = runs().add(**source, own=own(), posts=posts, owner=owner, told=told)
             # Inside the spinner, as another click may end this run of the script when the spinner ends.
             st.session_state[session.BEGUN] = st.session_state.get(session.BEGUN, 0) + 1
             _go_to(run)

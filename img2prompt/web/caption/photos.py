@@ -88,7 +88,7 @@ def chosen(settings: Settings) -> list[Photo]:
         return [photo for photo in known.values() if isinstance(photo, Photo)]
     opened: dict[str, Photo | ImageError] = {}
     for key, name, read in files:
-        opened[key] = known.get(key) or _open(key, read(), settings)
+        opened[key] = known.get(key) or _open(key, name, read(), settings)
         if isinstance(opened[key], ImageError):
             show_error(t("photo.unusable", name=name, reason=say(str(opened[key]))))
     st.session_state[session.OPENED] = opened
@@ -119,8 +119,8 @@ def _files() -> list:
     return list(st.session_state.get(_widget_key("upload")) or []) + ([camera] if camera else [])
 
 
-def _open(key: str, data: bytes, settings: Settings) -> Photo | ImageError:
-    photo = Photo(key, partial(open_image, data, Limits.from_settings(settings)))
+def _open(key: str, name: str, data: bytes, settings: Settings) -> Photo | ImageError:
+    photo = Photo(key, partial(open_image, data, Limits.from_settings(settings)), name=name)
     try:
         photo.preview = as_jpeg(photo.picture, PREVIEW_PIXELS)
         photo.metadata = metadata.of(photo.picture)

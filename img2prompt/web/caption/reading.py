@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import nullcontext
+from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from img2prompt.posts import as_sentence
+from img2prompt.posts import caption_of
 from img2prompt.posts.facts import see
 from img2prompt.prompts import SHOWN
 from img2prompt.web import components
@@ -46,7 +47,7 @@ def show(photos: list[Photo], alts: Sequence[str] = ()) -> None:
     )
     for number, (container, (photo, result)) in enumerate(zip(containers, described, strict=True), 1):
         with container:
-            copyable(t("caption"), as_sentence(result.caption), f"caption-{number}", large=True)
+            copyable(t("caption"), caption_of(result), f"caption-{number}", large=True)
             if alts:
                 title = t("alt") if len(alts) == 1 else t("alt.number", number=number)
                 copyable(title, alts[number - 1], f"alt-{number}")
@@ -95,7 +96,7 @@ def announce(photos: Sequence[Photo]) -> None:
         _ANNOUNCEMENT(
             key="announcement-words",
             data={
-                "caption": " ".join(as_sentence(photo.result.caption) for photo in photos if photo.result),
+                "caption": " ".join(caption_of(photo.result) for photo in photos if photo.result),
                 "posts": t("posts.ready") if photos else "",
             },
         )
@@ -153,6 +154,7 @@ def _read(photos: list[Photo]) -> None:
             [photo.picture for photo in unseen],
             # When the visitor has gone, or has changed something, this call is where Streamlit ends the run.
             waiting=lambda others: line.caption(t("reading.line", count=others)),
+            requests=[pipeline.request(PurePath(photo.name).stem) for photo in unseen],
         )
         line.empty()
         # Inside the spinner, as the run may end when the spinner does.

@@ -27,6 +27,7 @@ class Photo:
     key: str  # the same for as long as the photo stays chosen
     open: Callable[[], Image.Image]  # decodes its file, which stays in memory
     preview: bytes = b""  # for the page: a smaller JPEG
+    name: str = ""  # of its file
     result: Result | None = None
     seen: Seen | None = None
     record: Picture | None = None  # as the history saves it

@@ -1,8 +1,8 @@
-"""The pipelines of this server: visitors share one if they differ in no setting, or only in ``people`` and ``read_text``."""
+"""The pipelines of this server: visitors share one if they differ in no setting, or only in `WORDS`."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -18,12 +18,19 @@ from img2prompt.web.shared.registry import Registry
 
 if TYPE_CHECKING:
     from img2prompt import Pipeline
+    from img2prompt.engines.base import Engine
 
+# Settings in which visitors of one model may differ.
+WORDS = ("people", "read_text", "style", "instruction", "trigger")
 MOST_PIPELINES = 2  # in memory, where full takes gigabytes; the one that was not used for longest is dropped
 
 
-def settings() -> Settings:
-    """The server's settings, with what this visitor chose on the Models page.
+def settings(told: Mapping[str, str] | None = None) -> Settings:
+    """The server's settings, with what this visitor chose on the Models page and how pictures are to be described.
+
+    Parameters
+    ----------
+    told : the settings of an instruction, in place of those that the visitor gave on the Caption page
 
     Raises
     ------
@@ -31,8 +38,10 @@ def settings() -> Settings:
         For a setting that cannot be used.
     """
     engine = st.session_state.get(session.MODEL_CHOICE, {})
+    told = st.session_state.get(session.TOLD, {}) if told is None else told
     return Settings.load(
         **engine,
+        **told,
         people=st.session_state.get(session.PEOPLE_CHOICE),
         read_text=st.session_state.get(session.TEXT_CHOICE),
     )
@@ -68,9 +77,7 @@ def start_loading() -> Future[Pipeline]:
     chosen = settings()
     if missing(chosen):
         chosen = replace(Settings.load(), engine="lite")
-    chosen = replace(
-        chosen, people=Settings.people, read_text=Settings.read_text
-    )  # in which `loader` lets pipelines differ
+    chosen = replace(chosen, **{name: getattr(Settings, name) for name in WORDS})  # which `loader` puts in
     loading = pipelines(chosen)
     if loading.done() and loading.exception():
         pipelines.drop(chosen, loading)
@@ -94,10 +101,16 @@ def _load(chosen: Settings) -> Pipeline:
 pipelines = Registry(_load_in_background, MOST_PIPELINES)
 
 
-def loader() -> Callable[[], Pipeline]:
-    """A function that waits for this visitor's pipeline and returns it, from any thread."""
-    loading, chosen = start_loading(), settings()
-    return lambda: loading.result().with_people(chosen.people).with_text(chosen.read_text)
+def loader(told: Mapping[str, str] | None = None) -> Callable[[], Pipeline]:
+    """A function that waits for this visitor's pipeline and returns it, from any thread; `told` as for `settings`."""
+    loading, mine = start_loading(), settings(told)
+    words = {name: getattr(mine, name) for name in WORDS}
+    return lambda: loading.result().with_words(**words)
+
+
+def engine(loading: Future[Pipeline]) -> Engine | None:
+    """The engine of a pipeline that `start_loading` loads; None until it is there."""
+    return loading.result().engine if loading.done() and not loading.exception() else None
 
 
 def shared() -> Pipeline:

@@ -10,6 +10,7 @@ MODEL_CHOICE = "model_choice"  # settings of the engine chosen on the Models pag
 PEOPLE_CHOICE = "people_choice"  # how captions speak of people, chosen there
 TEXT_CHOICE = "text_choice"  # whether the words in pictures are read, likewise
 STORED_CHOICE = "stored_choice"  # whether prompts in files are shown and exported, chosen there
+TOLD = "told"  # settings that the instruction on the Caption page comes to
 KEEP_HISTORY = "keep-history"
 
 # The Caption page: the photos, and what was done with them.
