@@ -19,7 +19,7 @@ from img2prompt.embeddings import unit
 from img2prompt.engines.base import Engine, Question, Request
 from img2prompt.engines.registry import load_engine
 from img2prompt.ensemble.members import Ensemble, Evidence, load_ensemble
-from img2prompt.errors import ConfigError
+from img2prompt.errors import AnswerError, ConfigError
 from img2prompt.images import Limits, open_image
 from img2prompt.labels import ranking
 from img2prompt.labels.phrases import phrase_vectors
@@ -193,6 +193,15 @@ class Pipeline:
         """
         return self._describe(lambda: pictures, style, _Clock(), waiting, requests)
 
+    def describe_each(self, pictures: Sequence[Image.Image]) -> list[Result | AnswerError]:
+        """As `describe`, with an error in the place of each picture that a model server cannot be used for."""
+        try:
+            return [*self.describe(pictures)]
+        except AnswerError as error:
+            if len(pictures) == 1:
+                return [error]
+        return [answer for picture in pictures for answer in self.describe_each([picture])]
+
     def _open(self, sources: Sequence[Source], clock: _Clock) -> list[Image.Image]:
         pictures = [self.open(source) for source in sources]
         clock.lap("open")
@@ -263,11 +272,15 @@ class Pipeline:
         # The nearest prompt is made from it.
         first = "seed" if style in (AUTO, "negative", "nearest") else style
         texts = self._write(first, captions, matches, vectors)
+        if style == AUTO:  # a prompt of the engine's own is as good for a picture that a machine made
+            texts = [each.prompt or text for each, text in zip(said, texts, strict=True)]
+            made = np.where([bool(each.prompt) for each in said], 0.0, made)
         clock.lap("prompt")
         written = self.sentences.encode(texts)
         embeddings = self._mix(Evidence(pictures, features, written), made, worded=any(texts))
         if self.settings.people == "neutral":  # after the embedding, in which nobody reads words
-            captions, texts = _neutral(captions, texts)
+            said, texts = _neutral(said, texts)
+            captions = [description.caption for description in said]
         clock.lap("embedding")
         lines: Sequence[Sequence[Line]] = [()] * len(pictures)
         if self.settings.read_text:
@@ -367,10 +380,27 @@ class Pipeline:
         return prompts.negative([pool + flaws for pool in farthest], similar)
 
 
-def _neutral(captions: Sequence[str], texts: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Captions without anybody's gender, and prompts with these captions in place of the others."""
-    neutral = [neutral_people(caption) for caption in captions]
-    return neutral, list(map(prompts.recaption, texts, captions, neutral))
+def _neutral(said: Sequence[Description], texts: Sequence[str]) -> tuple[list[Description], list[str]]:
+    """Descriptions without anybody's gender, and prompts with these captions in place of the others.
+
+    Words that can be read in the picture stay as they are written there.
+    """
+    neutral = [
+        replace(
+            description,
+            caption=neutral_people(description.caption),
+            detailed=neutral_people(description.detailed),
+            prompt=neutral_people(description.prompt),
+            tags=tuple(dict.fromkeys(map(neutral_people, description.tags))),
+            alt=neutral_people(description.alt),
+        )
+        for description in said
+    ]
+    texts = [
+        new.prompt if old.prompt and text == old.prompt else prompts.recaption(text, old.caption, new.caption)
+        for text, old, new in zip(texts, said, neutral, strict=True)
+    ]
+    return neutral, texts
 
 
 class _Clock:
