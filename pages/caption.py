@@ -5,14 +5,14 @@ import streamlit as st
 from img2prompt.errors import Img2PromptError
 from img2prompt.web.caption import cards, choices, photos, reading, stored
 from img2prompt.web.history import reopening
-from img2prompt.web.shared import account, frame, keeping, pipelines
+from img2prompt.web.shared import account, frame, keeping, pipelines, privacy
 from img2prompt.web.shared.i18n import t
 
 frame.begin(t("title"))
 st.markdown(t("intro"))
 hint = cards.hint()
 post_choices = choices.ask(hint)
-frame.end(t("privacy.history") if account.keeps() else t("privacy"))
+frame.end(privacy.of_photos(history=account.keeps()))
 
 try:
     settings = pipelines.settings()
@@ -27,6 +27,7 @@ with left:
     photos.sources(settings)
 with right:
     photos.samples()
+privacy.note()
 
 chosen = photos.chosen(settings)
 desk = cards.desk_of(chosen)

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
 from ipaddress import ip_address
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import httpx2
 import openai
@@ -53,6 +53,12 @@ Answer = TypeVar("Answer")
 
 class Unstructured(AnswerError):
     """The server takes no JSON schema."""
+
+
+class _Problem(NamedTuple):
+    error: EndpointError
+    tries: int = 1  # that the question is worth
+    pause: float | None = None  # seconds that the server asks to wait before another one
 
 
 class Server:
@@ -128,7 +134,7 @@ class Server:
         try:
             names = [model.id for model in self._client.models.list().data or ()]
         except Exception as error:  # noqa: BLE001 - what a server answers can break anything
-            raise self._explain(error)[0] from None
+            raise self._explain(error).error from None
         return [without_controls(name)[:LONGEST] for name in names if isinstance(name, str) and name.strip()]
 
     def answer(
@@ -178,7 +184,7 @@ class Server:
         try:
             yield from rest
         except Exception as error:  # noqa: BLE001 - as above; what was said cannot be unsaid, so it is not asked again
-            raise self._explain(error)[0] from None
+            raise self._explain(error).error from None
 
     def _body(self, question: Question, **more: Any) -> dict[str, Any]:
         content: Any = question.text
@@ -209,7 +215,8 @@ class Server:
                 if words := getattr(part, "refusal", None):
                     raise AnswerError(f"{self._name} refuses to answer ({self._clean(str(words))}).")
                 if choice.finish_reason == "content_filter":
-                    raise AnswerError(f"{self._name} refuses to answer (its content filter stopped it).")
+                    why = "its content filter stopped it"
+                    raise AnswerError(f"{self._name} refuses to answer ({why}).")
                 if words := getattr(part, "content", None):
                     said = True
                     yield str(words)
@@ -256,11 +263,13 @@ class Server:
                     if strict and named == "response_format":
                         raise Unstructured(f"{self._name} takes no JSON schema.") from None
                     continue
-                problem, most, pause = self._explain(error)
+                problem = self._explain(error)
                 tries += 1
-            pause = pause or min(FIRST_PAUSE * 2 ** (tries - 1), LONGEST_PAUSE) * random.uniform(0.75, 1.25)
-            if tries >= most or time.monotonic() + pause > end or stop.wait(pause):
-                raise problem from None
+            pause = problem.pause or min(FIRST_PAUSE * 2 ** (tries - 1), LONGEST_PAUSE) * random.uniform(
+                0.75, 1.25
+            )
+            if tries >= problem.tries or time.monotonic() + pause > end or stop.wait(pause):
+                raise problem.error from None
 
     def _complains_of(self, error: Exception) -> str:
         """The optional part of a question that the server does not take; empty if there is none."""
@@ -271,90 +280,65 @@ class Server:
                     return name
         return ""
 
-    def _explain(self, error: Exception) -> tuple[EndpointError, float, float | None]:
-        """What went wrong, how many tries it is worth, and the seconds that the server asks to wait."""
+    def _explain(self, error: Exception) -> _Problem:
+        """What went wrong, and whether it may go better another time."""
         host = self.address.host
         chain = list(_chain(error))
         for cause in chain:
             if isinstance(cause, EndpointError):
-                return cause, 1, None
-            if isinstance(cause, ssl.SSLError):
-                why = self._clean(getattr(cause, "verify_message", "") or cause.reason or "")
-                return (
-                    EndpointError(f"{host} does not prove who it is, so nothing was sent ({why})."),
-                    1,
-                    None,
+                return _Problem(cause)
+            if isinstance(cause, ssl.SSLCertVerificationError):
+                why = self._clean(cause.verify_message)
+                return _Problem(
+                    EndpointError(f"{host} does not prove who it is, so nothing was sent ({why}).")
                 )
         if isinstance(error, openai.APIStatusError):
+            self._met = True
             return self._explain_status(error, self._clean(_said(error)))
         if any(isinstance(cause, httpx2.ConnectError | httpx2.ConnectTimeout) for cause in chain):
-            # The reason is of the system: Connection refused, Name or service not known.
-            why = self._clean(
-                str(next((c for c in chain if isinstance(c, OSError)), error)).partition("] ")[-1]
+            # The reason is the system's: [Errno 111] Connection refused.
+            why = self._clean(str(error.__cause__).rpartition("] ")[2])
+            said = (
+                f"Nothing answers at {host} ({why}). Start the model server there, or correct endpoint_url."
             )
-            said = f"Nothing answers at {host}" + (f" ({why})" if why else "")
-            return (
-                EndpointError(f"{said}. Start the model server there, or correct endpoint_url."),
-                FOREVER if self._met else 1,
-                None,
-            )
+            return _Problem(EndpointError(said), FOREVER if self._met else 1)
         if isinstance(error, openai.APITimeoutError):
             said = f"{self._name} did not answer within {self._seconds:g} s. Set endpoint_timeout higher, or take a smaller model."
-            return AnswerError(said), 1, None
+            return _Problem(AnswerError(said))
         if isinstance(error, openai.APIConnectionError):
-            return AnswerError(f"The connection to {host} broke before its answer was complete."), FEW, None
-        if isinstance(error, openai.APIError) and error.body is not None:
-            return (
-                AnswerError(f"{self._name} failed while it answered ({self._clean(error.message)})."),
-                1,
-                None,
+            return _Problem(
+                AnswerError(f"The connection to {host} broke before its answer was complete."), FEW
             )
-        return (
-            AnswerError(f"{host} answers what no model server says. Does endpoint_url end in /v1?"),
-            1,
-            None,
+        if isinstance(error, openai.APIError) and error.body is not None:
+            return _Problem(AnswerError(f"{self._name} failed ({self._clean(error.message)})."))
+        return _Problem(
+            AnswerError(f"{host} answers what no model server says. Does endpoint_url end in /v1?")
         )
 
-    def _explain_status(
-        self, error: openai.APIStatusError, words: str
-    ) -> tuple[EndpointError, float, float | None]:
+    def _explain_status(self, error: openai.APIStatusError, words: str) -> _Problem:
         host, status = self.address.host, error.status_code
-        self._met = True
-        after = _retry_after(error.response.headers.get("retry-after", ""))
+        pause = _retry_after(error.response.headers.get("retry-after", ""))
         if 300 <= status < 400:
-            return (
-                EndpointError(
-                    f"{host} sends us to another address, which is not followed. Correct endpoint_url."
-                ),
-                1,
-                None,
+            said = f"{host} sends us to another address, which is not followed. Correct endpoint_url."
+            return _Problem(EndpointError(said))
+        if status in (401, 403) and self._key:  # its words may repeat the key
+            return _Problem(
+                EndpointError(f"{host} does not accept the key. Correct IMG2PROMPT_ENDPOINT_KEY.")
             )
-        if status in (401, 403):  # its words may repeat the key
-            advice = "Correct" if self._key else "Put one into"
-            said = f"{host} does not accept the key" if self._key else f"{host} asks for a key"
-            return EndpointError(f"{said}. {advice} IMG2PROMPT_ENDPOINT_KEY."), 1, None
+        if status in (401, 403):
+            return _Problem(EndpointError(f"{host} asks for a key. Put it into IMG2PROMPT_ENDPOINT_KEY."))
         if status == 404:
-            model = f" or has no model {self._model}" if self._model else ""
-            return (
-                EndpointError(
-                    f"{host} knows no such address{model} ({words}). Does endpoint_url end in /v1?"
-                ),
-                1,
-                None,
-            )
+            said = f"{host} finds nothing there ({words}). See that endpoint_url ends in /v1, and that it has the model."
+            return _Problem(EndpointError(said))
         if status == 429:
-            return (
-                EndpointError(
-                    f"{host} wants fewer questions ({words}). Wait, or set endpoint_parallel lower."
-                ),
-                FOREVER,
-                after,
-            )
+            said = f"{host} wants fewer questions ({words}). Wait, or set endpoint_parallel lower."
+            return _Problem(EndpointError(said), FOREVER, pause)
         if status in (502, 503, 504):
-            return EndpointError(f"{host} is not ready ({words}). Try again when it is."), FOREVER, after
+            said = f"{host} is not ready ({words}). Try again when it is."
+            return _Problem(EndpointError(said), FOREVER, pause)
         if status >= 500:
-            return AnswerError(f"{self._name} failed ({words})."), FEW, after
-        return AnswerError(f"{self._name} refuses the question ({words})."), 1, None
+            return _Problem(AnswerError(f"{self._name} failed ({words})."), FEW, pause)
+        return _Problem(AnswerError(f"{self._name} refuses the question ({words})."))
 
     def _clean(self, words: str) -> str:
         """Somebody else's words, to stand in the parentheses of a message: one short line, without the key."""
