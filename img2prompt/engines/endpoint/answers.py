@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -26,6 +27,7 @@ ASK_PLAIN = f"""Write one short sentence of what this picture shows, without "a 
 Answer with this sentence only."""
 FOLLOW = f"{RULES} Answer with what is asked for only."
 
+LONGEST_ANSWER = 20_000  # characters that are read; repairing takes its time
 MOST = {"caption": 1000, "detailed": 4000, "prompt": 2000, "text": 4000, "alt": 1000}  # characters
 MOST_TAGS, LONGEST_TAG = 30, 60
 SCHEMA: Mapping[str, Any] = {
@@ -54,6 +56,9 @@ _REFUSAL = re.compile(
     r"(?:i['’]?m|i am)\s(?:really\s)?(?:sorry|unable)\b|(?:sorry,?\s)?(?:but\s)?i\s(?:can['’]?t|cannot|am not able to)\s",
     re.IGNORECASE,
 )
+_CAPTION = re.compile(
+    r'"caption"\s*:\s*"((?:[^"\\]|\\["\\/bfnrt]|\\u[0-9a-fA-F]{4})*)'
+)  # as far as it is complete
 _UNREADABLE = "it is no JSON with a caption"
 
 
@@ -69,7 +74,7 @@ def describe(answer: str, model: str) -> Description:
     AnswerError
         When nothing in it is a caption.
     """
-    text = unwrapped(answer)
+    text = unwrapped(answer)[:LONGEST_ANSWER]
     start = text.find("{")
     if start < 0:
         return Description(as_caption(_sentence(text), model, answer))
@@ -99,11 +104,10 @@ def heard(answer: str) -> str:
     text = _THOUGHT.sub("", answer)
     if _THINKING.search(text):
         return ""
-    if (start := text.find("{")) < 0:
-        return "" if "```" in text else text.strip()
-    record = json_repair.loads(text[start:])
-    caption = record.get("caption") if isinstance(record, dict) else ""
-    return caption if isinstance(caption, str) else ""
+    if "{" not in text:
+        return "" if text.lstrip().startswith(("<", "`")) else text.strip()  # a thought or a fence begins
+    begun = _CAPTION.search(text)
+    return str(json.loads(f'"{begun[1]}"', strict=False)) if begun else ""
 
 
 def unwrapped(answer: str) -> str:
