@@ -44,6 +44,6 @@ def check(settings: Settings) -> Address:
         When a library is missing.
     """
     address = permitted(settings.endpoint_url, settings.endpoint_remote)
-    if absent := missing("openai", "httpx2", "json_repair"):
+    if absent := missing("openai", "httpx2"):
         raise WeightsError(f"The endpoint engine needs {', '.join(absent)}. {install(*absent)}")
     return address

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
+from contextlib import suppress
+from itertools import islice
 from typing import Any
 
-import json_repair
+from pydantic_core import from_json
 
 from img2prompt.errors import AnswerError
 from img2prompt.files import without_controls
@@ -27,7 +29,7 @@ ASK_PLAIN = f"""Write one short sentence of what this picture shows, without "a 
 Answer with this sentence only."""
 FOLLOW = f"{RULES} Answer with what is asked for only."
 
-LONGEST_ANSWER = 20_000  # characters that are read; repairing takes its time
+MOST_BEGINNINGS = 10  # places where a record could begin
 MOST = {"caption": 1000, "detailed": 4000, "prompt": 2000, "text": 4000, "alt": 1000}  # characters
 MOST_TAGS, LONGEST_TAG = 30, 60
 SCHEMA: Mapping[str, Any] = {
@@ -41,9 +43,8 @@ SCHEMA: Mapping[str, Any] = {
     "additionalProperties": False,
 }
 
-_THOUGHT = re.compile(r"<(think|thinking|reasoning)>.*?</\1>", re.DOTALL | re.IGNORECASE)
 _THINKING = re.compile(r"<(?:think|thinking|reasoning)>", re.IGNORECASE)
-_THOUGHT_END = re.compile(r".*</(?:think|thinking|reasoning)>", re.DOTALL | re.IGNORECASE)
+_THOUGHT = re.compile(r"</(?:think|thinking|reasoning)>", re.IGNORECASE)
 _FENCED = re.compile(r"```[\w-]*\n(.*?)\n?```", re.DOTALL)
 # How chat models begin in spite of what they were asked.
 _PREAMBLE = re.compile(
@@ -56,6 +57,8 @@ _REFUSAL = re.compile(
     r"(?:i['’]?m|i am)\s(?:really\s)?(?:sorry|unable)\b|(?:sorry,?\s)?(?:but\s)?i\s(?:can['’]?t|cannot|am not able to)\s",
     re.IGNORECASE,
 )
+_BEGINNING = re.compile(r'\{\s*"')  # of a record
+_COMMA_TOO_MANY = re.compile(r",(\s*[}\]])")
 _CAPTION = re.compile(
     r'"caption"\s*:\s*"((?:[^"\\]|\\["\\/bfnrt]|\\u[0-9a-fA-F]{4})*)'
 )  # as far as it is complete
@@ -74,14 +77,11 @@ def describe(answer: str, model: str) -> Description:
     AnswerError
         When nothing in it is a caption.
     """
-    text = unwrapped(answer)[:LONGEST_ANSWER]
-    start = text.find("{")
-    if start < 0:
+    text = unwrapped(answer)
+    if "{" not in text:
         return Description(as_caption(_sentence(text), model, answer))
-    record = json_repair.loads(text[start:])  # with fences, commas too many, quotes too few, cut off
-    if isinstance(record, list):
-        record = next((item for item in record if isinstance(item, dict)), None)
-    if not isinstance(record, dict) or not isinstance(record.get("caption"), str):
+    record = _record(text)
+    if not isinstance(record.get("caption"), str):
         raise _refused(model, _UNREADABLE, answer)
     fields = {name: cleaned(record.get(name), most) for name, most in MOST.items()}
     fields["caption"] = as_caption(fields["caption"], model, answer)
@@ -101,19 +101,17 @@ def follow(answer: str, model: str) -> Description:
 
 def heard(answer: str) -> str:
     """The caption in an answer that is still coming; empty before there is one."""
-    text = _THOUGHT.sub("", answer)
-    if _THINKING.search(text):
-        return ""
+    text = unwrapped(answer)
     if "{" not in text:
-        return "" if text.lstrip().startswith(("<", "`")) else text.strip()  # a thought or a fence begins
+        return "" if text.startswith(("<", "`")) else text  # a thought or a fence begins
     begun = _CAPTION.search(text)
     return str(json.loads(f'"{begun[1]}"', strict=False)) if begun else ""
 
 
 def unwrapped(answer: str) -> str:
     """An answer without the thoughts that some models put before it."""
-    text = _THOUGHT_END.sub("", _THOUGHT.sub("", answer))
-    return ("" if _THINKING.search(text) else text).strip()
+    text = _THOUGHT.split(answer)[-1]
+    return "" if _THINKING.search(text) else text.strip()
 
 
 def cleaned(value: object, most: int, keep: str = "") -> str:
@@ -122,7 +120,10 @@ def cleaned(value: object, most: int, keep: str = "") -> str:
         return ""
     lines = [" ".join(without_controls(line).split()) for line in value.strip().splitlines()]
     text = ("\n" if keep else " ").join(lines).strip()
-    return text if len(text) <= most else text[:most].rsplit(" ", 1)[0]
+    if len(text) <= most:
+        return text
+    words = text[:most].rsplit(" ", 1)[0]
+    return words if len(words) > most // 2 else text[:most]
 
 
 def as_caption(text: str, model: str, answer: str) -> str:
@@ -135,6 +136,18 @@ def as_caption(text: str, model: str, answer: str) -> str:
         raise _refused(model, "it refuses", answer)
     first = text.split(" ", 1)[0]
     return text[0].lower() + text[1:] if first[1:] == first[1:].lower() else text  # not of "NASA", "iPhone"
+
+
+def _record(text: str) -> dict[str, Any]:
+    """The first record in a text: with words around it, with commas too many, or cut off; {} if there is none."""
+    for begun in islice(_BEGINNING.finditer(text), MOST_BEGINNINGS):
+        rest = text[begun.start() :]
+        for written in (rest, _COMMA_TOO_MANY.sub(r"\1", rest)):
+            with suppress(ValueError, RecursionError):
+                return dict(json.JSONDecoder(strict=False).raw_decode(written)[0])
+        with suppress(ValueError):
+            return dict(from_json(rest, allow_partial="trailing-strings"))
+    return {}
 
 
 def _sentence(text: str) -> str:

@@ -33,7 +33,7 @@ from img2prompt.wording import LONGEST
 
 SIDE = 1024  # pixels, at most, of a picture that is sent
 QUALITY = 90  # of its JPEG
-MOST_BYTES = 8 * 2**20  # of an answer, with what is around its words
+MOST_BYTES, MOST_CHARACTERS = 8 * 2**20, 50_000  # of an answer: with what is around its words, and of these
 PATIENCE, WATCHED = (
     120.0,
     8.0,
@@ -165,6 +165,8 @@ class Server:
             text = ""
             for piece in self._pieces(body):
                 text += piece
+                if len(text) > MOST_CHARACTERS:
+                    raise AnswerError(f"{self._name} does not stop. Choose another model.")
                 if hear:
                     hear(text)
             return text
