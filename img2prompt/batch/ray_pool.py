@@ -195,9 +195,11 @@ class Worker:
             result = self.pipeline
         else:
             items = pickle.loads(row["items"])
-            result = describe(
-                self.pipeline, list(open_ahead(self.pipeline, items, self.workers, ahead=len(items)))
-            )
+            opened = list(open_ahead(self.pipeline, items, self.workers, ahead=len(items)))
+            try:
+                result = describe(self.pipeline, opened)
+            except Img2PromptError as error:
+                result = error
         return {
             "group": row["group"],
             "result": pickle.dumps(result),

@@ -23,7 +23,7 @@ LISTING_SECONDS = 5.0  # for a list of models, which the page waits for
 
 def is_offered(server: Settings) -> bool:
     """Whether this visitor may choose the engine: they may name an address, or whoever runs the app has."""
-    return visitor.sits_here() or bool(server.endpoint_url)
+    return visitor.sits_here() or bool(server.endpoint_url) or server.engine == "endpoint"
 
 
 def ask(server: Settings) -> Settings | None:

@@ -16,6 +16,8 @@ from img2prompt.web.shared.i18n import catalogue
 from tests.app.test_models_page import choose, open_page
 from tests.helpers import chat_server
 from tests.helpers.chat_server import fails
+from tests.helpers.protocol import visit
+from tests.helpers.server import serve
 
 EN = catalogue("en")
 KEY = "sk-Tr0ub4dor-3"
@@ -131,6 +133,9 @@ def test_the_servers_own_setting_counts_for_visitors(chat, request_headers, monk
     monkeypatch.setenv("IMG2PROMPT_ENDPOINT_URL", "https://models.example.com/v1")  # not confirmed
     page = choose(open_page(), "models-engine", "endpoint")
     assert EN["models.endpoint.off"] in text(page) and not page.success
+    monkeypatch.delenv("IMG2PROMPT_ENDPOINT_URL")
+    monkeypatch.setenv("IMG2PROMPT_ENGINE", "endpoint")  # without an address
+    assert EN["models.endpoint.off"] in text(open_page())
 
 
 def test_the_key_is_for_the_address_beside_it(chat, monkeypatch):
@@ -150,6 +155,20 @@ def test_the_key_is_for_the_address_beside_it(chat, monkeypatch):
     photos = open_page("pages/caption.py", state={"model_choice": page.session_state["model_choice"]})
     press(press(photos, "Flower"), "Start Captioning")
     assert "authorization" not in chat.headers[-1]
+
+
+@pytest.mark.slow
+def test_the_key_may_stand_in_the_apps_secrets(chat, tmp_path):
+    file = tmp_path / "secrets.toml"
+    file.write_text(f'IMG2PROMPT_ENDPOINT_KEY = "{KEY}"\n')
+    told = {"IMG2PROMPT_ENGINE": "endpoint", "IMG2PROMPT_ENDPOINT_URL": chat.address}
+    with (
+        serve(tmp_path, STREAMLIT_SECRETS_FILES=str(file), **told) as server,
+        visit(server.address) as visitor,
+    ):
+        page = visitor.open("models")
+        assert EN["models.endpoint.key.there"] in page and KEY not in page
+    assert chat.headers and all(headers["authorization"] == f"Bearer {KEY}" for headers in chat.headers)
 
 
 def test_a_server_that_is_set_wrongly_leaves_lite_and_says_so(monkeypatch):

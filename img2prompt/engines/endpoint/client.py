@@ -86,9 +86,7 @@ class Server:
             raise ConfigError(
                 "endpoint_key holds characters that no key has. Copy it again, without what is around it."
             )
-        self._met = (
-            False  # whether it has answered anything yet; else it may be no server that has to be waited for
-        )
+        self._met = False  # whether it has answered anything; a server that never did is not waited for
         self._left_out: set[str] = set()
         self._turns = threading.BoundedSemaphore(settings.endpoint_parallel)
         self._model = settings.endpoint_model
