@@ -1,10 +1,12 @@
 """The endpoint engine, asked of a server that answers well, badly, slowly, too much, or not at all."""
 
+import base64
 import io
 import json
 import logging
 import threading
 import time
+from ipaddress import IPv4Address
 
 import numpy as np
 import pytest
@@ -16,7 +18,7 @@ from img2prompt import load_pipeline
 from img2prompt.batch import fingerprint
 from img2prompt.cli.main import main
 from img2prompt.engines.base import Question, Request
-from img2prompt.engines.endpoint import answers, asking, client, load
+from img2prompt.engines.endpoint import answers, asking, client, load, transport
 from img2prompt.engines.endpoint.address import parse, permitted
 from img2prompt.engines.endpoint.client import Server, data_url
 from img2prompt.engines.endpoint.trial import models, picture, try_out
@@ -129,7 +131,7 @@ def test_addresses_where_no_model_server_is(url):
 def test_a_name_that_leads_elsewhere_is_not_followed(chat, monkeypatch):
     """What resolves to a link-local address gets nothing, though its name passed."""
     guarded = server(chat, endpoint_model="m")
-    monkeypatch.setattr(client, "ip_address", lambda _: __import__("ipaddress").ip_address("169.254.169.254"))
+    monkeypatch.setattr(transport, "ip_address", lambda _: IPv4Address("169.254.169.254"))
     with pytest.raises(EndpointError, match="leads to 169.254.169.254, where no model server is"):
         guarded.answer(Question("?"))
     assert not chat.asked
@@ -152,7 +154,7 @@ def test_a_picture_is_small_and_bare():
     assert b"Mina" in buffer.getvalue() and opened.info["comment"] == b"for Mina only"
     scheme, _, data = data_url(opened).partition(",")
     assert scheme == "data:image/jpeg;base64"
-    sent = __import__("base64").b64decode(data)
+    sent = base64.b64decode(data)
     assert b"Mina" not in sent
     markers = segments(sent)
     assert set(markers) <= {0xE0, 0xDB, 0xC0, 0xC4, 0xDA} and 0xE0 in markers  # JFIF and the picture

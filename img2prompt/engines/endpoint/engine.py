@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections import OrderedDict, deque
-from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import Future
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -99,48 +98,14 @@ class EndpointEngine(LiteEngine):
             known = {key: self._spared.pop(key) for key in dict.fromkeys(keys) if key in self._spared}
 
         def ask(place: int) -> Description:
-            key = keys[place]
-            return known.get(key) or asking.describe(self.server, features.images[place], wishes[place], stop)
+            said = known.get(keys[place])
+            return said or asking.describe(self.server, features.images[place], wishes[place], stop)
 
-        done: list[Future[Description]] = [Future() for _ in keys]
-        todo = deque(range(len(keys)))
-
-        def work() -> None:
-            while todo and not stop.is_set():
-                try:
-                    place = todo.popleft()
-                except IndexError:  # another thread took the last one
-                    return
-                try:
-                    done[place].set_result(ask(place))
-                except BaseException as error:  # noqa: BLE001 - raised again by whoever waits
-                    done[place].set_exception(error)
-                    if not isinstance(error, AnswerError):  # it concerns all
-                        stop.set()
-
-        # Not a pool, whose threads the program's end waits for: who presses Ctrl-C need not wait for answers.
-        threads = [
-            threading.Thread(target=work, name="endpoint", daemon=True)
-            for _ in range(min(self._parallel, len(keys)))
-        ]
-        try:
-            for thread in threads:
-                thread.start()
-            for thread in threads:
-                thread.join()
-        finally:
-            stop.set()
-        errors = [error for each in done if each.done() and (error := each.exception())]
+        said, errors = _each(ask, len(keys), self._parallel, stop)
         if errors:
-            self._spare(
-                {
-                    key: each.result()
-                    for key, each in zip(keys, done, strict=True)
-                    if each.done() and not each.exception()
-                }
-            )
+            self._spare({keys[place]: description for place, description in said.items()})
             raise next((error for error in errors if not isinstance(error, AnswerError)), errors[0])
-        return [each.result() for each in done]
+        return [said[place] for place in range(len(keys))]
 
     def chat(self, question: Question) -> Iterator[str]:
         """The pieces of the server's answer, as they come; errors as of `describe`."""
@@ -151,6 +116,43 @@ class EndpointEngine(LiteEngine):
             self._spared.update(said)
             while len(self._spared) > MOST_SPARED:
                 self._spared.popitem(last=False)
+
+
+def _each(
+    ask: Callable[[int], Description], count: int, parallel: int, stop: threading.Event
+) -> tuple[dict[int, Description], list[BaseException]]:
+    """Ask about `count` pictures, a few at a time: place → what was said, and the errors.
+
+    `stop` is set when there is no sense in going on: after an error that concerns all, and in the end.
+    """
+    said: dict[int, Description] = {}
+    errors: list[BaseException] = []
+    todo = iter(range(count))
+    turn = threading.Lock()
+
+    def work() -> None:
+        while not stop.is_set():
+            with turn:
+                place = next(todo, None)
+            if place is None:
+                return
+            try:
+                said[place] = ask(place)
+            except BaseException as error:  # noqa: BLE001 - raised again by whoever waits
+                errors.append(error)
+                if not isinstance(error, AnswerError):
+                    stop.set()
+
+    # No pool, whose threads the program's end waits for: who presses Ctrl-C need not wait for answers.
+    threads = [threading.Thread(target=work, daemon=True) for _ in range(min(parallel, count))]
+    try:
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        stop.set()
+    return said, errors
 
 
 def _digest(image: Image.Image) -> str:
