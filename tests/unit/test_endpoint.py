@@ -289,6 +289,7 @@ def test_a_server_that_does_not_stream(chat):
         ("The image shows a cat on a sofa.\n\nIt seems happy.", "a cat on a sofa"),
         ("NASA's rocket", "NASA's rocket"),
         ('{"caption": "A cat\\u0007\\u202e"}', "a cat\\x07\\u202e"),
+        ('{"caption": "A cat \\ud83d"}', "a cat ?"),  # half an emoji
     ],
 )
 def test_answers_are_read_and_repaired(answer, caption):
@@ -429,6 +430,15 @@ def test_what_does_not_pass_is_asked_once(chat, behave, error, words):
         asking.describe(server(chat), picture())
     assert len(chat.asked) == 1 and len(str(caught.value)) < 500
     assert type(caught.value) is error
+
+
+def test_halves_of_characters_harm_nothing(chat):
+    chat.models = ["seer \ud83d"]
+    chat.script.extend([says(json.dumps({**RECORD, "tags": ["\ud83d"]})), fails(400, "\ud83d")])
+    asked = server(chat)
+    assert asked.model == "seer ?" and asking.describe(asked, picture()).tags == ("?",)
+    with pytest.raises(AnswerError, match=r"seer \? at localhost:\d+ refuses the question \(\?\)"):
+        asking.describe(asked, picture())
 
 
 @pytest.mark.parametrize("event", [b"{nonsense", b"[]", b'{"choices": [{}]}', b"\xff\xfe"])

@@ -14,7 +14,7 @@ from pydantic_core import from_json
 from img2prompt.errors import AnswerError
 from img2prompt.files import without_controls
 from img2prompt.results import Description
-from img2prompt.wording import LONGEST
+from img2prompt.wording import LONGEST, as_unicode
 
 RULES = "Say only what can be seen. Where you are not sure, say less. Guess at nobody's name, origin, faith or health."
 ASK = f"""Describe this picture for somebody who cannot see it. {RULES}
@@ -59,9 +59,8 @@ _REFUSAL = re.compile(
 )
 _BEGINNING = re.compile(r'\{\s*"')  # of a record
 _COMMA_TOO_MANY = re.compile(r",(\s*[}\]])")
-_CAPTION = re.compile(
-    r'"caption"\s*:\s*"((?:[^"\\]|\\["\\/bfnrt]|\\u[0-9a-fA-F]{4})*)'
-)  # as far as it is complete
+# The caption in a record that is still coming, as far as its characters are complete.
+_CAPTION = re.compile(r'"caption"\s*:\s*"((?:[^"\\]|\\["\\/bfnrt]|\\u[0-9a-fA-F]{4})*)')
 _UNREADABLE = "it is no JSON with a caption"
 
 
@@ -93,7 +92,7 @@ def follow(answer: str, model: str) -> Description:
     text = unwrapped(answer)
     if fenced := _FENCED.fullmatch(text):
         text = fenced[1]
-    text = cleaned(text, MOST["detailed"], keep="\n")
+    text = cleaned(text, MOST["detailed"], in_lines=True)
     if not text:
         raise _refused(model, "it is empty", answer)
     return Description(text)
@@ -105,7 +104,7 @@ def heard(answer: str) -> str:
     if "{" not in text:
         return "" if text.startswith(("<", "`")) else text  # a thought or a fence begins
     begun = _CAPTION.search(text)
-    return str(json.loads(f'"{begun[1]}"', strict=False)) if begun else ""
+    return as_unicode(json.loads(f'"{begun[1]}"', strict=False)) if begun else ""
 
 
 def unwrapped(answer: str) -> str:
@@ -114,12 +113,12 @@ def unwrapped(answer: str) -> str:
     return "" if _THINKING.search(text) else text.strip()
 
 
-def cleaned(value: object, most: int, keep: str = "") -> str:
+def cleaned(value: object, most: int, in_lines: bool = False) -> str:
     """A text of at most so many characters, cut at a word, without characters that command a terminal."""
     if not isinstance(value, str):
         return ""
-    lines = [" ".join(without_controls(line).split()) for line in value.strip().splitlines()]
-    text = ("\n" if keep else " ").join(lines).strip()
+    lines = [" ".join(without_controls(line).split()) for line in as_unicode(value).strip().splitlines()]
+    text = ("\n" if in_lines else " ").join(lines).strip()
     if len(text) <= most:
         return text
     words = text[:most].rsplit(" ", 1)[0]

@@ -28,7 +28,7 @@ from img2prompt.engines.endpoint.transport import Guard
 from img2prompt.errors import AnswerError, ConfigError, EndpointError
 from img2prompt.files import without_controls
 from img2prompt.settings import Settings
-from img2prompt.wording import LONGEST
+from img2prompt.wording import LONGEST, as_unicode
 
 SIDE = 1024  # pixels, at most, of a picture that is sent
 QUALITY = 90  # of its JPEG
@@ -131,7 +131,11 @@ class Server:
             names = [model.id for model in self._client.models.list().data or ()]
         except Exception as error:  # noqa: BLE001 - what a server answers can break anything
             raise self._explain(error).error from None
-        return [without_controls(name)[:LONGEST] for name in names if isinstance(name, str) and name.strip()]
+        return [
+            without_controls(as_unicode(name))[:LONGEST]
+            for name in names
+            if isinstance(name, str) and name.strip()
+        ]
 
     def answer(
         self,
@@ -217,7 +221,7 @@ class Server:
                     raise AnswerError(f"{self._name} refuses to answer ({why}).")
                 if words := getattr(part, "content", None):
                     said = True
-                    yield str(words)
+                    yield as_unicode(str(words))
                 if choice.finish_reason == "length" and not said:
                     raise AnswerError(
                         f"{self._name} thought for too long to answer. Choose a model that thinks less."
@@ -342,7 +346,7 @@ class Server:
         """Somebody else's words, to stand in the parentheses of a message: one short line, without the key."""
         if self._key:
             words = words.replace(self._key, "…")
-        line = " ".join(without_controls(words, keep="\n").split())
+        line = " ".join(without_controls(as_unicode(words), keep="\n").split())
         return line[:LONGEST].rstrip(".: ") + "…" * (len(line) > LONGEST) or "it does not say why"
 
 
