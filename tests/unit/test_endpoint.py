@@ -4,6 +4,10 @@ import base64
 import io
 import json
 import logging
+import os
+import signal
+import subprocess
+import sys
 import threading
 import time
 from ipaddress import IPv4Address
@@ -26,7 +30,7 @@ from img2prompt.errors import AnswerError, ConfigError, EndpointError
 from img2prompt.pipeline import Pipeline
 from img2prompt.results import Description
 from img2prompt.settings import Settings
-from tests.helpers import chat_server
+from tests.helpers import ROOT, chat_server
 from tests.helpers.chat_server import PLAIN, RECORD, breaks, fails, says, says_at_once
 from tests.helpers.pictures import CHINA, FLOWER, paint
 
@@ -698,3 +702,18 @@ def test_a_batch_without_its_server_ends_and_goes_on_later(command, chat, tmp_pa
         and len(chat.asked) == asked + 4
         and PLAIN.lower()[:-1] in (tmp_path / "out.csv").read_text()
     )
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.name != "posix", reason="sends a signal")
+def test_who_presses_ctrl_c_waits_for_no_answer(chat):
+    chat.pause = 60
+    command = [sys.executable, "-m", "img2prompt", "caption", str(FLOWER), "--engine", "endpoint"]
+    command += ["--set", f"endpoint_url={chat.address}"]
+    with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True) as process:
+        while not chat.asked:
+            assert process.poll() is None
+            time.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=30)
+    assert (process.returncode, said) == (130, "img2prompt: stopped.\n")
