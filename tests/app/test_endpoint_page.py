@@ -1,15 +1,18 @@
 """The model server on the Models page, for who sits at the machine and for others, and where photos go then."""
 
 import io
+import json
 import threading
+import time
 
 import pytest
+import streamlit as st
 from PIL import Image
 from streamlit.testing.v1 import AppTest
 
 pytest.importorskip("openai", reason="needs the extra endpoint")
 
-from img2prompt.web.caption import reading
+from img2prompt.web.caption import work
 from img2prompt.web.shared import pipelines
 from img2prompt.web.shared.frame import as_it_is
 from img2prompt.web.shared.i18n import catalogue
@@ -200,7 +203,7 @@ def test_words_are_shown_while_they_come(chat, monkeypatch):
         rest.set()
         return shown[-1]
 
-    monkeypatch.setattr(reading, "as_it_is", watched)
+    monkeypatch.setattr(work, "as_it_is", watched)
     chat.script.append(slowly)
     state = {"model_choice": {"engine": "endpoint", "endpoint_url": chat.address}}
     photos = open_page("pages/caption.py", state=state)
@@ -208,6 +211,30 @@ def test_words_are_shown_while_they_come(chat, monkeypatch):
     assert shown[0] == r"A person and a \*dog\*"
     [photo] = photos.session_state["opened"].values()
     assert photo.result.caption == "a person and a *dog* rest"
+
+
+def test_another_click_does_not_ask_again(chat):
+    """It ends the run that waits for the words; the next one goes on waiting for the same."""
+    clicked = threading.Event()
+
+    def slowly(handler):
+        assert clicked.wait(60)
+        handler.stream(json.dumps(chat_server.RECORD))
+
+    chat.script.append(slowly)
+    state = {"model_choice": {"engine": "endpoint", "endpoint_url": chat.address}}
+    page = press(open_page("pages/caption.py", state=state), "Flower")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(work, "wait", lambda *_: st.stop())
+        press(page, "Start Captioning")
+    while not chat.asked:
+        time.sleep(0.01)
+    clicked.set()
+    page.run()
+    assert not page.exception and len(chat.asked) == 1
+    [photo] = page.session_state["opened"].values()
+    assert photo.result.caption == "a red ball lies on green grass" and "work" not in page.session_state
 
 
 def test_a_server_that_fails_is_told_and_asked_again(chat):

@@ -3,29 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import nullcontext
-from functools import partial
 from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from img2prompt.engines.base import Request
 from img2prompt.posts import as_sentence
 from img2prompt.posts.facts import see
-from img2prompt.posts.gender import neutral_people
 from img2prompt.prompts import SHOWN
 from img2prompt.web import components
+from img2prompt.web.caption import work
 from img2prompt.web.shared import pipelines, session
-from img2prompt.web.shared.frame import as_it_is, show_error
+from img2prompt.web.shared.frame import show_error
 from img2prompt.web.shared.i18n import t
 from img2prompt.web.shared.photo import Photo
 from img2prompt.web.shared.sentences import say
 
 if TYPE_CHECKING:
-    from img2prompt import Pipeline, Result
-
-INTERVAL = 0.2  # seconds, from one look at the words that come to the next
+    from img2prompt import Result
 
 _COPYABLE = components.register("copyable")
 _BARS = components.register("bars")
@@ -154,54 +149,18 @@ def _read(photos: list[Photo]) -> None:
     if not unseen:
         return
     with st.spinner(t("reading", count=len(unseen))):
-        results = _describe(pipeline, unseen)
-        # Inside the spinner, as the run may end when the spinner does.
-        for photo, result in zip(unseen, results, strict=True):
-            photo.seen = see(result, photo.picture)
-            photo.result = result
-            photo.post = None
-        st.session_state[session.READ_WITH] = pipeline.settings
-
-
-def _describe(pipeline: Pipeline, photos: Sequence[Photo]) -> list[Result]:
-    """The results, while the page shows the place in the line, and then the words as they come.
-
-    The pipeline works in another thread, as engines tell of words from any, and only this one may draw.
-    """
-    shown = neutral_people if pipeline.settings.people == "neutral" else str
-    heard = [""] * len(photos)
-    ahead: list[int] = []  # others in the line, when it was looked at last
-    gone: list[bool] = []
-
-    def waiting(others: int) -> None:
-        if gone:
-            raise _Gone
-        ahead[:] = [others]
-
-    requests = [
-        Request(pipeline.settings.instruction, partial(heard.__setitem__, place))
-        for place in range(len(photos))
-    ]
-    pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="read")
-    work = pool.submit(
-        pipeline.describe, [photo.picture for photo in photos], waiting=waiting, requests=requests
-    )
-    pool.shutdown(wait=False)
-    line = st.empty()
-    try:
-        while wait([work], INTERVAL).not_done:
-            # When the visitor has gone, or has changed something, these calls are where Streamlit ends the run.
-            if said := [as_it_is(shown(text)) for text in heard if text]:
-                line.markdown("  \n".join(said))
-            elif ahead:
-                line.caption(t("reading.line", count=ahead[0]))
-            else:
-                line.empty()
-    finally:
-        gone.append(True)
-    line.empty()
-    return work.result()
-
-
-class _Gone(Exception):
-    """The visitor waits no more."""
+        while unseen:
+            under_way = work.current(pipeline, unseen)
+            try:
+                results = under_way.watch()
+            except Exception:  # not BaseException: after the end of a run, the next one goes on with it
+                work.forget()
+                raise
+            work.forget()
+            # Inside the spinner, as the run may end when the spinner does.
+            for photo, result in zip(under_way.photos, results, strict=True):
+                photo.seen = see(result, photo.picture)
+                photo.result = result
+                photo.post = None
+            st.session_state[session.READ_WITH] = pipeline.settings
+            unseen = [photo for photo in unseen if photo not in under_way.photos]

@@ -21,6 +21,7 @@ SAMPLE = "sample"  # name of the chosen sample photo
 EMPTIED = "emptied"  # whether the visitor removed the last file
 CLEARINGS = "clearings"  # how often the widgets were replaced by empty ones
 READ_WITH = "looked_with"  # settings of the pipeline that described the photos
+WORK = "work"  # on photos, which is under way
 DESK = "desk"  # what the visitor did with the posts
 
 # The Batch page.
