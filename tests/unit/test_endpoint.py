@@ -10,7 +10,9 @@ import subprocess
 import sys
 import threading
 import time
+from datetime import datetime, timedelta, timezone
 from ipaddress import IPv4Address
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -199,6 +201,44 @@ def test_the_request_says_nothing_about_who_asks(chat, monkeypatch):
         *("accept-encoding", "user-agent"),
     }
     assert {headers["User-Agent"] for headers in chat.headers} == {"img2prompt"}
+
+
+def test_a_server_that_nobody_vouches_for_gets_nothing(chat, tmp_path):
+    chat.encrypt(self_signed(tmp_path / "certificate.pem"))
+    asked = Server(parse(f"https://localhost:{chat.port}/v1"), settings(chat, endpoint_model="m"))
+    with pytest.raises(
+        EndpointError, match=r"does not prove who it is, so nothing was sent \(self.signed cert"
+    ):
+        asking.describe(asked, picture())
+    assert not chat.asked and not chat.headers
+
+
+def self_signed(file: Path) -> Path:
+    """A file with a certificate for localhost that its own key has signed, and that key."""
+    pytest.importorskip("cryptography")
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
+    now = datetime.now(timezone.utc)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    pem = serialization.Encoding.PEM
+    plain = serialization.NoEncryption()
+    secret = key.private_bytes(pem, serialization.PrivateFormat.PKCS8, plain)
+    file.write_bytes(certificate.public_bytes(pem) + secret)
+    return file
 
 
 def test_no_proxy_stands_before_this_machine(chat, monkeypatch):
