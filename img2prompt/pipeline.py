@@ -193,14 +193,17 @@ class Pipeline:
         """
         return self._describe(lambda: pictures, style, _Clock(), waiting, requests)
 
-    def describe_each(self, pictures: Sequence[Image.Image]) -> list[Result | AnswerError]:
+    def describe_each(
+        self, pictures: Sequence[Image.Image], requests: Sequence[Request] | None = None
+    ) -> list[Result | AnswerError]:
         """As `describe`, with an error in the place of each picture that a model server cannot be used for."""
         try:
-            return [*self.describe(pictures)]
+            return [*self.describe(pictures, requests=requests)]
         except AnswerError as error:
             if len(pictures) == 1:
                 return [error]
-        return [answer for picture in pictures for answer in self.describe_each([picture])]
+        alone = [slice(place, place + 1) for place in range(len(pictures))]
+        return [self.describe_each(pictures[one], requests and requests[one])[0] for one in alone]
 
     def _open(self, sources: Sequence[Source], clock: _Clock) -> list[Image.Image]:
         pictures = [self.open(source) for source in sources]
