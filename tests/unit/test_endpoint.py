@@ -409,6 +409,11 @@ def test_chat_comes_in_pieces(chat):
     chat.script.append(breaks("one"))
     with pytest.raises(AnswerError, match="broke before its answer was complete"):
         list(server(chat).chat(Question("Count.")))
+    one_at_a_time = server(chat, endpoint_parallel=1)
+    for _ in range(2):  # who has heard enough lets others ask
+        pieces = one_at_a_time.chat(Question("Count."))
+        assert next(pieces) == "one two thre"
+        pieces.close()
 
 
 # --- what goes wrong

@@ -13,7 +13,8 @@ import random
 import ssl
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import closing
 from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
 from typing import Any, NamedTuple, TypeVar
@@ -177,16 +178,17 @@ class Server:
         """The pieces of the answer, as they come; errors as of `answer`."""
         body = self._body(question)
 
-        def begin() -> tuple[str, Iterator[str]]:
+        def begin() -> tuple[str, Generator[str, None, None]]:
             pieces = self._pieces(body)
             return next(pieces, ""), pieces
 
         first, rest = self._patiently(begin, WATCHED)
-        yield first
-        try:
-            yield from rest
-        except Exception as error:  # noqa: BLE001 - as above; what was said cannot be unsaid, so it is not asked again
-            raise self._explain(error).error from None
+        with closing(rest):  # whoever has heard enough frees the server
+            yield first
+            try:
+                yield from rest
+            except Exception as error:  # noqa: BLE001 - as above; what was said is not asked for again
+                raise self._explain(error).error from None
 
     def _body(self, question: Question, **more: Any) -> dict[str, Any]:
         content: Any = question.text
@@ -206,7 +208,7 @@ class Server:
             body["response_format"] = {"type": "json_schema", "json_schema": schema}
         return body
 
-    def _pieces(self, body: Mapping[str, Any]) -> Iterator[str]:
+    def _pieces(self, body: Mapping[str, Any]) -> Generator[str, None, None]:
         """The pieces of the answer to one try."""
         said = False
         with self._turns, self._client.chat.completions.create(**self._without_left_out(body)) as stream:
