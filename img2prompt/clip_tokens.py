@@ -6,6 +6,7 @@ import functools
 import gzip
 import html
 import importlib.util
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -33,8 +34,15 @@ class ClipTokenizer:
 
     def encode(self, text: str) -> list[int]:
         """The ids of a text, without the ends."""
-        words = self._words.findall(_mend(text).lower())
-        return self._pieces.encode(words, is_pretokenized=True).ids
+        return self._pieces.encode(self._split(text), is_pretokenized=True).ids
+
+    def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
+        """The ids of each of many texts, without the ends; quicker than one by one."""
+        words = [self._split(text) for text in texts]
+        return [found.ids for found in self._pieces.encode_batch_fast(words, is_pretokenized=True)]
+
+    def _split(self, text: str) -> list[str]:
+        return self._words.findall(_mend(text).lower())
 
 
 @functools.cache

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -187,6 +187,28 @@ class Journal:
     def restamp(self, name: str, stamp: str) -> None:
         """Take a picture's result for one of its file as it is now (its `Item.stamp`)."""
         self._write("UPDATE results SET stamp = ? WHERE name = ?", [(stamp, name)])
+
+    def edit_all(self, captions: Mapping[str, str]) -> None:
+        """Replace captions (name → caption), all or none of them; one that is the model's again is no edit."""
+        names = [(name,) for name in captions]
+        values = [(name, text, name, self.settings, text) for name, text in captions.items()]
+        same = "SELECT 1 FROM results WHERE name = ? AND settings = ? AND caption = ?"
+        try:
+            with self._turn, self._open() as database:
+                database.executemany("DELETE FROM edits WHERE name = ?", names)
+                database.executemany(f"INSERT INTO edits SELECT ?, ? WHERE NOT EXISTS ({same})", values)
+        except FAULTS as error:
+            raise self._explain(error) from error
+
+    def edited(self) -> set[str]:
+        """The names of the pictures whose caption somebody edited."""
+        return {name for (name,) in self._read("SELECT name FROM edits", ())}
+
+    def of_model(self, name: str) -> str:
+        """The model's caption of a picture; empty where there is none."""
+        query = "SELECT caption FROM results WHERE settings = ? AND name = ? AND error = ''"
+        found = self._read(query, [self.settings, name])
+        return found[0][0] if found and is_text(found[0][0]) else ""
 
     def clear(self) -> None:
         """Delete all results, but keep the edited captions."""

@@ -6,6 +6,7 @@ page, or comes back after a restart of the server, finds it again, and nobody el
     <id>/about.json   the title, the names of the pictures, and what the visitor wants of them
     <id>/files/0, 1…  the uploads; their own names are never used as paths
     <id>/journal      the results and the visitor's edits
+    <id>/steps        how the captions were edited, to be taken back
     <id>/state.json   how far it is
     <id>/old          when the batch was first found to be nearly too old
 """
@@ -20,8 +21,8 @@ import shutil
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timezone
 from functools import partial
@@ -29,6 +30,7 @@ from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory, mkdtemp
 from typing import IO, TYPE_CHECKING
 
+from img2prompt.batch.captions import Captions
 from img2prompt.batch.derived import with_post
 from img2prompt.batch.formats import FORMATS, check_output, export, export_errors
 from img2prompt.batch.journal import Journal, Line
@@ -38,13 +40,23 @@ from img2prompt.batch.queue import Queue, ending
 from img2prompt.batch.sources import ARCHIVE, Item, discover, in_archive, is_picture_path, on_disk
 from img2prompt.batch.state import State
 from img2prompt.batch.work import fingerprint, work
+from img2prompt.captions.duplicates import Picture, look_at
+from img2prompt.captions.editor import Editor, Taken, read
+from img2prompt.captions.edits import write
+from img2prompt.captions.journal import Journal as Steps
+from img2prompt.captions.journal import Step
+from img2prompt.captions.table import Change, Entry, Look
 from img2prompt.errors import ConfigError, DataError, Img2PromptError
 from img2prompt.files import one_line, replacing
+from img2prompt.images import Limits as PictureLimits
+from img2prompt.images import open_image
 from img2prompt.pipeline import batch_size_for
 from img2prompt.posts import Choices
-from img2prompt.settings import RUNS, variable
+from img2prompt.settings import RUNS, Settings, variable
 
 if TYPE_CHECKING:
+    from PIL import Image
+
     from img2prompt import Pipeline
     from img2prompt.batch.keeper import Save
 
@@ -55,6 +67,7 @@ DAY = 86400.0  # seconds
 IDLE_SECONDS = 3600.0  # a batch that nobody has looked at for so long gives way to others
 RATE_SECONDS = 120.0  # the period over which the pace is measured
 MANIFEST, FILES, JOURNAL, OLD, UNFINISHED = "about.json", "files", "journal", "old", ".new-"
+STEPS = "steps"
 
 
 @dataclass(frozen=True)
@@ -138,6 +151,7 @@ class Run:
         self._failed = 0
         self._start = threading.Lock()
         self._saving = threading.Lock()  # of the manifest, by the work and by visitors
+        self._editing = threading.Lock()  # of the captions
         self._stop = threading.Event()
         self._idle = threading.Event()
         self._drop: Callable[[], bool]  # takes the job out of the queue; whether it was still there
@@ -264,9 +278,96 @@ class Run:
         is the edit, which the next result will have.
         """
         caption = caption.strip()
-        self.journal.edit(name, caption)
-        row = next(self.journal.rows([self.item(name)]), None)
-        return row.caption if row else caption
+        text = caption or self.journal.of_model(name)
+        with self._editor() as editor:
+            now = editor.store.texts([name]).get(name)
+            if now is None:  # without a result, or failed
+                self.journal.edit(name, caption)
+                return caption
+            kept = editor.journal.kept().get(name, ())
+            if changes := write([Entry(name, now, kept)], text):
+                editor.apply("edit", [name], changes)
+        return text
+
+    def entries(self) -> list[Entry]:
+        """All results with their captions, sorted by name."""
+        edited = self.journal.edited()
+        stored = {line.name: line.stored for line in self.journal.overview()}
+        with self._editor() as editor:
+            found = read(editor.store, editor.journal)
+        return [
+            replace(entry, edited=entry.name in edited, stored=stored.get(entry.name, "")) for entry in found
+        ]
+
+    def change(self, kind: str, words: Sequence[str], changes: Sequence[Change]) -> None:
+        """Change captions as one step that can be undone.
+
+        Parameters
+        ----------
+        kind, words : what is done and with what, for who undoes it
+        changes : what `img2prompt.captions.edits` made of entries
+
+        Raises
+        ------
+        DataError
+            When somebody has changed one of the captions meanwhile, or one would be empty.
+        """
+        if changes:
+            with self._editor() as editor:
+                editor.apply(kind, words, changes)
+
+    def undo(self) -> Taken:
+        """Take the last change of captions back, but for captions that are no longer what it made of them.
+
+        Raises
+        ------
+        ConfigError
+            When there is none.
+        """
+        with self._editor() as editor:
+            return editor.undo(leave_changed=True)
+
+    def redo(self) -> Taken:
+        """Make the change again that was taken back last; as `undo`."""
+        with self._editor() as editor:
+            return editor.redo(leave_changed=True)
+
+    def steps(self) -> list[Step]:
+        """All changes of captions, the first first."""
+        with self._editor() as editor:
+            return editor.journal.steps()
+
+    def compare(self) -> Iterator[int]:
+        """Look at all pictures for near-duplicates, and for blurred and dark ones; yields how many are done.
+
+        Those that were looked at before are not opened again.
+
+        Raises
+        ------
+        ConfigError
+            When the libraries for it are not installed.
+        """
+        limits = PictureLimits.from_settings(Settings.load())
+        pictures = [Picture(item.name, item.stamp, partial(_open, item, limits)) for item in self.items]
+        new = {}
+        for done, (name, look, is_new) in enumerate(look_at(pictures, self.looks()), 1):
+            if look is not None and is_new:
+                new[name] = look
+            yield done
+        with self._editor() as editor:
+            editor.journal.add_looks(new)
+
+    def looks(self) -> dict[str, Look]:
+        """What `compare` has seen of the pictures, by name."""
+        with self._editor() as editor:
+            found = editor.journal.looks()
+        return {name: found[name] for name in self._by_name if name in found}
+
+    @contextmanager
+    def _editor(self) -> Iterator[Editor]:
+        """The captions, for one change at a time."""
+        with self._editing, closing(Steps(self._folder / STEPS)) as steps:
+            yield Editor(Captions(self.journal, self._by_name), steps)
 
     def lines(self) -> list[Line]:
         """The short form of all results, sorted by name."""
@@ -692,6 +793,11 @@ class Runs:
             for run_folder in self._root.iterdir()
             if (unfinished if run_folder.name.startswith(UNFINISHED) else (run_folder / MANIFEST).is_file())
         }
+
+
+def _open(item: Item, limits: PictureLimits) -> Image.Image:
+    """A picture of a batch, opened."""
+    return open_image(item.read(int(limits.max_megabytes * 2**20) + 1), limits)
 
 
 def runs_folder() -> Path:

@@ -19,7 +19,18 @@ from typer.core import TyperGroup
 
 from img2prompt import __version__
 from img2prompt.cli import app as starter
-from img2prompt.cli import batch, dataset, doctor, evaluate, metadata, models, pictures, submission, train
+from img2prompt.cli import (
+    batch,
+    captions,
+    dataset,
+    doctor,
+    evaluate,
+    metadata,
+    models,
+    pictures,
+    submission,
+    train,
+)
 from img2prompt.cli.console import complain, stoppable
 from img2prompt.errors import EndpointError, Img2PromptError, WeightsError
 from img2prompt.files import cannot_read
@@ -47,14 +58,32 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for module in (starter, pictures, metadata, batch, submission, doctor, evaluate, models, dataset, train):
+for module in (
+    starter,
+    pictures,
+    metadata,
+    batch,
+    captions,
+    submission,
+    doctor,
+    evaluate,
+    models,
+    dataset,
+    train,
+):
     for command in module.commands.registered_commands:
         # Rich would break lines where the docstring does, whatever the width of the terminal.
         paragraphs = inspect.cleandoc(command.callback.__doc__ or "").split("\n\n")
         command.help = "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
 for module in (starter, pictures, metadata, batch, submission, doctor):
     app.add_typer(module.commands)
-for name, module in (("evaluate", evaluate), ("models", models), ("dataset", dataset), ("train", train)):
+for name, module in (
+    ("captions", captions),
+    ("evaluate", evaluate),
+    ("models", models),
+    ("dataset", dataset),
+    ("train", train),
+):
     app.add_typer(module.commands, name=name)
 
 

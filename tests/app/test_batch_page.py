@@ -95,6 +95,16 @@ def test_from_uploads_to_edited_captions(server):
     run.edit(lines[1].name, "")
     assert captions(page.run())[1] == lines[1].caption
 
+    assert not captions(choose(page, "batch-shown", "edited"))
+    run.edit(lines[1].name, "word " * 76)
+    assert captions(page.run()) == [("word " * 76).strip()]
+    assert len(captions(choose(page, "batch-shown", "long"))) == 1
+    press(page, "Undo")
+    assert not captions(page)
+    press(page, "Redo")
+    assert len(captions(page)) == 1
+    run.edit(lines[1].name, "")
+
     assert not captions(choose(page, "batch-shown", "failed")) and page.error
     assert len(captions(choose(page, "batch-shown", "described"))) == 4 and not page.error
     assert captions(choose(page, "batch-search", "TRIP/2")) == [lines[2].caption]

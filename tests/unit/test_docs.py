@@ -264,7 +264,11 @@ def find_command(words: list[str], where: str) -> tuple[Any, list[str]]:
     """The command that the words name, and the words after its name."""
     command: Any = typer.main.get_command(app)
     while words and hasattr(command, "commands"):
-        if not words[0].startswith("-"):
+        if words[0] not in command.commands and any(
+            each.param_type_name == "argument" for each in command.params
+        ):
+            pass  # DIR in img2prompt captions DIR list
+        elif not words[0].startswith("-"):
             assert words[0] in command.commands, f"{where}: there is no img2prompt {words[0]}"
             command = command.commands[words[0]]
         words = words[1:]

@@ -29,7 +29,9 @@ from img2prompt.batch.limits import Limits
 from img2prompt.batch.queue import Queue
 from img2prompt.batch.runs import Runs, clean_name
 from img2prompt.batch.state import State
+from img2prompt.captions import edits
 from img2prompt.errors import ConfigError, DataError, HistoryError, WeightsError
+from img2prompt.images import open_image
 from img2prompt.pipeline import Pipeline
 from img2prompt.posts import Choices
 from img2prompt.settings import RUNS_GIGABYTES, Settings
@@ -289,6 +291,63 @@ def test_an_emptied_caption_is_the_models_again(described):
     assert described.edit("trip/0.jpg", "  mine ") == "mine"
     assert described.lines()[0].caption == "mine"
     assert described.edit("trip/0.jpg", " ") == written == described.lines()[0].caption
+
+
+def test_edits_are_steps_that_are_undone_after_a_restart(described, runs):
+    before = {line.name: line.caption for line in described.lines()}
+    described.edit("trip/0.jpg", "a zebra")
+    entries = [entry for entry in described.entries() if not entry.problem]
+    assert [entry.name for entry in entries if entry.edited] == ["trip/0.jpg"]
+    described.change("prefix", ["my "], edits.prefix(entries, "my "))
+    changed = {line.name: line.caption for line in described.lines()}
+    assert changed["trip/0.jpg"] == "my a zebra" and changed["trip/1.jpg"] == f"my {before['trip/1.jpg']}"
+    described.rest()
+
+    again = Runs(runs._root).get(described.id)
+    assert [step.title for step in again.steps()] == ['edit "trip/0.jpg"', 'prefix "my "']
+    assert again.undo().written == len(entries)
+    assert again.undo().written == 1
+    assert {line.name: line.caption for line in again.lines()} == before
+    assert not any(entry.edited for entry in again.entries())  # the model's, and no copies of them
+    again.redo()
+    again.redo()
+    assert {line.name: line.caption for line in again.lines()} == changed
+    again.close()
+
+
+def test_a_change_of_captions_is_made_whole_or_not_at_all(described):
+    before = described.lines()
+    entries = [entry for entry in described.entries() if not entry.problem]
+    changes = edits.prefix(entries, "my ")
+    described.edit(entries[1].name, "a zebra")
+    with pytest.raises(DataError, match="changed by another program"):
+        described.change("prefix", ["my "], changes)  # another visitor was quicker
+    described.edit(entries[1].name, "")
+    everything = edits.replace(entries, edits.Pattern(".*", is_regex=True), "").changes
+    with pytest.raises(DataError, match="would be empty"):
+        described.change("replace", [".*", ""], everything)
+    assert described.lines() == before
+    assert [step.kind for step in described.steps()] == ["edit", "edit"]
+
+
+def test_pictures_are_compared_once(described, monkeypatch):
+    pytest.importorskip("imagehash")
+    pytest.importorskip("scipy")
+    assert described.looks() == {}
+    assert list(described.compare()) == [1, 2, 3, 4, 5]
+    looks = described.looks()
+    assert list(looks) == [f"trip/{number}.jpg" for number in (0, 1, 2, 4)]  # the fourth is broken
+    opened = []
+    monkeypatch.setattr(run_module, "_open", lambda item, limits: opened.append(item.name) or open_image(b""))
+    assert len(list(described.compare())) == 5 and opened == ["trip/3.jpg"]
+    assert described.looks() == looks
+
+
+def test_a_failed_picture_has_no_caption_to_change(described):
+    (failed,) = [entry for entry in described.entries() if entry.problem]
+    assert edits.prefix([failed], "my ", empty=True) == [] and failed.failed
+    assert described.edit(failed.name, "for later") == "for later"
+    assert described.steps() == []
 
 
 def test_a_caption_is_kept_though_its_result_is_gone(described):

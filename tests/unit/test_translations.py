@@ -10,10 +10,12 @@ import pytest
 import img2prompt.pipeline
 import img2prompt.web
 from img2prompt.batch.formats import FORMATS
+from img2prompt.captions.table import MARKS
 from img2prompt.posts import tones
 from img2prompt.posts.post import EMOJI, GOALS, LENGTHS
 from img2prompt.prompts import SHOWN
 from img2prompt.settings import PEOPLE
+from img2prompt.web.batch.editing import KEYS, KINDS, OPERATIONS
 from img2prompt.web.caption.photos import SAMPLES
 from img2prompt.web.history.period import PERIODS
 from img2prompt.web.shared.i18n import LANGUAGES, catalogue
@@ -42,7 +44,15 @@ FAMILIES = {
     "batch.explain.{}": BATCH_EXPLAINED,
     "batch.explain.{}.meaning": BATCH_EXPLAINED,
     "batch.earlier.{}": ("stopped", "failed"),
-    "batch.show.{}": ("all", "described", "failed", "stored"),
+    "batch.show.{}": ("all", "described", "failed", "edited", "long", "stored"),
+    "captions.{}": ("undo", "redo"),
+    "captions.{}.done": ("undo", "redo"),
+    "captions.kind.{}": KINDS,
+    "captions.put.{}": OPERATIONS,
+    "captions.put.{}.help": OPERATIONS,
+    "captions.count.{}": ("words", "tags"),
+    "captions.key.{}": KEYS,
+    "captions.looks.{}": MARKS,
     "batch.format.{}": (*FORMATS, "errors"),
     "batch.format.{}.help": (*FORMATS, "errors"),
     "explore.{}": ("first", "other"),

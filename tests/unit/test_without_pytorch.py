@@ -16,8 +16,8 @@ import pytest
 from tests.helpers.pictures import CHINA, FLOWER
 
 LEFT_OUT = """
-    accelerate diffusers faiss joblib matplotlib onnx onnxscript optuna plotly psycopg ray scipy sentence_transformers
-    tensorboard threadpoolctl timm torch torchvision transformers
+    accelerate diffusers faiss imagehash joblib matplotlib onnx onnxscript optuna plotly psycopg pywt ray scipy
+    sentence_transformers tensorboard threadpoolctl timm torch torchvision transformers
 """.split()
 
 

@@ -29,6 +29,7 @@ RUN = "run"  # id of the batch that was shown last
 RUNS = "runs"  # ids of all batches of this session
 BEGUN = "begun"  # how many batches were started
 POSTS_ASKED = "batch-posts-asked"  # id of a batch → the choices of its posts that this session saw last
+LARGE = "batch-large"  # name of the picture that is shown large
 KEPT_DRAFTS = "batch-kept"  # widget key of a caption → number of its last saved draft
 
 # The other pages.
