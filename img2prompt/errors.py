@@ -21,6 +21,14 @@ class ConfigError(Img2PromptError):
     """A setting or option has a value that cannot be used."""
 
 
+class EndpointError(Img2PromptError):
+    """A model server cannot be reached, or does not let us in."""
+
+
+class AnswerError(EndpointError):
+    """What a model server answers about one picture cannot be used; about another it may be."""
+
+
 class BusyError(Img2PromptError):
     """Too many wait for the model already; later there is room."""
 

@@ -20,7 +20,7 @@ from img2prompt.embeddings import unit
 from img2prompt.engines.base import Engine, Question, Request
 from img2prompt.engines.registry import load_engine
 from img2prompt.ensemble.members import Ensemble, Evidence, load_ensemble
-from img2prompt.errors import ConfigError
+from img2prompt.errors import AnswerError, ConfigError
 from img2prompt.images import Limits, open_image
 from img2prompt.labels import ranking
 from img2prompt.labels.phrases import phrase_vectors
@@ -225,6 +225,18 @@ class Pipeline:
         """
         return self._describe(lambda: pictures, style, _Clock(), waiting, requests)
 
+    def describe_each(
+        self, pictures: Sequence[Image.Image], requests: Sequence[Request] | None = None
+    ) -> list[Result | AnswerError]:
+        """As `describe`, with an error in the place of each picture that a model server cannot be used for."""
+        try:
+            return [*self.describe(pictures, requests=requests)]
+        except AnswerError as error:
+            if len(pictures) == 1:
+                return [error]
+        alone = [slice(place, place + 1) for place in range(len(pictures))]
+        return [self.describe_each(pictures[one], requests and requests[one])[0] for one in alone]
+
     def _open(self, sources: Sequence[Source], clock: _Clock) -> list[Image.Image]:
         pictures = [self.open(source) for source in sources]
         clock.lap("open")
@@ -290,10 +302,11 @@ class Pipeline:
         said = [Description("")] * len(pictures)
         if self.engine.captioner:
             said = self.engine.describe(features, self.settings.beams, requests)
-        captions = [
-            instructions.begin_with(request.trigger, description.caption)
+        said = [
+            replace(description, caption=instructions.begin_with(request.trigger, description.caption))
             for request, description in zip(requests, said, strict=True)
         ]
+        captions = [description.caption for description in said]
         clock.lap("caption")
         made = self.engine.generated(features)
         made = np.zeros(len(pictures)) if made is None else made
@@ -301,11 +314,15 @@ class Pipeline:
         # The nearest prompt is made from it.
         first = "seed" if style in (AUTO, "negative", "nearest", "caption") else style
         texts = self._write(first, captions, matches, vectors)
+        if style == AUTO:  # a prompt of the engine's own is as good for a picture that a machine made
+            texts = [each.prompt or text for each, text in zip(said, texts, strict=True)]
+            made = np.where([bool(each.prompt) for each in said], 0.0, made)
         clock.lap("prompt")
         written = self.sentences.encode(texts)
         embeddings = self._mix(Evidence(pictures, features, written), made, worded=any(texts))
         if self.settings.people == "neutral":  # after the embedding, in which nobody reads words
-            captions, texts = _neutral(captions, texts, [request.trigger for request in requests])
+            said, texts = _neutral(said, texts, [request.trigger for request in requests])
+            captions = [description.caption for description in said]
         clock.lap("embedding")
         lines: Sequence[Sequence[Line]] = [()] * len(pictures)
         if self.settings.read_text:
@@ -416,11 +433,28 @@ def _filled(request: Request, labels: Mapping[str, Sequence[Match]]) -> Request:
 
 
 def _neutral(
-    captions: Sequence[str], texts: Sequence[str], triggers: Sequence[str]
-) -> tuple[list[str], list[str]]:
-    """Captions without anybody's gender, and prompts with these captions in place of the others."""
-    neutral = list(map(_without_gender, captions, triggers))
-    return neutral, list(map(prompts.recaption, texts, captions, neutral))
+    said: Sequence[Description], texts: Sequence[str], triggers: Sequence[str]
+) -> tuple[list[Description], list[str]]:
+    """Descriptions without anybody's gender, and prompts with these captions in place of the others.
+
+    Words that can be read in the picture stay as they are written there.
+    """
+    neutral = [
+        replace(
+            description,
+            caption=_without_gender(description.caption, trigger),
+            detailed=_without_gender(description.detailed, trigger),
+            prompt=_without_gender(description.prompt, trigger),
+            tags=tuple(dict.fromkeys(map(neutral_people, description.tags))),
+            alt=_without_gender(description.alt, trigger),
+        )
+        for description, trigger in zip(said, triggers, strict=True)
+    ]
+    texts = [
+        new.prompt if old.prompt and text == old.prompt else prompts.recaption(text, old.caption, new.caption)
+        for text, old, new in zip(texts, said, neutral, strict=True)
+    ]
+    return neutral, texts
 
 
 def _without_gender(text: str, trigger: str) -> str:

@@ -10,14 +10,14 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
 from img2prompt.errors import ConfigError
 
 AUTO = "auto"  # as engine: the best that is installed and fits the device; as style: by the kind of picture
-ENGINES = ("lite", "full")  # each a package of img2prompt.engines
+ENGINES = ("lite", "full", "endpoint")  # each a package of img2prompt.engines
 STYLES = (AUTO, "seed", "classic", "fast", "best", "nearest", "negative", "caption")
 PEOPLE = ("neutral", "as-seen")
 NONE = "none"  # instead of a part's name: do without that part
@@ -25,6 +25,9 @@ MOST_TRIGGER = 60  # characters
 PRECISIONS = ("auto", "fp32", "fp16", "bf16")
 CLIP_STATISTICS = ("clip", "half")
 PREFIX = "IMG2PROMPT_"
+SECRETS = (
+    "endpoint_key",
+)  # settings that stand in no command line, which others can read, and in no file of ours
 
 # Where things are kept
 MODELS = "IMG2PROMPT_MODELS"  # folder of models, looked in first and fetched to; else the user's data folder
@@ -59,7 +62,7 @@ class Settings:
     ``IMG2PROMPT_MAX_MEGAPIXELS`` and so on.
     """
 
-    engine: str = "auto"  # auto, lite, full
+    engine: str = "auto"  # auto, lite, full, endpoint
     style: str = "auto"  # form of the prompt: auto (nearest if machine-made, else seed), classic, fast, best…
     instruction: str = ""  # how the picture is to be described, in plain words, for engines that follow
     trigger: str = ""  # a word that captions begin with, for training a model on them
@@ -88,6 +91,14 @@ class Settings:
     precision: str = "auto"  # auto (fp16 on a GPU, fp32 on a CPU), fp32, fp16, bf16
     batch_size: int = 64  # pictures through a network together, at most; halved when memory runs out
     low_vram: bool = False  # keep on the GPU only the network that is running
+
+    # of the endpoint engine
+    endpoint_url: str = ""  # of a server that speaks OpenAI's protocol: http://localhost:11434/v1
+    endpoint_model: str = ""  # its name there; empty: the only or first one that the server has
+    endpoint_key: str = field(default="", repr=False)  # a secret, if the server asks for one
+    endpoint_timeout: float = 120.0  # seconds that one answer may take
+    endpoint_parallel: int = 4  # questions that the server is asked at a time
+    endpoint_remote: bool = False  # whether pictures may go to a server beyond this machine
 
     def __post_init__(self) -> None:
         files = [self.labels] if isinstance(self.labels, str | Path) else self.labels
@@ -119,9 +130,11 @@ class Settings:
             raise ConfigError(f"ratio is {self.ratio}; it must lie between 0 and 1.")
         if not 0 <= self.beams <= 10:
             raise ConfigError(f"beams is {self.beams}; it must lie between 0 and 10.")
-        for name in ("max_megabytes", "max_megapixels"):
+        for name in ("max_megabytes", "max_megapixels", "endpoint_timeout"):
             if not 0 < getattr(self, name) < math.inf:
                 raise ConfigError(f"{name} is {getattr(self, name)}; it must be a number above 0.")
+        if self.endpoint_parallel < 1:
+            raise ConfigError(f"endpoint_parallel is {self.endpoint_parallel}; it must be 1 or more.")
 
     @classmethod
     def load(cls, environment: Mapping[str, str] | None = None, **overrides: Any) -> Settings:
@@ -134,20 +147,20 @@ class Settings:
         """
         environment = os.environ if environment is None else environment
         values: dict[str, Any] = {}
-        for field in fields(cls):
-            text = environment.get(PREFIX + field.name.upper())
-            kind: Any = type(field.default)
+        for setting in fields(cls):
+            text = environment.get(PREFIX + setting.name.upper())
+            kind: Any = type(setting.default)
             if not text:
                 continue
             if kind is bool:
-                values[field.name] = switch(PREFIX + field.name.upper(), environment)
+                values[setting.name] = switch(PREFIX + setting.name.upper(), environment)
                 continue
             try:
-                values[field.name] = text.split(os.pathsep) if kind is tuple else kind(text)
+                values[setting.name] = text.split(os.pathsep) if kind is tuple else kind(text)
             except ValueError:
                 number = "a whole number" if kind is int else "a number"
                 raise ConfigError(
-                    f"{field.name} ({PREFIX}{field.name.upper()}) is {text!r}; give {number}."
+                    f"{setting.name} ({PREFIX}{setting.name.upper()}) is {text!r}; give {number}."
                 ) from None
         values.update({name: value for name, value in overrides.items() if value is not None})
         try:

@@ -30,3 +30,12 @@ def reason(error: BaseException) -> str:
         return f"{error.strerror}: {error.filename}" if error.filename else error.strerror
     line = next(iter(str(error).strip().splitlines()), "")
     return line[:LONGEST].rstrip(".: ") + "…" * (len(line) > LONGEST) or type(error).__name__
+
+
+def as_unicode(text: str) -> str:
+    r"""A text that can be written: without halves of characters, which JSON can hold and no file.
+
+    >>> as_unicode("half a smile: \ud83d")
+    'half a smile: ?'
+    """
+    return text.encode("utf-8", "replace").decode()

@@ -5,11 +5,11 @@ import streamlit as st
 from img2prompt.batch.runs import DAYS
 from img2prompt.errors import Img2PromptError
 from img2prompt.web.batch import earlier, results, sources
-from img2prompt.web.shared import frame, pipelines
+from img2prompt.web.shared import frame, pipelines, privacy
 from img2prompt.web.shared.i18n import t
 
 frame.begin(t("batch"))
-frame.end(t("batch.privacy", days=DAYS))
+frame.end(privacy.of_batches(DAYS))
 pipelines.start_loading()
 
 try:

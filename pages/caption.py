@@ -5,14 +5,14 @@ import streamlit as st
 from img2prompt.errors import Img2PromptError
 from img2prompt.web.caption import cards, choices, photos, reading, stored
 from img2prompt.web.history import reopening
-from img2prompt.web.shared import account, frame, instruction, keeping, pipelines, session
+from img2prompt.web.shared import account, frame, instruction, keeping, pipelines, privacy, session
 from img2prompt.web.shared.i18n import t
 
 frame.begin(t("title"))
 st.markdown(t("intro"))
 hint = cards.hint()
 post_choices = choices.ask(hint)
-frame.end(t("privacy.history") if account.keeps() else t("privacy"))
+frame.end(privacy.of_photos(history=account.keeps()))
 
 try:
     settings = pipelines.settings()
@@ -28,6 +28,7 @@ with left:
 with right:
     photos.samples()
 st.session_state[session.TOLD] = instruction.ask("instruction", post_choices.note)
+privacy.note()
 
 chosen = photos.chosen(settings)
 desk = cards.desk_of(chosen)

@@ -4,11 +4,10 @@ import streamlit as st
 
 from img2prompt.errors import Img2PromptError
 from img2prompt.web import models
-from img2prompt.web.shared import frame
+from img2prompt.web.shared import frame, privacy
 from img2prompt.web.shared.i18n import t
 
 frame.begin(t("models.title"))
-frame.end(t("privacy"))
 st.markdown(t("models.intro"))
 
 try:
@@ -20,3 +19,4 @@ try:
     models.show_weights()
 except Img2PromptError as error:
     frame.show_error(error)
+frame.end(privacy.of_photos())  # as it is with what was chosen

@@ -23,7 +23,17 @@ ROOT = Path(__file__).resolve().parents[1]
 OLDEST = "3.10"  # Python
 EXTRAS = {
     "requirements/dev.txt": ["dev"],  # first: its pins hold for the others
-    "requirements.txt": ["full", "train", "datasets", "generate", "evaluate", "ray", "postgres", "auth"],
+    "requirements.txt": [
+        "full",
+        "train",
+        "datasets",
+        "generate",
+        "evaluate",
+        "endpoint",
+        "ray",
+        "postgres",
+        "auth",
+    ],
     "requirements/server.txt": ["datasets", "postgres", "auth"],
     "requirements/full.txt": ["full"],
     "requirements/test-lite.txt": ["test"],

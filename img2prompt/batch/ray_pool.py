@@ -195,9 +195,11 @@ class Worker:
             result = self.pipeline
         else:
             items = pickle.loads(row["items"])
-            result = describe(
-                self.pipeline, list(open_ahead(self.pipeline, items, self.workers, ahead=len(items)))
-            )
+            opened = list(open_ahead(self.pipeline, items, self.workers, ahead=len(items)))
+            try:
+                result = describe(self.pipeline, opened)
+            except Img2PromptError as error:
+                result = error
         return {
             "group": row["group"],
             "result": pickle.dumps(result),
@@ -257,7 +259,10 @@ def _share(ray: ModuleType, settings: Settings, threads: int) -> tuple[Settings,
     logging.getLogger("ray.data").setLevel(logging.ERROR)
     nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
     gpus = int(sum(node.get("GPU", 0) for node in nodes))
-    takes_any = settings.device == "auto" and settings.engine != "lite"  # which computes on processors
+    takes_any = settings.device == "auto" and settings.engine not in (
+        "lite",
+        "endpoint",
+    )  # which compute on processors
     if settings.device.startswith("cuda") or (takes_any and gpus):
         # Ray shows each actor its own GPU only.
         return replace(settings, device="cuda"), {"num_gpus": 1}, gpus

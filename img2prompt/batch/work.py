@@ -20,7 +20,7 @@ from img2prompt import __version__, metadata
 from img2prompt.batch.journal import Journal
 from img2prompt.batch.rows import Row
 from img2prompt.batch.sources import Item
-from img2prompt.errors import ImageError
+from img2prompt.errors import AnswerError, ImageError
 from img2prompt.posts import Choices, alt_text, hashtags, see
 from img2prompt.vector_cache import digest
 
@@ -33,6 +33,8 @@ MOST_WORKERS = 8
 ELSEWHERE = (
     *("engine", "device", "ensemble", "max_megabytes", "max_megapixels"),
     *("labels", "label_cache", "low_vram", "stored"),
+    *("endpoint_url", "endpoint_model", "endpoint_key"),
+    *("endpoint_timeout", "endpoint_parallel", "endpoint_remote"),
 )
 
 
@@ -95,7 +97,7 @@ def cut(items: Sequence[Item], size: int) -> list[Sequence[Item]]:
 
 
 def describe(pipeline: Pipeline, group: Sequence[Opened], keep: Save | None = None) -> list[Row]:
-    """Describe one group in one call of the model; pictures that could not be opened get rows with errors.
+    """Describe one group in one call of the model; pictures that fail get rows with errors.
 
     `keep` is told of each picture that was described.
     """
@@ -105,13 +107,16 @@ def describe(pipeline: Pipeline, group: Sequence[Opened], keep: Save | None = No
         for opened in group
         if opened.picture is not None
     ]
-    results = iter(pipeline.describe(pictures, requests=requests))
+    results = iter(pipeline.describe_each(pictures, requests=requests))
     rows = []
     for opened in group:
         if opened.picture is None or opened.size is None:
             rows.append(Row(opened.item.name, error=opened.error))
             continue
         result = next(results)
+        if isinstance(result, AnswerError):
+            rows.append(Row(opened.item.name, error=str(result)))
+            continue
         seen = see(result, opened.picture)
         if keep:
             keep(opened.picture, result, seen)

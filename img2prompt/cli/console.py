@@ -18,7 +18,7 @@ from rich.text import Text
 
 from img2prompt.errors import ConfigError
 from img2prompt.files import without_controls
-from img2prompt.settings import PREFIX, Settings
+from img2prompt.settings import PREFIX, SECRETS, Settings
 
 if TYPE_CHECKING:
     from img2prompt.pipeline import Pipeline
@@ -43,10 +43,12 @@ def settings_from(more: Sequence[str] | None = None, **overrides: Any) -> Settin
     ConfigError
         For a setting that does not exist or cannot be used.
     """
-    names = [field.name for field in fields(Settings)]
+    names = [field.name for field in fields(Settings) if field.name not in SECRETS]
     environment = dict(os.environ)
     for text in more or ():
         name, equals, value = text.partition("=")
+        if name in SECRETS:  # which others could read in the list of processes, and in the shell's history
+            raise ConfigError(f"--set {name}=… is no place for a secret. Put it into {PREFIX}{name.upper()}.")
         if not equals or name not in names:
             raise ConfigError(f"--set {text}: write NAME=VALUE, NAME one of {', '.join(names)}.")
         environment[PREFIX + name.upper()] = value

@@ -23,6 +23,7 @@ from img2prompt.cli import (
     batch,
     captions,
     dataset,
+    doctor,
     evaluate,
     metadata,
     models,
@@ -32,7 +33,7 @@ from img2prompt.cli import (
     train,
 )
 from img2prompt.cli.console import complain, stoppable
-from img2prompt.errors import Img2PromptError, WeightsError
+from img2prompt.errors import EndpointError, Img2PromptError, WeightsError
 from img2prompt.files import cannot_read
 from img2prompt.wording import reason
 
@@ -60,13 +61,13 @@ app = typer.Typer(
 )
 for module in (
     *(starter, pictures, metadata, batch, captions, presets, submission),
-    *(evaluate, models, dataset, train),
+    *(doctor, evaluate, models, dataset, train),
 ):
     for command in module.commands.registered_commands:
         # Rich would break lines where the docstring does, whatever the width of the terminal.
         paragraphs = inspect.cleandoc(command.callback.__doc__ or "").split("\n\n")
         command.help = "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
-for module in (starter, pictures, metadata, batch, presets, submission):
+for module in (starter, pictures, metadata, batch, presets, submission, doctor):
     app.add_typer(module.commands)
 for name, module in (
     ("captions", captions),
@@ -109,7 +110,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
             complain(f"{what} (img2prompt --debug … shows where)")
             sys.exit(1)
         complain(error)
-        sys.exit(1 if isinstance(error, WeightsError) else 2)
+        sys.exit(1 if isinstance(error, WeightsError | EndpointError) else 2)
     sys.exit(0)
 
 

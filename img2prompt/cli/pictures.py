@@ -35,7 +35,7 @@ from img2prompt.cli.options import (
     Writer,
     told,
 )
-from img2prompt.errors import ConfigError, DataError, ImageError
+from img2prompt.errors import AnswerError, ConfigError, DataError, ImageError
 from img2prompt.files import cannot_read, check_output, replacing
 from img2prompt.instructions import place_of
 from img2prompt.posts import Choices, alt_text, caption_of, composing, see, tones
@@ -66,6 +66,7 @@ MOST_BYTES = 64 * 1024  # of a file with somebody's captions
 MOST_HASHTAGS = ", ".join(f"{place.name} {place.hashtags}" for place in platforms().values())
 BATCH = 16  # pictures that go through the model together
 STDIN = "-"
+Failure = ImageError | AnswerError  # of one picture
 
 
 @commands.command()
@@ -101,12 +102,12 @@ def caption(
     )
     failed = 0
     for path, answer in answers(pipeline, paths):
-        if isinstance(answer, ImageError):
+        if isinstance(answer, Failure):
             failed += 1
             complain(answer)
         if as_json:
             print(json.dumps(as_record(path, answer)), flush=True)
-        elif not isinstance(answer, ImageError):
+        elif not isinstance(answer, Failure):
             show(path, answer, several=len(paths) > 1)
     finish(failed, len(paths))
 
@@ -172,7 +173,7 @@ def post(
     by_model = pipeline.writes(writer)
     failed = 0
     for path, answer in described(pipeline, paths):
-        if isinstance(answer, ImageError):
+        if isinstance(answer, Failure):
             failed += 1
             complain(answer)
             if as_json:
@@ -209,7 +210,7 @@ def embed(
     for path, answer in track(
         answers(pipeline, paths), "Embedding", len(paths), console=console, disable=not console.is_terminal
     ):
-        if isinstance(answer, ImageError):
+        if isinstance(answer, Failure):
             complain(answer)
         else:
             embeddings[Path(path).stem] = answer.embedding
@@ -218,18 +219,18 @@ def embed(
     finish(len(paths) - len(embeddings), len(paths))
 
 
-def answers(pipeline: Pipeline, paths: Sequence[str]) -> Iterator[tuple[str, Result | ImageError]]:
+def answers(pipeline: Pipeline, paths: Sequence[str]) -> Iterator[tuple[str, Result | Failure]]:
     """Yield each path with its result or error, in order, as each batch finishes."""
     for path, answer in described(pipeline, paths):
-        yield path, answer if isinstance(answer, ImageError) else answer[1]
+        yield path, answer if isinstance(answer, Failure) else answer[1]
 
 
 def described(
     pipeline: Pipeline, paths: Sequence[str]
-) -> Iterator[tuple[str, tuple[Image.Image, Result] | ImageError]]:
+) -> Iterator[tuple[str, tuple[Image.Image, Result] | Failure]]:
     """Yield each path with its picture and result, in order, as each batch finishes.
 
-    A path without a readable picture comes with its error instead.
+    A path without a readable picture, or with one that a model server fails on, comes with its error instead.
     """
     for start in range(0, len(paths), BATCH):
         batch = paths[start : start + BATCH]
@@ -240,13 +241,16 @@ def described(
             for path, (image, _) in zip(batch, opened, strict=True)
             if not isinstance(image, ImageError)
         ]
-        results = iter(pipeline.describe(pictures, requests=requests))
+        results = iter(pipeline.describe_each(pictures, requests=requests))
         for path, (image, seconds) in zip(batch, opened, strict=True):
             if isinstance(image, ImageError):
                 yield path, image
             else:
                 result = next(results)
-                yield path, (image, replace(result, seconds=seconds + result.seconds))
+                if isinstance(result, AnswerError):
+                    yield path, AnswerError(f"{path}: {result}")
+                else:
+                    yield path, (image, replace(result, seconds=seconds + result.seconds))
 
 
 def open_timed(pipeline: Pipeline, path: str) -> tuple[Image.Image | ImageError, float]:
@@ -261,9 +265,9 @@ def open_timed(pipeline: Pipeline, path: str) -> tuple[Image.Image | ImageError,
         return error, time.perf_counter() - start
 
 
-def as_record(path: str, answer: Result | ImageError) -> dict[str, Any]:
+def as_record(path: str, answer: Result | Failure) -> dict[str, Any]:
     """A result or error as an object for --json."""
-    if isinstance(answer, ImageError):
+    if isinstance(answer, Failure):
         return {"path": path, "error": str(answer)}
     return {"path": path, **answer.record(), "seconds": round(answer.seconds, 3)}
 

@@ -18,7 +18,11 @@ if TYPE_CHECKING:
     from img2prompt.engines.base import Engine
     from img2prompt.minilm import SentenceEncoder
 
-RUNTIMES = {"lite": "onnxruntime", "full": "torch"}  # engine → what its networks run in
+RUNTIMES = {
+    "lite": "onnxruntime",
+    "full": "torch",
+    "endpoint": "onnxruntime",
+}  # engine → what its networks run in
 
 
 def load_engine(settings: Settings, sentences: SentenceEncoder) -> Engine:
@@ -34,11 +38,20 @@ def load_engine(settings: Settings, sentences: SentenceEncoder) -> Engine:
     WeightsError
         When weights are missing or damaged; another engine is never loaded instead.
     """
-    name = settings.engine
-    if name == AUTO:  # where parts are missing, PyTorch need not be asked for a GPU, which takes seconds
-        name = "full" if are_installed(settings) and find_device(settings.device) != "cpu" else "lite"
+    name, _ = choose(settings)
     device = find_device(settings.device, RUNTIMES[name])
     return import_module(f"img2prompt.engines.{name}").load(settings, sentences, device)
+
+
+def choose(settings: Settings) -> tuple[str, str]:
+    """The engine that the settings result in here, and why."""
+    if settings.engine != AUTO:
+        return settings.engine, "it is the one that the settings name"
+    if not are_installed(settings):  # then PyTorch need not be asked for a GPU, which takes seconds
+        return "lite", "the full engine lacks parts"
+    if find_device(settings.device) == "cpu":
+        return "lite", "there is no GPU for the full engine"
+    return "full", "all its parts are installed, and there is a GPU"
 
 
 def find_device(device: str, runtime: str = "torch") -> str:

@@ -13,7 +13,7 @@ from img2prompt import ocr, weights
 from img2prompt.errors import ConfigError
 from img2prompt.libraries import missing
 from img2prompt.settings import ENGINES, NONE, PEOPLE, Settings
-from img2prompt.web import getting
+from img2prompt.web import endpoint, getting
 from img2prompt.web.shared import account, pipelines, session
 from img2prompt.web.shared.frame import as_it_is, show_error
 from img2prompt.web.shared.i18n import language, t
@@ -26,7 +26,7 @@ def choose() -> None:
     st.header(t("models.engine"), anchor=False)
     engine = st.segmented_control(
         t("models.engine"),
-        ENGINES,
+        [name for name in ENGINES if name != "endpoint" or endpoint.is_offered(server)],
         default=_resolved(current).engine,
         required=True,
         format_func=lambda name: t(f"models.{name}"),
@@ -47,11 +47,18 @@ def choose() -> None:
         except ConfigError as error:
             show_error(error)
             return
+    if engine == "endpoint":
+        asked = endpoint.ask(chosen)
+        if asked is None:
+            return
+        chosen = asked
     if problem := pipelines.missing(chosen):
         _show_missing(chosen, problem)
         return
     is_server_choice = chosen == _resolved(server)
-    fields = ("engine", "caption_model", "clip_model", "regressor")
+    fields = ["engine", "caption_model", "clip_model", "regressor"]
+    if engine == "endpoint":
+        fields += ["endpoint_url", "endpoint_model", "endpoint_remote"]
     pipelines.choose(**{} if is_server_choice else {field: getattr(chosen, field) for field in fields})
     pipelines.start_loading()
     st.success(t("models.chosen", engine=t(f"models.{engine}")), icon=":material/check:")
@@ -184,6 +191,8 @@ def _show_missing(chosen: Settings, error: Exception) -> None:
 
 def _resolved(settings: Settings) -> Settings:
     """The settings with the engine that they result in here: `auto` is full on a GPU with all parts."""
+    if settings.engine == "endpoint":
+        return settings
     full = replace(settings, engine="full")
     usable = not pipelines.missing(full) and (settings.engine == "full" or _graphics() is not None)
     return full if usable and settings.engine != "lite" else replace(settings, engine="lite")

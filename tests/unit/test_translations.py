@@ -64,8 +64,8 @@ FAMILIES = {
     "dashboard.step.{}": STEPS,
     "history.{}": ("starred", "copied", "edited"),
     "history.period.{}": PERIODS,
-    "models.{}": ("lite", "full", "caption", "clip", "regressor"),
-    "models.{}.help": ("lite", "full"),
+    "models.{}": ("lite", "full", "endpoint", "caption", "clip", "regressor"),
+    "models.{}.help": ("lite", "full", "endpoint"),
     "models.people.{}": PEOPLE,
     "models.preset.{}": presets(),
 }

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import nullcontext
-from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 import streamlit as st
@@ -13,6 +12,7 @@ from img2prompt.posts import caption_of
 from img2prompt.posts.facts import see
 from img2prompt.prompts import SHOWN
 from img2prompt.web import components
+from img2prompt.web.caption import work
 from img2prompt.web.shared import pipelines, session
 from img2prompt.web.shared.frame import show_error
 from img2prompt.web.shared.i18n import t
@@ -126,7 +126,7 @@ def is_up_to_date() -> bool:
 def read(photos: list[Photo]) -> None:
     """Describe each photo that this pipeline has not described yet, and store the result in it.
 
-    If parts of the full engine are missing, shows an error and uses lite instead.
+    If the chosen engine lacks something, shows an error and uses lite instead.
 
     Raises
     ------
@@ -149,17 +149,18 @@ def _read(photos: list[Photo]) -> None:
     if not unseen:
         return
     with st.spinner(t("reading", count=len(unseen))):
-        line = st.empty()
-        results = pipeline.describe(
-            [photo.picture for photo in unseen],
-            # When the visitor has gone, or has changed something, this call is where Streamlit ends the run.
-            waiting=lambda others: line.caption(t("reading.line", count=others)),
-            requests=[pipeline.request(PurePath(photo.name).stem) for photo in unseen],
-        )
-        line.empty()
-        # Inside the spinner, as the run may end when the spinner does.
-        for photo, result in zip(unseen, results, strict=True):
-            photo.seen = see(result, photo.picture)
-            photo.result = result
-            photo.post = None
-        st.session_state[session.READ_WITH] = pipeline.settings
+        while unseen:
+            under_way = work.current(pipeline, unseen)
+            try:
+                results = under_way.watch()
+            except Exception:  # not BaseException: after the end of a run, the next one goes on with it
+                work.forget()
+                raise
+            work.forget()
+            # Inside the spinner, as the run may end when the spinner does.
+            for photo, result in zip(under_way.photos, results, strict=True):
+                photo.seen = see(result, photo.picture)
+                photo.result = result
+                photo.post = None
+            st.session_state[session.READ_WITH] = pipeline.settings
+            unseen = [photo for photo in unseen if photo not in under_way.photos]

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
+from img2prompt.engines import endpoint
 from img2prompt.engines.full.parts import find_parts
-from img2prompt.errors import WeightsError
+from img2prompt.errors import ConfigError, WeightsError
 from img2prompt.settings import Settings
 from img2prompt.web.shared import session
 from img2prompt.web.shared.i18n import t
@@ -39,12 +40,13 @@ def settings(told: Mapping[str, str] | None = None) -> Settings:
     """
     engine = st.session_state.get(session.MODEL_CHOICE, {})
     told = st.session_state.get(session.TOLD, {}) if told is None else told
-    return Settings.load(
+    chosen = Settings.load(
         **engine,
         **told,
         people=st.session_state.get(session.PEOPLE_CHOICE),
         read_text=st.session_state.get(session.TEXT_CHOICE),
     )
+    return with_own_key(chosen)
 
 
 def gives_stored() -> bool:
@@ -53,17 +55,25 @@ def gives_stored() -> bool:
     return Settings.load().stored if chosen is None else bool(chosen)
 
 
-def choose(**choice: str) -> None:
+def with_own_key(chosen: Settings) -> Settings:
+    """These settings without the key, if that stands beside another address in the server's: it is for that one."""
+    theirs = Settings.load().endpoint_url
+    return replace(chosen, endpoint_key="") if theirs and theirs != chosen.endpoint_url else chosen
+
+
+def choose(**choice: str | bool) -> None:
     """Use these settings for the rest of the visit; without arguments, those of the server."""
     st.session_state[session.MODEL_CHOICE] = choice
 
 
-def missing(chosen: Settings) -> WeightsError | None:
-    """An error that names the missing parts of the full engine; None if the settings can be used."""
+def missing(chosen: Settings) -> WeightsError | ConfigError | None:
+    """An error that names what the chosen engine lacks; None if the settings can be used."""
     try:
         if chosen.engine == "full":
             find_parts(chosen)
-    except WeightsError as error:
+        elif chosen.engine == "endpoint":
+            endpoint.check(chosen)
+    except (WeightsError, ConfigError) as error:
         return error
     return None
 
@@ -71,8 +81,7 @@ def missing(chosen: Settings) -> WeightsError | None:
 def start_loading() -> Future[Pipeline]:
     """Load this visitor's pipeline in the background, while they choose a photo.
 
-    Loading that failed is tried again. If parts of the full engine are missing, lite is used
-    instead.
+    Loading that failed is tried again. If the chosen engine lacks something, lite is used instead.
     """
     chosen = settings()
     if missing(chosen):

@@ -7,6 +7,8 @@ NAVIGATION = "navigation"  # whether the pages are registered with Streamlit
 LANGUAGE = "language"
 LANGUAGE_CHOSEN = "language-chosen"  # whether the visitor chose it, in this visit
 MODEL_CHOICE = "model_choice"  # settings of the engine chosen on the Models page
+ENDPOINT_HOSTS = "endpoint-hosts"  # beyond this machine, that the visitor lets photos go to
+ENDPOINT_MODELS = "endpoint-models"  # address, the names of its models, and why there are none
 PEOPLE_CHOICE = "people_choice"  # how captions speak of people, chosen there
 TEXT_CHOICE = "text_choice"  # whether the words in pictures are read, likewise
 STORED_CHOICE = "stored_choice"  # whether prompts in files are shown and exported, chosen there
@@ -20,6 +22,7 @@ SAMPLE = "sample"  # name of the chosen sample photo
 EMPTIED = "emptied"  # whether the visitor removed the last file
 CLEARINGS = "clearings"  # how often the widgets were replaced by empty ones
 READ_WITH = "looked_with"  # settings of the pipeline that described the photos
+WORK = "work"  # on photos, which is under way
 DESK = "desk"  # what the visitor did with the posts
 
 # The Batch page.

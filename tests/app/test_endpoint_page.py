@@ -1,0 +1,247 @@
+"""The model server on the Models page, for who sits at the machine and for others, and where photos go then."""
+
+import io
+import json
+import threading
+import time
+
+import pytest
+import streamlit as st
+from PIL import Image
+from streamlit.testing.v1 import AppTest
+
+pytest.importorskip("openai", reason="needs the extra endpoint")
+
+from img2prompt.web.caption import work
+from img2prompt.web.shared import pipelines
+from img2prompt.web.shared.frame import as_it_is
+from img2prompt.web.shared.i18n import catalogue
+from tests.app.test_models_page import choose, open_page
+from tests.helpers import chat_server
+from tests.helpers.chat_server import fails
+from tests.helpers.protocol import visit
+from tests.helpers.server import serve
+
+EN = catalogue("en")
+KEY = "sk-Tr0ub4dor-3"
+ELSEWHERE = {"Host": "captions.example.org", "Origin": "https://captions.example.org"}
+
+
+@pytest.fixture
+def chat():
+    with chat_server.serve() as chat:
+        yield chat
+    pipelines.pipelines.clear()
+
+
+def text(page: AppTest) -> str:
+    return " ".join(
+        element.value for element in [*page.markdown, *page.caption, *page.warning, *page.success]
+    )
+
+
+def name_server(page: AppTest, url: str) -> AppTest:
+    choose(page, "models-engine", "endpoint")
+    next(widget for widget in page.text_input if widget.key == "models-endpoint-url").set_value(url)
+    page.run()
+    assert not page.exception
+    return page
+
+
+def press(page: AppTest, label: str) -> AppTest:
+    next(button for button in page.button if button.label == label).click()
+    page.run()
+    assert not page.exception
+    return page
+
+
+def test_a_server_is_named_tested_and_reads_the_photos(chat):
+    chat.models = ["nomic-embed-text", "seer-7b", "seer-70b"]
+    page = name_server(open_page(), chat.address)
+    host = as_it_is(f"localhost:{chat.port}")
+    assert page.success[0].value == "Endpoint reads your photos from now on."
+    assert f"model server {host}" in text(page) and EN["privacy"] not in text(page)
+    [model] = [box for box in page.selectbox if box.key.startswith("models-endpoint-model")]
+    assert model.options == ["The server’s first", *chat.models]
+    assert not chat.asked  # choosing asks for no picture
+    press(page, "Test")
+    assert page.success[0].value.startswith("seer-7b answers, in ")
+    assert page.success[0].value.endswith("s: a red ball lies on green grass")
+    assert len(chat.pictures) == 1 and Image.open(io.BytesIO(chat.pictures[0])).size == (320, 240)
+    choose(page, "models-endpoint-model", "seer-70b")
+    chosen = page.session_state["model_choice"]
+    assert chosen["endpoint_url"] == chat.address and chosen["endpoint_model"] == "seer-70b"
+
+    photos = open_page("pages/caption.py", state={"model_choice": chosen})
+    assert f"model server {host}" in text(photos) and EN["privacy.history"] not in text(photos)
+    press(press(photos, "Flower"), "Start Captioning")
+    assert not photos.error and "Read by the Endpoint engine" in text(photos)
+    [photo] = photos.session_state["opened"].values()
+    assert photo.result.model == "seer-70b" and photo.result.caption == "a red ball lies on green grass"
+    assert chat.asked[-1]["model"] == "seer-70b"
+    other = open_page("pages/caption.py")
+    assert host not in text(other) and EN["privacy.history"] in text(other)
+    assert host in text(open_page("pages/batch.py", state={"model_choice": chosen}))
+
+
+def test_a_failing_test_says_why(chat):
+    page = name_server(open_page(), chat.address)
+    chat.script.append(fails(400, "this model sees no *pictures*"))
+    press(page, "Test")
+    assert "refuses the question" in page.error[0].value and r"\*pictures\*" in page.error[0].value
+    chat.stop()
+    press(page, "Test")
+    assert any("Nothing answers at" in error.value for error in page.error)
+
+
+def test_addresses_beyond_this_machine_are_confirmed_one_by_one():
+    page = name_server(open_page(), "http://192.0.2.7:8000/v1")
+    warning = page.warning[0].value
+    assert warning.startswith(f"{as_it_is('192.0.2.7:8000')} is not the machine that runs this app")
+    assert warning.endswith(EN["models.endpoint.unencrypted"])
+    assert not page.success and page.session_state["model_choice"] == {}
+    button = next(button for button in page.button if button.key == "models-endpoint-confirm")
+    assert button.label == f"Send my photos to {as_it_is('192.0.2.7:8000')}"
+    page.session_state["endpoint-hosts"] = ["192.0.2.8:8000"]  # another one does not count
+    assert page.run().warning[0].value == warning
+    https = name_server(page, "https://models.example.com/v1").warning[0].value
+    assert EN["models.endpoint.unencrypted"] not in https
+
+
+@pytest.mark.parametrize(
+    "url", ["http://169.254.169.254/v1", "file:///etc/passwd", "http://me:pass@localhost/v1"]
+)
+def test_what_is_no_address_is_refused(url):
+    page = name_server(open_page(), url)
+    assert page.error and not page.success and page.session_state["model_choice"] == {}
+
+
+def test_another_visitor_names_no_address(chat, request_headers):
+    """On a server the app must call nothing that a visitor names: the choice is not even offered."""
+    request_headers(ELSEWHERE)
+    page = open_page()
+    [engines] = [group for group in page.get("button_group") if group.key == "models-engine"]
+    assert engines.options == ["Lite", "Full"]
+    assert not page.text_input and not chat.headers
+
+
+def test_the_servers_own_setting_counts_for_visitors(chat, request_headers, monkeypatch):
+    monkeypatch.setenv("IMG2PROMPT_ENDPOINT_URL", chat.address)
+    request_headers(ELSEWHERE)
+    page = choose(open_page(), "models-engine", "endpoint")
+    assert page.success[0].value == "Endpoint reads your photos from now on."
+    assert "which whoever runs this app has chosen" in text(page)
+    assert not page.text_input and "Test" not in [button.label for button in page.button]
+    assert page.session_state["model_choice"]["endpoint_url"] == chat.address
+    monkeypatch.setenv("IMG2PROMPT_ENDPOINT_URL", "https://models.example.com/v1")  # not confirmed
+    page = choose(open_page(), "models-engine", "endpoint")
+    assert EN["models.endpoint.off"] in text(page) and not page.success
+    monkeypatch.delenv("IMG2PROMPT_ENDPOINT_URL")
+    monkeypatch.setenv("IMG2PROMPT_ENGINE", "endpoint")  # without an address
+    assert EN["models.endpoint.off"] in text(open_page())
+
+
+def test_the_key_is_for_the_address_beside_it(chat, monkeypatch):
+    monkeypatch.setenv("IMG2PROMPT_ENDPOINT_KEY", KEY)
+    page = name_server(open_page(), chat.address)  # the only address there is
+    assert EN["models.endpoint.key.there"] in text(page)
+    press(page, "Test")
+    assert chat.headers[-1]["authorization"] == f"Bearer {KEY}"
+    assert KEY not in str(page.session_state["model_choice"])
+
+    monkeypatch.setenv("IMG2PROMPT_ENDPOINT_URL", "http://localhost:1/v1")  # its own
+    page = name_server(open_page(), chat.address)
+    assert EN["models.endpoint.key"] in text(page)
+    press(page, "Test")
+    assert "authorization" not in chat.headers[-1]
+    page.session_state["model_choice"] = {"engine": "endpoint", "endpoint_url": chat.address}
+    photos = open_page("pages/caption.py", state={"model_choice": page.session_state["model_choice"]})
+    press(press(photos, "Flower"), "Start Captioning")
+    assert "authorization" not in chat.headers[-1]
+
+
+@pytest.mark.slow
+def test_the_key_may_stand_in_the_apps_secrets(chat, tmp_path):
+    file = tmp_path / "secrets.toml"
+    file.write_text(f'IMG2PROMPT_ENDPOINT_KEY = "{KEY}"\n')
+    told = {"IMG2PROMPT_ENGINE": "endpoint", "IMG2PROMPT_ENDPOINT_URL": chat.address}
+    with (
+        serve(tmp_path, STREAMLIT_SECRETS_FILES=str(file), **told) as server,
+        visit(server.address) as visitor,
+    ):
+        page = visitor.open("models")
+        assert EN["models.endpoint.key.there"] in page and KEY not in page
+    assert chat.headers and all(headers["authorization"] == f"Bearer {KEY}" for headers in chat.headers)
+
+
+def test_a_server_that_is_set_wrongly_leaves_lite_and_says_so(monkeypatch):
+    monkeypatch.setenv("IMG2PROMPT_ENGINE", "endpoint")
+    monkeypatch.setenv("IMG2PROMPT_ENDPOINT_URL", "https://models.example.com/v1")
+    page = open_page("pages/caption.py")
+    assert EN["privacy.history"] in text(page)  # so nothing is sent
+    press(press(page, "Flower"), "Start Captioning")
+    assert "is not this machine" in page.error[0].value
+    assert page.error[0].value.endswith(EN["models.instead"]) and "Lite engine" in text(page)
+
+
+def test_words_are_shown_while_they_come(chat, monkeypatch):
+    """Without a guess at anybody's gender, as in the end."""
+    rest = threading.Event()
+
+    def slowly(handler):
+        handler.begin_stream()
+        handler.piece({"content": '{"caption": "A woman and a *dog*'})
+        assert rest.wait(60)
+        handler.piece({"content": ' rest."}'})
+        handler.event(b"[DONE]")
+        handler.close_connection = True
+
+    shown = []
+
+    def watched(text):
+        shown.append(as_it_is(text))
+        rest.set()
+        return shown[-1]
+
+    monkeypatch.setattr(work, "as_it_is", watched)
+    chat.script.append(slowly)
+    state = {"model_choice": {"engine": "endpoint", "endpoint_url": chat.address}}
+    photos = open_page("pages/caption.py", state=state)
+    press(press(photos, "Flower"), "Start Captioning")
+    assert shown[0] == r"A person and a \*dog\*"
+    [photo] = photos.session_state["opened"].values()
+    assert photo.result.caption == "a person and a *dog* rest"
+
+
+def test_another_click_does_not_ask_again(chat):
+    """It ends the run that waits for the words; the next one goes on waiting for the same."""
+    clicked = threading.Event()
+
+    def slowly(handler):
+        assert clicked.wait(60)
+        handler.stream(json.dumps(chat_server.RECORD))
+
+    chat.script.append(slowly)
+    state = {"model_choice": {"engine": "endpoint", "endpoint_url": chat.address}}
+    page = press(open_page("pages/caption.py", state=state), "Flower")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(work, "wait", lambda *_: st.stop())
+        press(page, "Start Captioning")
+    while not chat.asked:
+        time.sleep(0.01)
+    clicked.set()
+    page.run()
+    assert not page.exception and len(chat.asked) == 1
+    [photo] = page.session_state["opened"].values()
+    assert photo.result.caption == "a red ball lies on green grass" and "work" not in page.session_state
+
+
+def test_a_server_that_fails_is_told_and_asked_again(chat):
+    state = {"model_choice": {"engine": "endpoint", "endpoint_url": chat.address}}
+    page = press(open_page("pages/caption.py", state=state), "Flower")
+    chat.script.append(fails(400, "out of paper"))
+    press(page, "Start Captioning")
+    assert r"out of paper" in page.error[0].value
+    press(page, "Start Captioning")
+    assert not page.error
