@@ -20,8 +20,9 @@ from transformers import AutoProcessor
 
 from img2prompt import Pipeline, load_pipeline
 from img2prompt.engines.device import Batches, Place, SkipInit, near, spread_linears
-from img2prompt.engines.full import blip_attention, clip_text
+from img2prompt.engines.full import clip_text
 from img2prompt.engines.full.engine import FullEngine
+from img2prompt.engines.full.families import blip_attention
 from img2prompt.engines.full.parts import find_parts
 from img2prompt.engines.full.vit_regressor import RegressorConfig, VitRegressor, save_regressor
 from img2prompt.engines.registry import load_engine

@@ -66,7 +66,9 @@ def test_an_engine_that_follows_no_instruction_says_so(pipeline, sample_photos):
     told = Pipeline(pipeline.engine, pipeline.sentences, pipeline.tables, Settings(instruction="one word"))
     with pytest.raises(ConfigError, match="lite follows no instructions"):
         told(sample_photos[0])
-    assert pipeline.describe([picture], requests=[Request()])[0].caption == pipeline(sample_photos[0])[0].caption
+    assert (
+        pipeline.describe([picture], requests=[Request()])[0].caption == pipeline(sample_photos[0])[0].caption
+    )
 
 
 def test_a_photo_is_a_photo(pipeline, sample_photos):
