@@ -210,6 +210,7 @@ class Pipeline:
         embeddings = self._mix(Evidence(pictures, features, written), made, worded=any(texts))
         if self.settings.people == "neutral":  # after the embedding, in which nobody reads words
             captions, texts = _neutral(captions, texts)
+            said = [_neutral_details(description) for description in said]
         clock.lap("embedding")
         if style in (AUTO, "nearest"):
             for i, text in self._nearest(captions, embeddings, (made > GENERATED) | (style == "nearest")):
@@ -304,6 +305,17 @@ def _neutral(captions: Sequence[str], texts: Sequence[str]) -> tuple[list[str], 
     """Captions without anybody's gender, and prompts with these captions in place of the others."""
     neutral = [neutral_people(caption) for caption in captions]
     return neutral, list(map(prompts.recaption, texts, captions, neutral))
+
+
+def _neutral_details(said: Description) -> Description:
+    """What there is besides the caption, likewise. What is written in the picture stays."""
+    return replace(
+        said,
+        detailed=neutral_people(said.detailed),
+        prompt=neutral_people(said.prompt),
+        tags=tuple(map(neutral_people, said.tags)),
+        alt=neutral_people(said.alt),
+    )
 
 
 class _Clock:

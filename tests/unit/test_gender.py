@@ -54,6 +54,15 @@ CASES = {
     "a dog with his tongue out": "a dog with its tongue out",
     "a dog and his owner": "a dog and its owner",
     "a boy with a dog in his lap": "a child with a dog in their lap",
+    # several sentences, as chat models write them
+    "A man stands. A woman sits.": "A person stands. Another person sits.",
+    "A girl smiles. Her dog sits. He'll run.": "A child smiles. Their dog sits. They'll run.",
+    "A woman reads. She’d rather sleep.": "A person reads. They’d rather sleep.",
+    "A cat sleeps. His tail is long.": "A cat sleeps. Its tail is long.",
+    "UFO above a man. He points at it.": "UFO above a person. They point at it.",
+    "A man\n- a boy with his kite": "A person\n- a child with their kite",
+    "Behind the woman is his/her bag": "Behind the person is their bag",
+    "1girl, 2boys, long hair": "1other, 2others, long hair",
     # people who are of one kind now
     "a man and a woman": "two people",
     "A man and woman are sitting": "Two people are sitting",
