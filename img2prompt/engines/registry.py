@@ -80,20 +80,17 @@ def choose(settings: Settings) -> Choice:
     if not candidates:  # then PyTorch need not be asked for a GPU, which takes seconds
         return Choice(lite, "No caption model for the full engine is installed.")
     device = find_device(settings.device)
-    refused = []
     for full in candidates:
-        folders = find_parts(full)
+        folders, name = find_parts(full), full.caption_model
         room = memory.free(device)
-        if device == "cpu" and not _suits_a_laptop(full.caption_model, folders):
-            refused.append(f"{full.caption_model} is too slow without a GPU")
-        elif room is not None and memory.needed(full, folders, device) > room:
-            refused.append(f"{full.caption_model} is too large for the memory of {device}")
-        else:
-            name = full.caption_model
-            return Choice(
-                full, f"{name} is the best caption model that is installed and runs well on {device}."
-            )
-    return Choice(lite, f"Installed, but: {'; '.join(refused)}.")
+        fits = room is None or memory.needed(full, folders, device) <= room
+        if fits and (device != "cpu" or _suits_a_laptop(name, folders)):
+            why = f"{name} is the best caption model that is installed and runs well on {device}."
+            return Choice(full, why)
+    names = ", ".join(full.caption_model for full in candidates)
+    if device == "cpu":
+        return Choice(lite, f"Too slow without a GPU, or too large for the memory: {names}.")
+    return Choice(lite, f"Too large for the memory of {device}: {names}.")
 
 
 def _captioners(settings: Settings) -> list[str]:

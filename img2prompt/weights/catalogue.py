@@ -37,6 +37,11 @@ class Part:
     sha256: Mapping[str, str] = field(default_factory=dict, hash=False)  # file → SHA-256 that it must have
 
     @property
+    def memory(self) -> int | None:
+        """Bytes that it takes on a GPU, in fp16 or bf16, about; on a processor it takes twice as much."""
+        return self.parameters and round(2.4 * self.parameters)
+
+    @property
     def pinned(self) -> str:
         """How far the table fixes what is fetched: ``commit and hash``, ``commit`` or ``no``."""
         if not COMMIT.fullmatch(self.revision):

@@ -114,8 +114,8 @@ class FullEngine:
         """The caption model's answer, as it is written."""
         if self._captioner is None or not self._captioner.chats:
             raise WeightsError(
-                f"{self.captioner or 'An engine without a caption model'} cannot chat. Choose a chat model as "
-                'caption_model, for example "qwen3-vl-2b".'
+                f"{self.captioner or self.name} cannot chat. Choose a chat model as caption_model, for example "
+                '"qwen3-vl-2b".'
             )
         return self._captioner.chat(question)
 

@@ -98,5 +98,5 @@ def _advice(settings: Settings, folders: Folders, device: str, room: int) -> str
         if part.kind == "caption" and part.parameters and ROOM * part.parameters * BYTES[precision] <= left
     ]
     if "caption" in folders and fitting:
-        return f"As caption_model, {fitting[-1]} would fit."
+        return f"As caption_model, {fitting[0]} would fit."
     return "Use --engine lite."
