@@ -40,7 +40,10 @@ def list_models(
         total = weights.readable(sum(weights.part(name).bytes or 0 for name in names))
         table.add_row(preset, " + ".join(names), total, "yes" if set(names) <= set(folders) else "no")
     show_table(table)
-    table = Table(Column("part", no_wrap=True), "size", "on a GPU", "licence", "pinned", "installed")
+    fixed = {"no_wrap": True}
+    table = Table(
+        Column("part", **fixed), "size", "memory", "licence", "pinned", Column("installed", **fixed)
+    )
     for row in rows:
         installed = "yes" if row["folder"] else "no"
         sizes = [weights.readable(row[size]) for size in ("bytes", "memory")]
