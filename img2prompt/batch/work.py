@@ -22,6 +22,7 @@ from img2prompt.batch.rows import Row
 from img2prompt.batch.sources import Item
 from img2prompt.errors import ImageError
 from img2prompt.posts import Choices, alt_text, hashtags, see
+from img2prompt.settings import Settings
 from img2prompt.vector_cache import digest
 
 if TYPE_CHECKING:
@@ -34,6 +35,8 @@ ELSEWHERE = (
     *("engine", "device", "ensemble", "max_megabytes", "max_megapixels"),
     *("labels", "label_cache", "low_vram"),
 )
+
+SINCE = ("instruction", "quantize", "details")  # settings that came later, and by default change nothing
 
 
 @dataclass(frozen=True, eq=False)
@@ -169,15 +172,16 @@ def fingerprint(pipeline: Pipeline) -> str:
     """16 hexadecimal digits that change with anything but the picture that results depend on.
 
     These are the version, the weights, the ensemble, the label tables and the settings. With people as seen,
-    and without an instruction, it is what it was before there were these settings, as the results are.
+    and without what is in `SINCE`, it is what it was before there were these settings, as the results are.
     """
     engine = pipeline.engine
     tables = {table.name: digest(table.labels) for table in pipeline.tables}
     values = {name: value for name, value in asdict(pipeline.settings).items() if name not in ELSEWHERE}
     if values["people"] == "as-seen":
         del values["people"]
-    if not values["instruction"]:
-        del values["instruction"]
+    for name in SINCE:
+        if values[name] == getattr(Settings, name):
+            del values[name]
     members = pipeline.members.digest if pipeline.members else ""
     text = json.dumps([__version__, engine.name, engine.weights_id, members, tables, values], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -40,9 +40,8 @@ def list_models(
         total = weights.readable(sum(weights.part(name).bytes or 0 for name in names))
         table.add_row(preset, " + ".join(names), total, "yes" if set(names) <= set(folders) else "no")
     show_table(table)
-    fixed = {"no_wrap": True}
     table = Table(
-        Column("part", **fixed), "size", "memory", "licence", "pinned", Column("installed", **fixed)
+        Column("part", no_wrap=True), "size", "memory", "licence", "pinned", Column("installed", no_wrap=True)
     )
     for row in rows:
         installed = "yes" if row["folder"] else "no"

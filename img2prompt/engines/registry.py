@@ -83,7 +83,8 @@ def choose(settings: Settings) -> Choice:
     for full in candidates:
         folders, name = find_parts(full), full.caption_model
         room = memory.free(device)
-        fits = room is None or memory.needed(full, folders, device) <= room
+        # With what is taken: once it is loaded, the same is to be chosen again.
+        fits = room is None or memory.needed(full, folders, device) <= room + memory.taken(device)
         if fits and (device != "cpu" or _suits_a_laptop(name, folders)):
             why = f"{name} is the best caption model that is installed and runs well on {device}."
             return Choice(full, why)

@@ -24,7 +24,7 @@ COMMAND = "img2prompt models pull"
 
 def choose() -> None:
     """Let the visitor choose the engine and its parts; only installed ones take effect."""
-    server, current = Settings.load(), pipelines.settings()
+    server, current = Settings.load(), pipelines.wished()
     resolved = _resolved(current)
     st.header(t("models.engine"), anchor=False)
     engine = st.segmented_control(

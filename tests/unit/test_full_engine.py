@@ -435,6 +435,7 @@ def test_auto_takes_the_best_that_is_installed_and_sensible(
     installed(*names)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: gpu)
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (10**9, 10**9))
+    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda device: 0)
     found = choose(Settings(**parts))
     if chosen is None:
         assert found.settings.engine == "lite"
@@ -449,10 +450,13 @@ def test_auto_keeps_to_what_fits(installed, monkeypatch):
     installed("qwen3-vl-2b", "blip-large")
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (10**5, 10**9))
+    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda device: 0)
     found = choose(Settings())
     assert found.settings.engine == "lite"
     assert found.why == "Too large for the memory of cuda: qwen3-vl-2b, blip-large."
     assert choose(Settings(engine="full")).settings.caption_model == "blip-large"
+    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda device: 10**9)  # by this process: it is loaded
+    assert choose(Settings()).settings.caption_model == "qwen3-vl-2b"
 
 
 def test_too_little_memory_is_told_before_loading(root, monkeypatch):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -58,6 +59,18 @@ def free(device: str) -> int | None:
         return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:"))
     except (OSError, ValueError, StopIteration):  # not Linux
         return None
+
+
+def taken(device: str) -> int:
+    """Bytes of a device's memory that this process has already."""
+    if device.startswith("cuda"):
+        import torch
+
+        return torch.cuda.memory_reserved(device)
+    try:
+        return int(Path("/proc/self/statm").read_text("ascii").split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, ValueError):
+        return 0
 
 
 def check_memory(settings: Settings, folders: Folders, device: str) -> None:

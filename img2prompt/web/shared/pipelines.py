@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from img2prompt.engines.full.parts import find_parts
+from img2prompt.engines.registry import choose as choose_engine
 from img2prompt.errors import WeightsError
 from img2prompt.settings import Settings
 from img2prompt.web.shared import session
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 MOST_PIPELINES = 2  # in memory, where full takes gigabytes; the one that was not used for longest is dropped
 
 
-def settings() -> Settings:
+def wished() -> Settings:
     """The server's settings, with what this visitor chose on the Models page.
 
     Raises
@@ -32,6 +33,11 @@ def settings() -> Settings:
     """
     engine = st.session_state.get(session.MODEL_CHOICE, {})
     return Settings.load(**engine, people=st.session_state.get(session.PEOPLE_CHOICE))
+
+
+def settings() -> Settings:
+    """The same, with the engine and parts that `auto` stands for now: weights may have been installed since."""
+    return choose_engine(wished()).settings
 
 
 def choose(**choice: str) -> None:
