@@ -331,3 +331,47 @@ def save_chat(folder: Path, net: Any, processor: Any, factor: float = 4.0) -> No
     )
     net.save_pretrained(folder)
     processor.save_pretrained(folder)
+
+
+def gemma4(text: dict[str, Any], vision: dict[str, Any]) -> Pair:
+    """A Gemma 4 chat model without ears, which sees pictures in up to 70 pieces."""
+    from transformers import (
+        Gemma4AudioFeatureExtractor,
+        Gemma4Config,
+        Gemma4ForConditionalGeneration,
+        Gemma4ImageProcessor,
+        Gemma4Processor,
+        Gemma4VideoProcessor,
+    )
+
+    named = {"boi_token": "<|image>", "eoi_token": "<image|>", "image_token": "<|image|>"}
+    named |= {"boa_token": "<|audio>", "eoa_token": "<audio|>", "audio_token": "<|audio|>"}
+    ends = {"bos_token": "<bos>", "eos_token": "<turn|>", "pad_token": "<pad>"}
+    tokenizer = word_tokenizer(["<|turn>"], **ends, **named)
+    tokenizer.add_special_tokens({"additional_special_tokens": ["<|video|>"]})
+    ids = {f"{name}_id": tokenizer.convert_tokens_to_ids(token) for name, token in (named | ends).items()}
+    config = Gemma4Config(
+        text_config={
+            "vocab_size": len(tokenizer),
+            "vocab_size_per_layer_input": len(tokenizer),
+            "hidden_size_per_layer_input": 8,
+            "layer_types": ["sliding_attention", "full_attention"],
+            **{f"{name}_id": ids[f"{name}_id"] for name in ends},
+            **text,
+        },
+        vision_config=vision,
+        audio_config=None,
+        video_token_id=tokenizer.convert_tokens_to_ids("<|video|>"),
+        **{name: ids[f"{name}"] for name in ("boi_token_id", "eoi_token_id", "image_token_id")},
+    )
+    processor = Gemma4Processor(
+        Gemma4AudioFeatureExtractor(),
+        Gemma4ImageProcessor(max_soft_tokens=70),
+        tokenizer,
+        Gemma4VideoProcessor(),
+        chat_template=GEMMA_TEMPLATE.replace("<start_of_image>", "<|image|>")
+        .replace("<start_of_turn>", "<|turn>")
+        .replace("<end_of_turn>", "<turn|>"),
+        image_seq_length=70,
+    )
+    return Gemma4ForConditionalGeneration(config), processor

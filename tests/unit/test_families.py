@@ -18,13 +18,14 @@ from PIL import Image
 from transformers import AutoModelForImageTextToText, AutoProcessor
 
 from img2prompt import load_pipeline
+from img2prompt.cli.main import main
 from img2prompt.engines.base import Question, Request
 from img2prompt.engines.device import Place
 from img2prompt.engines.full.families import chat, load_captioner, task_token, words
 from img2prompt.engines.full.families.watch import looping
 from img2prompt.errors import ConfigError, WeightsError
 from img2prompt.settings import Settings
-from tests.helpers import fresh_models
+from tests.helpers import fresh_models, records
 
 LAYERS = {"num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 96}
 TEXT = {"hidden_size": 64, "num_key_value_heads": 2, "head_dim": 16, **LAYERS}
@@ -452,3 +453,46 @@ def test_labels_and_embedding_may_be_lites(pipeline, pictures):
     np.testing.assert_allclose(pipeline.engine.regress(features), lite.engine.regress(others), atol=1e-5)
     assert pipeline.engine.space == lite.engine.space
     assert lite.engine.weights_id in pipeline.engine.weights_id
+
+
+@pytest.mark.slow
+def test_a_batch_goes_on_with_the_same_words(folder, pictures, tmp_path, monkeypatch):
+    """What a stopped batch has is kept; another instruction begins anew."""
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    for i, picture in enumerate(pictures):
+        picture.save(photos / f"{i}.png")
+    seen: list[int] = []
+    describe = chat.ChatModel.describe
+
+    def count(self: Any, prepared: Any, *how: Any) -> Any:
+        seen.append(len(prepared))
+        return describe(self, prepared, *how)
+
+    monkeypatch.setattr(chat.ChatModel, "describe", count)
+
+    def run(*more: str) -> list[str]:
+        seen.clear()
+        parts = (f"caption_model={folder('qwen3_vl')}", "clip_model=none")
+        chosen = [word for part in parts for word in ("--set", part)]
+        command = [
+            "batch",
+            str(photos),
+            "-o",
+            str(tmp_path / "words.jsonl"),
+            "--engine",
+            "full",
+            "--device",
+            "cpu",
+        ]
+        with pytest.raises(SystemExit, match="^0$"):
+            main([*command, *chosen, *more])
+        return [row["caption"] for row in records((tmp_path / "words.jsonl").read_text("utf-8"))]
+
+    first = run()
+    assert sum(seen) == len(pictures) and len(set(first)) > 1
+    pictures[0].save(photos / "more.png")
+    again = run()
+    assert sum(seen) == 1 and again == [*first, first[0]]
+    told = run("--set", f"instruction={INSTRUCTION}")
+    assert sum(seen) == len(again) and told != again

@@ -99,7 +99,7 @@ class ChatModel:
 
     def prepare(self, image: Image.Image) -> Image.Image:
         """RGB picture → one no larger than what the model sees of it."""
-        return shrunk(image, self._processor.image_processor.size)
+        return shrunk(image, getattr(self._processor.image_processor, "size", None) or {})
 
     def describe(
         self, prepared: Sequence[Image.Image], beams: int = 0, requests: Sequence[Request] | None = None
