@@ -31,6 +31,8 @@ LAYERS = {"num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size":
 TEXT = {"hidden_size": 64, "num_key_value_heads": 2, "head_dim": 16, **LAYERS}
 VISION = {"hidden_size": 48, "image_size": 64, "patch_size": 16, **LAYERS}
 ROPE = {"rope_type": "default", "rope_theta": 5e6, "mrope_section": [4, 2, 2], "mrope_interleaved": True}
+GEMMA_VISION = {"hidden_size": 48, "num_key_value_heads": 4, "head_dim": 12, "position_embedding_size": 1024}
+GEMMA_VISION |= LAYERS
 QWEN_VISION = {"hidden_size": 48, "intermediate_size": 96, "depth": 3, "num_heads": 4}
 QWEN_VISION |= {"num_position_embeddings": 64, "deepstack_visual_indexes": [0, 1]}
 HEADS = {"encoder_attention_heads": 4, "decoder_attention_heads": 4}
@@ -41,11 +43,12 @@ DAVIT = {"depths": [1] * 4, "embed_dim": [16, 32, 48, 64], "num_heads": [2] * 4,
 FRESH: dict[str, Callable[[], fresh_models.Pair]] = {
     "florence2": partial(fresh_models.florence2, BART, DAVIT | {"window_size": 2}, side=64),
     "gemma3": partial(fresh_models.gemma3, TEXT, VISION),
+    "gemma4": partial(fresh_models.gemma4, TEXT, GEMMA_VISION),
     "llava": partial(fresh_models.llava, TEXT, VISION),
     "qwen3_vl": partial(fresh_models.qwen3_vl, TEXT | {"rope_parameters": ROPE}, QWEN_VISION, side=128),
     "smolvlm": partial(fresh_models.smolvlm, TEXT, VISION, tiles=2),
 }
-FACTORS = {"gemma3": 2.0}  # that exaggerate weights, so that pictures get different words
+FACTORS = {"gemma3": 2.0, "gemma4": 2.0}  # that exaggerate weights, so that pictures get different words
 CHATS = [name for name in FRESH if name != "florence2"]
 MOST = 12  # new tokens, in most of these tests
 INSTRUCTION = "Name the animals."
