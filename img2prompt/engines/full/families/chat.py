@@ -149,13 +149,15 @@ class ChatModel:
         """What the model answers to N turns, of which all or none have pictures."""
         prompts = [self._prompt(turn) for turn in turns]
         pictures = [[turn.picture] for turn in turns if turn.picture is not None]
-        begins = self._tokenizer.bos_token and prompts[0].startswith(self._tokenizer.bos_token)
+        how: dict[str, Any] = {}
+        if (
+            pictures
+        ):  # resizing and cutting them up takes a processor longer than a GPU takes for all the rest
+            how["images_kwargs"] = {"device": str(self._place.device)}
+        if self._tokenizer.bos_token and prompts[0].startswith(self._tokenizer.bos_token):
+            how["add_special_tokens"] = False  # the template has begun already
         inputs = self._processor(
-            text=prompts,
-            images=pictures or None,
-            padding=True,
-            return_tensors="pt",
-            **({"add_special_tokens": False} if begins else {}),
+            text=prompts, images=pictures or None, padding=True, return_tensors="pt", **how
         ).to(self._place.device, dtype=self._dtype)
         start = inputs["input_ids"].shape[1]
         most = max(turn.most for turn in turns)
