@@ -7,9 +7,11 @@ import re
 import pytest
 
 from img2prompt.datasets.pairs import PairsFolder
+from img2prompt.pipeline import _neutral_details
 from img2prompt.posts import Seen, alt_text, data
 from img2prompt.posts.gender import is_gendered, neutral_people
 from img2prompt.posts.people import mentions_people
+from img2prompt.results import Description
 from tests.helpers import ROOT
 
 CASES = {
@@ -157,3 +159,17 @@ def test_the_pipeline_says_it(pipeline, shared_data):
         assert after.prompt.startswith(after.caption) and before.prompt.startswith(before.caption)
         assert after.embedding @ before.embedding > 0.9999  # nobody reads it
         assert not is_gendered(alt_text(Seen(after.caption)))
+
+
+def test_more_than_the_caption_is_neutral():
+    said = Description(
+        "a man", "A man reads. He smiles.", "a man, oil on canvas", ("man", "1boy"), "MEN AT WORK", "A man."
+    )
+    assert _neutral_details(said) == Description(
+        "a man",
+        "A person reads. They smile.",
+        "a person, oil on canvas",
+        ("person", "1other"),
+        "MEN AT WORK",  # is written there
+        "A person.",
+    )

@@ -41,6 +41,8 @@ def needed(settings: Settings, folders: Folders, device: str) -> int:
         precision = "fp16" if device.startswith("cuda") else "fp32"
     sizes = []
     for kind, folder in folders.items():
+        if (kind, precision, device) == ("clip", "fp32", "cpu"):
+            continue  # its weights stay in their file, from which they are mapped
         is_quantized = kind == "caption" and settings.quantize != NONE
         sizes.append(parameters(folder) * BYTES[settings.quantize if is_quantized else precision])
     return round(ROOM * (max(sizes, default=0) if settings.low_vram else sum(sizes)))
@@ -56,8 +58,9 @@ def free(device: str) -> int | None:
         return None
     try:
         lines = Path("/proc/meminfo").read_text("ascii").splitlines()
-        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:"))
-    except (OSError, ValueError, StopIteration):  # not Linux
+        kilobytes = {name: int(rest.split()[0]) for name, _, rest in (line.partition(":") for line in lines)}
+        return 1024 * (kilobytes["MemAvailable"] + kilobytes["SwapFree"])
+    except (OSError, ValueError, KeyError):  # not Linux
         return None
 
 
