@@ -46,7 +46,7 @@ def load_engine(settings: Settings, sentences: SentenceEncoder) -> Engine:
     settings = choose(settings).settings
     name = settings.engine
     engine = _load(name, settings, sentences, find_device(settings.device, RUNTIMES[name]))
-    borrowed = [LITE in part for part in ([settings.clip_model], [settings.regressor])]
+    borrowed = [part == LITE for part in (settings.clip_model, settings.regressor)]
     if name == LITE or not any(borrowed):
         return engine
     from img2prompt.engines.borrowed import Borrowed
@@ -86,8 +86,13 @@ def choose(settings: Settings) -> Choice:
         # With what is taken: once it is loaded, the same is to be chosen again.
         fits = room is None or memory.needed(full, folders, device) <= room + memory.taken(device)
         if fits and (device != "cpu" or _suits_a_laptop(name, folders)):
-            why = f"{name} is the best caption model that is installed and runs well on {device}."
-            return Choice(full, why)
+            if name == NONE:
+                return Choice(
+                    full, f"The parts that the settings name are installed and run well on {device}."
+                )
+            return Choice(
+                full, f"{name} is the best caption model that is installed and runs well on {device}."
+            )
     names = ", ".join(full.caption_model for full in candidates)
     if device == "cpu":
         return Choice(lite, f"Too slow without a GPU, or too large for the memory: {names}.")
@@ -111,17 +116,16 @@ def _with_caption_model(settings: Settings, name: str) -> Settings | None:
     regressor = LITE if settings.regressor == NONE else settings.regressor
     full = replace(settings, engine="full", caption_model=name, clip_model=clips[0], regressor=regressor)
     try:
-        find_parts(full)
+        return full if find_parts(full) else None
     except WeightsError:
         return None
-    return full
 
 
 def _suits_a_laptop(name: str, folders: memory.Folders) -> bool:
     part = weights.parts().get(name)
     if part:
         return part.laptop
-    return "caption" not in folders or memory.parameters(folders["caption"]) <= SMALL
+    return "caption" in folders and memory.parameters(folders["caption"]) <= SMALL
 
 
 def find_device(device: str, runtime: str = "torch") -> str:

@@ -425,6 +425,9 @@ H14, B32 = "ViT-H-14/laion2b_s32b_b79k", "ViT-B-32/laion2b_s34b_b79k"
         (True, ["qwen3-vl-2b"], {"caption_model": "blip-base"}, None),  # named, and not there
         (True, ["qwen3-vl-2b"], {"clip_model": "ViT-H-14/none"}, None),
         (True, [H14], {}, None),
+        (True, [H14], {"caption_model": "none"}, ("none", H14, "lite")),
+        (True, [], {"caption_model": "none"}, None),
+        (False, [H14], {"caption_model": "none"}, None),
         (False, ["qwen3-vl-2b", "blip-large", "blip-base"], {}, None),
         (False, ["qwen3-vl-2b", "florence-2-base", B32], {}, ("florence-2-base", B32, "lite")),
     ],
@@ -443,7 +446,7 @@ def test_auto_takes_the_best_that_is_installed_and_sensible(
         assert found.settings.engine == "full"
         settings = found.settings
         assert (settings.caption_model, settings.clip_model, settings.regressor) == chosen
-        assert found.why.startswith(f"{chosen[0]} is the best")
+        assert found.why.endswith("well on cuda." if gpu else "well on cpu.")
 
 
 def test_auto_keeps_to_what_fits(installed, monkeypatch):
