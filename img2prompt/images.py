@@ -15,12 +15,14 @@ import math
 import os
 import stat
 import time
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from PIL import ExifTags, Image, ImageCms, ImageOps, TiffImagePlugin, UnidentifiedImageError
 
+from img2prompt import metadata
 from img2prompt.errors import ImageError
 from img2prompt.settings import Settings
 
@@ -79,7 +81,8 @@ def open_image(source: str | Path | bytes | Image.Image, limits: Limits = DEFAUL
     """Open a picture for the engines: mode RGB, upright, on white, in sRGB.
 
     Large pictures come back reduced, to between 1 and 4 megapixels and at most 4096
-    pixels a side, with their aspect ratio kept. Of several frames the first is taken.
+    pixels a side, with their aspect ratio kept. Of several frames the first is taken. What the file says of
+    itself comes along, for `img2prompt.metadata.of`; nothing else of its metadata does.
 
     Parameters
     ----------
@@ -93,20 +96,57 @@ def open_image(source: str | Path | bytes | Image.Image, limits: Limits = DEFAUL
         or too narrow to read, or the bytes are not a whole picture in one of `FORMATS`. No other
         exception, whatever the bytes.
     """
-    name = str(source) if isinstance(source, str | Path) else "The picture"
-    try:
+    with _naming(source):
         if isinstance(source, Image.Image):
             _check_size(source, limits)
-            return _to_rgb(source)
+            return _with_metadata(_to_rgb(source), source)
         with _identify(_read(source, limits)) as image:
             _check_size(image, limits)
             image.draft(None, _reduced(image.size))  # a JPEG decoder can skip detail
-            return _to_rgb(image)
+            return _with_metadata(_to_rgb(image), image)
+
+
+def read_metadata(source: str | Path | bytes, limits: Limits = DEFAULT_LIMITS) -> metadata.Metadata:
+    """What the file of a picture says of itself.
+
+    Its pixels are decoded only where texts may stand after them, in a PNG.
+
+    Parameters
+    ----------
+    source : path or encoded bytes
+    limits : of the file's size; a picture may be as small and as narrow as it likes
+
+    Raises
+    ------
+    ImageError
+        As `open_image`.
+    """
+    with _naming(source), _identify(_read(source, limits)) as image:
+        _check_size(image, replace(limits, min_side=1, max_stretch=math.inf))
+        if image.format == "PNG":
+            image.load()
+        return metadata.read(image)
+
+
+@contextlib.contextmanager
+def _naming(source: str | Path | bytes | Image.Image) -> Iterator[None]:
+    """Turn whatever is raised about a picture into an ImageError that begins with its name."""
+    name = str(source) if isinstance(source, str | Path) else "The picture"
+    try:
+        yield
     except ImageError as error:
         raise ImageError(f"{name} {error}") from error.__cause__
     except Exception as error:  # decoders raise all sorts of things about broken files
         reason = str(error) or type(error).__name__
         raise ImageError(f"{name} is damaged or incomplete ({reason}). Copy or export it again.") from error
+
+
+def _with_metadata(picture: Image.Image, image: Image.Image) -> Image.Image:
+    """The picture, with what the image that it was made from says of itself."""
+    found = metadata.read(image)
+    if found != metadata.NOTHING:
+        picture.info[metadata.KEY] = found
+    return picture
 
 
 def _read(source: str | Path | bytes, limits: Limits) -> bytes:

@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from img2prompt import prompts
+from img2prompt import metadata, prompts
 from img2prompt.batcher import Batcher
 from img2prompt.embeddings import unit
-from img2prompt.engines.base import Engine, Request
+from img2prompt.engines.base import Engine, Question, Request
 from img2prompt.engines.registry import load_engine
 from img2prompt.ensemble.members import Ensemble, Evidence, load_ensemble
 from img2prompt.errors import ConfigError
@@ -26,9 +26,12 @@ from img2prompt.labels.phrases import phrase_vectors
 from img2prompt.labels.ranking import LabelTable, load_tables
 from img2prompt.labels.tables import ASPECTS, read_labels, read_own_labels
 from img2prompt.minilm import SentenceEncoder
+from img2prompt.ocr import TextReader
 from img2prompt.posts.gender import neutral_people
-from img2prompt.posts.post import THINGS
-from img2prompt.results import Description, Match, Result
+from img2prompt.posts.model import ModelRewriter
+from img2prompt.posts.post import PHRASEBOOK, TEXT, THINGS
+from img2prompt.posts.quotes import quote, with_quote
+from img2prompt.results import Description, Line, Match, Result
 from img2prompt.settings import AUTO, Settings
 
 Source = str | Path | bytes | Image.Image
@@ -76,6 +79,7 @@ class Pipeline:
         self.tables = tables
         self.settings = settings
         self.members = members
+        self.reader = TextReader()
         self._batcher: Batcher[Asked, Result] = Batcher(batch_size_for(engine.device))
 
     def with_people(self, people: str) -> Pipeline:
@@ -86,12 +90,59 @@ class Pipeline:
         ConfigError
             When there is no such value.
         """
+        return self._with(people=people)
+
+    def with_text(self, read_text: bool) -> Pipeline:
+        """This pipeline with another value of the setting ``read_text``; see `with_people`."""
+        return self._with(read_text=read_text)
+
+    def _with(self, **choice: Any) -> Pipeline:
         other = copy(self)
-        other.settings = replace(self.settings, people=people)
+        other.settings = replace(self.settings, **choice)
         return other
+
+    def rewriter(self, picture: Image.Image | None = None, earlier: Sequence[str] = ()) -> ModelRewriter:
+        """Has the engine's model write posts, see `img2prompt.posts.compose`.
+
+        Parameters
+        ----------
+        picture : that `open` returned, for the model to look at
+        earlier : posts that there are already, which the model is to differ from
+
+        Raises
+        ------
+        ConfigError
+            Where the engine does not chat.
+        """
+        name = self.engine.captioner or self.engine.name
+        if not self.engine.chats:
+            raise ConfigError(
+                f"{name} writes no posts. Choose a chat model or an endpoint as engine, or the phrasebook as writer."
+            )
+
+        def ask(
+            text: str, picture: Image.Image | None, schema: Mapping[str, Any], most: int
+        ) -> Iterator[str]:
+            return self.engine.chat(Question(text, picture, schema, most))
+
+        return ModelRewriter(ask, name, picture, self.settings.people, earlier)
+
+    def writes(self, writer: str) -> bool:
+        """Whether the engine's model writes posts, by the wish for one of `img2prompt.posts.post.WRITERS`.
+
+        Raises
+        ------
+        ConfigError
+            Where the model is to, and cannot.
+        """
+        if writer == "model":
+            self.rewriter()
+        return self.engine.chats and writer != PHRASEBOOK
 
     def open(self, source: Source) -> Image.Image:
         """Bytes, a path or a picture → upright RGB picture, if it is within the limits of the settings.
+
+        What its file says of itself comes along, for `img2prompt.metadata.of`.
 
         Raises
         ------
@@ -156,7 +207,11 @@ class Pipeline:
         requests: Sequence[Request] | None = None,
     ) -> list[Result]:
         style = style or self.settings.style
-        kind = (style, self.settings.people)  # all in which callers of one model differ
+        kind = (
+            style,
+            self.settings.people,
+            self.settings.read_text,
+        )  # all in which callers of one model differ
 
         def asked() -> list[Asked]:
             pictures = opened()
@@ -174,7 +229,10 @@ class Pipeline:
         before = {step: seconds / len(results) for step, seconds in clock.laps.items() if results}
         return [
             replace(
-                result, seconds=sum(before.values()) + result.seconds, timings={**before, **result.timings}
+                result,
+                seconds=sum(before.values()) + result.seconds,
+                timings={**before, **result.timings},
+                stored=result.stored if self.settings.stored else None,
             )
             for result in results
         ]
@@ -212,17 +270,24 @@ class Pipeline:
             captions, texts = _neutral(captions, texts)
             said = [_neutral_details(description) for description in said]
         clock.lap("embedding")
+        lines: Sequence[Sequence[Line]] = [()] * len(pictures)
+        if self.settings.read_text:
+            lines = self.reader.read(pictures)
+            clock.lap("read")
         if style in (AUTO, "nearest"):
             for i, text in self._nearest(captions, embeddings, (made > GENERATED) | (style == "nearest")):
                 texts[i] = text
         elif style != first:
             texts = self._write(style, captions, matches, vectors)
         clock.lap("prompt")
+        for labels, read in zip(matches, lines, strict=True):
+            if read:
+                labels[TEXT] = [Match(line.text, line.score) for line in read]
         share = 1.0 / len(pictures)
         timings = {step: seconds * share for step, seconds in clock.laps.items()}
         return [
             Result(
-                caption=captions[i],
+                caption=with_quote(captions[i], quote(lines[i])),
                 prompt=texts[i],
                 labels=matches[i],
                 embedding=embeddings[i],
@@ -231,6 +296,8 @@ class Pipeline:
                 timings=timings,
                 model=self.engine.captioner or "",
                 details=said[i] if said[i].record() else None,
+                text=tuple(lines[i]),
+                stored=metadata.of(pictures[i]).stored,
             )
             for i in range(len(pictures))
         ]

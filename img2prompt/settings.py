@@ -37,6 +37,9 @@ RUNS_GIGABYTES = "IMG2PROMPT_RUNS_GIGABYTES"  # that the uploads in it may take,
 HISTORY = "IMG2PROMPT_HISTORY"  # keep a history: with yes one that all share; with sign-in each their own
 SERVER_FOLDERS = "IMG2PROMPT_SERVER_FOLDERS"  # name folders of this machine
 
+# Who of those who sign in may do besides what is for whoever sits at the machine: emails, with commas between
+ADMINISTRATORS = "IMG2PROMPT_ADMINISTRATORS"
+
 SWITCHES = {
     "1": True,
     "true": True,
@@ -63,10 +66,14 @@ class Settings:
     people: str = (
         "neutral"  # in captions: neutral (a person, they), as-seen (a man or a woman, as the engine has it)
     )
+    read_text: bool = (
+        False  # read text in pictures, and repeat it in captions and alt texts; needs the extra ocr
+    )
     device: str = "auto"  # auto, cpu, cuda, cuda:1, mps
     ratio: float = 0.45  # share of the prompt's embedding in the ensemble; the regressor has the rest
     ensemble: str = ""  # a file that `train ensemble` wrote, whose members then count in place of ratio
     beams: int = 0  # width of the caption search, 1–10; 0: 4 for lite, the model's own for full
+    stored: bool = True  # give the prompt that a picture's file holds, in results and exports
     labels: tuple[str, ...] = ()  # text files, tables of your own; in a variable with : between (Windows ;)
     label_cache: str = ""  # clip-interrogator's cache_path, whose label vectors are then used
     max_megabytes: float = 25.0  # largest encoded picture

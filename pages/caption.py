@@ -3,7 +3,7 @@
 import streamlit as st
 
 from img2prompt.errors import Img2PromptError
-from img2prompt.web.caption import cards, choices, photos, reading
+from img2prompt.web.caption import cards, choices, photos, reading, stored
 from img2prompt.web.history import reopening
 from img2prompt.web.shared import account, frame, keeping, pipelines
 from img2prompt.web.shared.i18n import t
@@ -69,6 +69,7 @@ elif desk is None or desk.photos != chosen or not reading.is_up_to_date():
 else:
     reading.answered(chosen)  # a second click may come when the posts are being drawn
 
+stored.show(chosen)
 if desk:
     cards.show(desk, post_choices, is_current=desk.photos == chosen)
 with announcement:

@@ -16,6 +16,7 @@ from img2prompt.batch.formats import (
     guess_format,
 )
 from img2prompt.batch.journal import Journal, Line
+from img2prompt.batch.photos import ORIGINALS, PhotoFiles, export_photos
 from img2prompt.batch.ray_pool import work_on_ray
 from img2prompt.batch.rows import Row
 from img2prompt.batch.sources import Item, discover, in_archive, is_picture_path, on_disk, passed_over
@@ -25,9 +26,11 @@ from img2prompt.pipeline import batch_size_for
 
 __all__ = [
     "FORMATS",
+    "ORIGINALS",
     "Item",
     "Journal",
     "Line",
+    "PhotoFiles",
     "Row",
     "TextFiles",
     "batch_size_for",
@@ -35,6 +38,7 @@ __all__ = [
     "discover",
     "export",
     "export_errors",
+    "export_photos",
     "export_text",
     "fingerprint",
     "foreign_texts",

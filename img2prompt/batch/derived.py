@@ -9,6 +9,7 @@ from img2prompt.posts import Choices, Seen, as_sentence, compose, hashtags
 from img2prompt.posts.facts import orientation
 from img2prompt.posts.limits import cut, tidy
 from img2prompt.posts.post import ALT_LENGTH, THINGS
+from img2prompt.posts.quotes import without_quote
 from img2prompt.prompts import recaption
 from img2prompt.results import Match
 
@@ -21,7 +22,7 @@ def with_caption(row: Row, caption: str) -> Row:
     """
     line = tidy(caption)
     labels = {table: pairs for table, pairs in row.labels.items() if table != THINGS}
-    edited = replace(row, caption=caption, labels=labels)
+    edited = replace(row, caption=caption, labels=labels, edited=True)
     return replace(
         edited,
         prompt=recaption(row.prompt, row.caption, line.removesuffix(".")),
@@ -42,4 +43,4 @@ def seen_of(row: Row) -> Seen:
     """What a row says of its picture, for those who write about it."""
     labels = {table: [Match(*pair) for pair in pairs] for table, pairs in row.labels.items()}
     shape = orientation((row.width, row.height)) if row.width and row.height else Seen.orientation
-    return Seen(row.caption, labels, shape, row.colours)
+    return Seen(without_quote(row.caption), labels, shape, row.colours)

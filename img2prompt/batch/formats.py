@@ -6,10 +6,11 @@ An output appears complete or not at all: it is written beside its destination a
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import zipfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
@@ -19,18 +20,37 @@ import numpy as np
 from img2prompt import files
 from img2prompt.batch.derived import with_post
 from img2prompt.batch.journal import Journal
+from img2prompt.batch.photos import COPIES, PhotoFiles, new_sidecar, photo_files, with_held
 from img2prompt.batch.rows import Row
 from img2prompt.batch.sources import Item
-from img2prompt.batch.texts import output_of, text_files
+from img2prompt.batch.texts import below, output_of, text_files
 from img2prompt.embeddings import WIDTH
 from img2prompt.errors import ConfigError, DataError
 from img2prompt.files import replacing
 from img2prompt.posts import Choices
-from img2prompt.results import labels_line, words_record
+from img2prompt.results import Stored, labels_line, words_record
 from img2prompt.spreadsheet import write_table
 from img2prompt.submission import write_submission
 
-COLUMNS = ("path", "caption", "prompt", "labels", "alt_text", "hashtags", "post", "width", "height", "error")
+COLUMNS = (
+    "path",
+    "caption",
+    "prompt",
+    "labels",
+    "alt_text",
+    "hashtags",
+    "post",
+    "stored",
+    "width",
+    "height",
+    "error",
+)
+# A spreadsheet's cell holds no object, so there the column is three.
+CELLS = tuple(
+    cell
+    for column in COLUMNS
+    for cell in (("stored_prompt", "stored_negative", "stored_settings") if column == "stored" else (column,))
+)
 CHUNK = 1000  # rows of a parquet row group
 JOURNAL_BYTES = 6000  # that the journal takes for a picture, about
 
@@ -52,6 +72,10 @@ class Format:
     picture_bytes: int = 0  # that a picture takes in the file, about
     by_id: bool = False  # pictures are identified by their stems, and sorted by them
     posts: bool = False  # holds a post for each picture
+    many: bool = (
+        False  # a file for each picture, beside it or in a folder; a download has them in a ZIP archive
+    )
+    adds: bool = False  # holds only what the pictures' own files do not say
 
 
 def guess_format(output: Path | None) -> str:
@@ -73,15 +97,22 @@ def guess_format(output: Path | None) -> str:
     )
 
 
-def check_output(kind: str, output: Path | None, items: Sequence[Item], source: str | Path) -> None:
+def check_output(
+    kind: str,
+    output: Path | None,
+    items: Sequence[Item],
+    source: str | Path,
+    photos: PhotoFiles | None = None,
+) -> None:
     """Check before the work starts that the output can be written at its end.
 
     Parameters
     ----------
     kind : one of `FORMATS`
-    output : the file to write; for ``txt`` a folder, or None to write beside the pictures
+    output : the file to write; for ``txt`` and ``xmp`` a folder, or None to write beside the pictures
     items : the pictures
     source : where the pictures come from, which must not be overwritten
+    photos : how ``xmp`` is written; by default as new sidecars
 
     Raises
     ------
@@ -92,24 +123,32 @@ def check_output(kind: str, output: Path | None, items: Sequence[Item], source: 
     """
     if kind not in FORMATS:
         raise ConfigError(f"format is {kind!r}; choose one of {', '.join(FORMATS)}.")
-    if kind == "txt":
-        texts = text_files(items, output)
-        _check_distinct(items, {item.name: str(file) for item, file in texts})
-        for folder in {file.parent for _, file in texts}:
+    format = FORMATS[kind]
+    if format.many:
+        wanted = photos or PhotoFiles()
+        each = text_files(items, output) if kind == "txt" else photo_files(items, output, wanted)
+        advice = "rename one, or add --sidecar full" if photos and not photos.embed else "rename one"
+        _check_distinct(items, {item.name: str(file) for item, file in each}, advice)
+        for folder in {file.parent for _, file in each}:
             if folder.is_dir():
                 files.check_folder(folder)
-    if FORMATS[kind].by_id:
+    if format.by_id:
         _check_distinct(items, {item.name: item.stem for item in items})
     if output is None:
         return
-    if kind == "txt":
+    size = 0
+    if format.many:
         files.check_folder(output.parent)
         if output.exists() and not output.is_dir():
-            raise DataError(f"{output} is a file; txt writes many. Name a folder.")
+            raise DataError(f"{output} is a file; {kind} writes many. Name a folder.")
+        if photos and photos.embed == COPIES:
+            originals = [item.file for item in items if item.file]
+            _check_apart(output, [file for _, file in each], originals, source)
+            size = sum(file.stat().st_size for file in originals if file.is_file())
     else:
         inputs = [Path(source), *(item.file for item in items if item.file)]
-        files.check_output(output, *FORMATS[kind].suffixes, inputs=inputs)
-    _check_space(FORMATS[kind], output.parent, items)
+        files.check_output(output, *format.suffixes, inputs=inputs)
+    _check_space(format, output.parent, items, size)
 
 
 def export(
@@ -119,14 +158,17 @@ def export(
     journal: Journal,
     mean: np.ndarray | None,
     posts: Choices | None = None,
+    stored: bool = True,
 ) -> None:
     """Write the results for the items to one file, in their order (a submission: sorted by id).
 
     Parameters
     ----------
-    kind : one of `FORMATS`; ``txt`` makes a ZIP archive here, and single files in `export_text`
+    kind : one of `FORMATS`; ``txt`` and ``xmp`` make a ZIP archive here, and single files in `export_text`
+        and `export_photos`
     mean : (384,) the embedding that stands for a failed picture in a submission
     posts : what is wanted of the post about each picture, for the formats that hold one; None for no posts
+    stored : whether to write the prompts that the files themselves hold
 
     Raises
     ------
@@ -142,14 +184,26 @@ def export(
     rows = journal.rows(items)
     if posts is not None and format.posts:
         rows = (with_post(row, posts) for row in rows)
+    if format.adds:
+        rows = with_held(rows, items)
+    if not stored:
+        rows = (replace(row, stored=None) for row in rows)
     with replacing(output) as file:
         format.write(file, rows, mean)
 
 
-def export_errors(output: Path, items: Sequence[Item], journal: Journal) -> None:
-    """Write a CSV (``path,reason``) of the pictures that failed; only its header if none did."""
+def export_errors(
+    output: Path, items: Sequence[Item], journal: Journal, refused: Mapping[str, str] | None = None
+) -> None:
+    """Write a CSV (``path,reason``) of the pictures that failed; only its header if none did.
+
+    Parameters
+    ----------
+    refused : name → reason, of those that were described and yet not written
+    """
     with replacing(output) as file:
-        write_table(file, ("path", "reason"), ((row.name, row.error) for row in journal.failed(items)))
+        failed = ((row.name, row.error) for row in journal.failed(items))
+        write_table(file, ("path", "reason"), [*failed, *(refused or {}).items()])
 
 
 def _write_submission(file: IO[bytes], rows: Iterable[Row], mean: np.ndarray | None) -> None:
@@ -167,7 +221,7 @@ def _write_submission(file: IO[bytes], rows: Iterable[Row], mean: np.ndarray | N
 
 
 def _write_csv(file: IO[bytes], rows: Iterable[Row], _: np.ndarray | None) -> None:
-    write_table(file, COLUMNS, map(_cells, rows))
+    write_table(file, CELLS, map(_cells, rows))
 
 
 def _write_jsonl(file: IO[bytes], rows: Iterable[Row], _: np.ndarray | None) -> None:
@@ -179,7 +233,16 @@ def _write_texts(file: IO[bytes], rows: Iterable[Row], _: np.ndarray | None) -> 
     with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
         for row in rows:
             if not row.error:
-                archive.writestr(output_of(row.name, None).as_posix(), f"{row.caption}\n")
+                archive.writestr(output_of(row.name).as_posix(), f"{row.caption}\n")
+
+
+def _write_sidecars(file: IO[bytes], rows: Iterable[Row], _: np.ndarray | None) -> None:
+    """Write a ZIP archive with an XMP sidecar for each picture that did not fail and lacks a text."""
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        for row in rows:
+            content = None if row.error else new_sidecar(row)
+            if content is not None:
+                archive.writestr(PhotoFiles().name_of(below(row.name)).as_posix(), content)
 
 
 def _record(row: Row) -> dict[str, Any]:
@@ -190,6 +253,7 @@ def _record(row: Row) -> dict[str, Any]:
         "alt_text": row.alt_text,
         "hashtags": list(row.hashtags),
         "post": row.post or None,
+        "stored": row.stored.record() if row.stored else None,
         "width": row.width,
         "height": row.height,
         "error": row.error or None,
@@ -201,7 +265,9 @@ def _cells(row: Row) -> list[object]:
     labels = labels_line(row.labels)
     size = [row.width, row.height]
     words = [row.caption, row.prompt, labels, row.alt_text, " ".join(row.hashtags), row.post]
-    return [row.name, *words, *size, row.error]
+    said = row.stored or Stored()
+    stored = [said.prompt, said.negative, said.settings_line()]
+    return [row.name, *words, *stored, *size, row.error]
 
 
 def _write_parquet(file: IO[bytes], rows: Iterable[Row], _: np.ndarray | None) -> None:
@@ -210,7 +276,10 @@ def _write_parquet(file: IO[bytes], rows: Iterable[Row], _: np.ndarray | None) -
 
     label = pa.struct([("table", pa.string()), ("label", pa.string()), ("score", pa.float32())])
     types = [pa.string()] * 3 + [pa.list_(label), pa.string(), pa.list_(pa.string())]
-    types += [pa.string(), pa.int32(), pa.int32(), pa.string()]
+    texts = [(name, pa.string()) for name in ("prompt", "negative", "model", "sampler")]
+    numbers = [("steps", pa.int64()), ("seed", pa.uint64()), ("size", pa.list_(pa.int64()))]
+    stored = pa.struct([*texts, *numbers, ("tool", pa.string())])
+    types += [pa.string(), stored, pa.int32(), pa.int32(), pa.string()]
     schema = pa.schema(list(zip(COLUMNS, types, strict=True)))
     rows = iter(rows)
     with parquet.ParquetWriter(file, schema) as writer:
@@ -224,19 +293,27 @@ def _write_parquet(file: IO[bytes], rows: Iterable[Row], _: np.ndarray | None) -
             writer.write_table(pa.Table.from_pylist(chunk, schema))
 
 
-def _check_distinct(items: Sequence[Item], outputs: dict[str, str]) -> None:
-    """Raise DataError if two items have the same output (item name → id or file)."""
+def _check_distinct(items: Sequence[Item], outputs: dict[str, str], advice: str = "rename one") -> None:
+    """Raise DataError if two items have the same output (item name → id or file), with what to do about it."""
     first: dict[str, str] = {}
     for item in items:
         output = outputs[item.name]
         earlier = first.setdefault(output, item.name)
         if earlier != item.name:
-            raise DataError(f"{earlier} and {item.name} would both be {output!r} in the output; rename one.")
+            raise DataError(f"{earlier} and {item.name} would both be {output!r} in the output; {advice}.")
 
 
-def _check_space(format: Format, folder: Path, items: Sequence[Item]) -> None:
-    """Raise DataError if the folder lacks space for the output."""
-    size = len(items) * format.picture_bytes
+def _check_apart(output: Path, copies: list[Path], originals: list[Path], source: str | Path) -> None:
+    """Raise DataError if copies would replace pictures, or be among them when the same command is given again."""
+    inside = os.path.isdir(source) and output.resolve().is_relative_to(Path(source).resolve())
+    same = {os.path.realpath(file) for file in originals} & {os.path.realpath(file) for file in copies}
+    if inside or same:
+        raise DataError(f"{output} is among the originals. Name a folder elsewhere for the copies.")
+
+
+def _check_space(format: Format, folder: Path, items: Sequence[Item], size: int = 0) -> None:
+    """Raise DataError if the folder lacks space for the output, and for so many bytes more."""
+    size += len(items) * format.picture_bytes
     if format.by_id:  # has a row for each number of an embedding, each with the id
         size += sum(WIDTH * (len(item.stem.encode()) + 20) for item in items)
     needed = size + len(items) * JOURNAL_BYTES
@@ -250,7 +327,10 @@ def _check_space(format: Format, folder: Path, items: Sequence[Item]) -> None:
 
 FORMATS = {  # files for people first, then files for programs
     "csv": Format("captions.csv", "text/csv", _write_csv, (".csv",), 2000, posts=True),
-    "txt": Format("captions.zip", "application/zip", _write_texts, picture_bytes=4096),
+    "txt": Format("captions.zip", "application/zip", _write_texts, picture_bytes=4096, many=True),
+    "xmp": Format(
+        "sidecars.zip", "application/zip", _write_sidecars, picture_bytes=4096, many=True, adds=True
+    ),
     "jsonl": Format(
         "captions.jsonl", "application/x-ndjson", _write_jsonl, (".jsonl", ".ndjson"), 3000, posts=True
     ),

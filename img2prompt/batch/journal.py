@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from img2prompt.batch.derived import with_caption
-from img2prompt.batch.rows import Row, decode, encode, is_text, text_of
+from img2prompt.batch.rows import Row, decode, encode, is_text, stored_of, text_of
 from img2prompt.batch.sources import Item
 from img2prompt.errors import DataError
 
@@ -36,7 +36,8 @@ CREATE TABLE IF NOT EXISTS results (
     height INTEGER,
     embedding BLOB,
     error TEXT NOT NULL,
-    colours TEXT NOT NULL DEFAULT '[]'
+    colours TEXT NOT NULL DEFAULT '[]',
+    stored TEXT NOT NULL DEFAULT ''
 );
 CREATE TABLE IF NOT EXISTS edits (
     name TEXT PRIMARY KEY,
@@ -48,7 +49,13 @@ CREATE TABLE IF NOT EXISTS written (
     PRIMARY KEY (path, digest)
 ) WITHOUT ROWID;
 """
-COLUMNS = "name, caption, prompt, labels, alt_text, hashtags, width, height, embedding, error, colours"
+COLUMNS = (
+    "name, caption, prompt, labels, alt_text, hashtags, width, height, embedding, error, colours, stored"
+)
+LATER = {
+    "colours": "'[]'",
+    "stored": "''",
+}  # columns that journals of earlier versions lack → what stands for them
 # A caption that somebody edited takes precedence over the model's.
 EDIT = "(SELECT caption FROM edits WHERE edits.name = results.name)"
 
@@ -61,6 +68,7 @@ class Line(NamedTuple):
     name: str
     caption: str
     error: str
+    stored: str = ""  # the prompt that the file itself holds
 
 
 # SQLite's words about a damaged file may quote it, and then be no text.
@@ -108,7 +116,7 @@ class Journal:
                 database.execute("PRAGMA journal_mode = WAL")
                 database.execute("PRAGMA synchronous = NORMAL")
                 database.executescript(TABLES)
-                _add_colours(database)
+                _add_columns(database)
                 database.execute("DELETE FROM results WHERE false")  # takes the lock now
                 database.commit()
             except BaseException:
@@ -131,12 +139,10 @@ class Journal:
 
     def add(self, items: Sequence[Item], rows: Sequence[Row]) -> None:
         """Save one row for each item: all of them, or none if the machine stops meanwhile."""
-        values = [
-            (row.name, item.stamp, self.settings, *encode(row)[1:])
-            for item, row in zip(items, rows, strict=True)
-        ]
+        values = [(item.stamp, self.settings, *encode(row)) for item, row in zip(items, rows, strict=True)]
         marks = ", ".join("?" * len(values[0]))
-        self._write(f"INSERT OR REPLACE INTO results VALUES ({marks})", values)
+        # By name, as those that a journal of an earlier version lacked stand in another order in it.
+        self._write(f"INSERT OR REPLACE INTO results (stamp, settings, {COLUMNS}) VALUES ({marks})", values)
 
     def missing(self, items: Iterable[Item]) -> list[Item]:
         """The items that have no row yet or whose file has changed since, in the given order."""
@@ -168,12 +174,8 @@ class Journal:
 
     def overview(self) -> list[Line]:
         """The short form of all rows, sorted by name."""
-        query = f"SELECT name, coalesce({EDIT}, caption), error FROM results WHERE settings = ? ORDER BY name"
-        return [
-            Line(*values) if all(map(is_text, values)) else Line(values[0], "", DAMAGED)
-            for values in self._read(query, [self.settings])
-            if is_text(values[0])
-        ]
+        query = f"SELECT name, coalesce({EDIT}, caption), error, stored FROM results WHERE settings = ? ORDER BY name"
+        return [_line(*values) for values in self._read(query, [self.settings]) if is_text(values[0])]
 
     def edit(self, name: str, caption: str) -> None:
         """Replace the model's caption, now and after any later run; an empty caption restores the model's."""
@@ -181,6 +183,10 @@ class Journal:
             self._write("INSERT OR REPLACE INTO edits VALUES (?, ?)", [(name, caption)])
         else:
             self._write("DELETE FROM edits WHERE name = ?", [(name,)])
+
+    def restamp(self, name: str, stamp: str) -> None:
+        """Take a picture's result for one of its file as it is now (its `Item.stamp`)."""
+        self._write("UPDATE results SET stamp = ? WHERE name = ?", [(stamp, name)])
 
     def clear(self) -> None:
         """Delete all results, but keep the edited captions."""
@@ -244,10 +250,20 @@ class Journal:
         return DataError(f"{self.path} cannot be written ({reason}). Check the folder and its permissions.")
 
 
-def _add_colours(database: sqlite3.Connection) -> None:
-    """Give a journal of an earlier version the column that it lacks."""
-    if not any(column[1] == "colours" for column in database.execute("PRAGMA table_info(results)")):
-        database.execute("ALTER TABLE results ADD COLUMN colours TEXT NOT NULL DEFAULT '[]'")
+def _line(name: str, caption: object, error: object, stored: object) -> Line:
+    try:
+        said = stored_of(stored)
+        return Line(name, text_of(caption), text_of(error), (said and said.prompt) or "")
+    except ValueError:
+        return Line(name, "", DAMAGED)
+
+
+def _add_columns(database: sqlite3.Connection) -> None:
+    """Give a journal of an earlier version the columns that it lacks."""
+    there = {column[1] for column in database.execute("PRAGMA table_info(results)")}
+    for name, default in LATER.items():
+        if name not in there:
+            database.execute(f"ALTER TABLE results ADD COLUMN {name} TEXT NOT NULL DEFAULT {default}")
 
 
 def _check_form(database: sqlite3.Connection) -> None:

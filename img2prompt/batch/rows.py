@@ -10,8 +10,10 @@ from typing import TypeVar
 import numpy as np
 
 from img2prompt.embeddings import WIDTH
+from img2prompt.results import Stored
 
 MOST_PIXELS = 2**31  # a side; more is no picture's
+LARGEST = 2**64  # seeds are below
 
 Labels = dict[str, list[tuple[str, float]]]  # table → (label, cosine), best first
 Parsed = TypeVar("Parsed", dict, list)
@@ -32,11 +34,14 @@ class Row:
     embedding: np.ndarray | None = None  # (384,) float32; None where there is an error
     error: str = ""
     colours: tuple[str, ...] = ()  # names of the dominant ones, the largest first
+    stored: Stored | None = None  # what the file itself says of its prompt
     post: str = ""  # about the picture, where one was asked for; never kept, as it derives from the others
+    edited: bool = False  # whether the caption is a person's
+    held: frozenset[str] = frozenset()  # texts that the file itself has, where that was looked up; never kept
 
 
 def encode(row: Row) -> tuple[str | int | bytes | None, ...]:
-    """The values to keep of a row, in the order of its fields, without the post."""
+    """The values to keep of a row, in the order of its fields, without the last three."""
     return (
         row.name,
         row.caption,
@@ -49,6 +54,7 @@ def encode(row: Row) -> tuple[str | int | bytes | None, ...]:
         None if row.embedding is None else row.embedding.astype("<f4").tobytes(),
         row.error,
         json.dumps(row.colours),
+        json.dumps(row.stored.record()) if row.stored else "",
     )
 
 
@@ -64,6 +70,7 @@ def decode(
     embedding: object,
     error: object,
     colours: object,
+    stored: object,
 ) -> Row:
     """The row that these values were kept of.
 
@@ -87,6 +94,30 @@ def decode(
         None if text_of(error) else _vector(embedding),
         text_of(error),
         tuple(map(text_of, _parsed(colours, list))),
+        stored_of(stored),
+    )
+
+
+def stored_of(value: object) -> Stored | None:
+    """The prompt of a file that this value was kept of; None for an empty one.
+
+    Raises
+    ------
+    ValueError
+        When none has such a value.
+    """
+    if value == "":
+        return None
+    said = _parsed(value, dict)
+    texts = {name: said.get(name) for name in ("prompt", "negative", "model", "sampler", "tool")}
+    size = said.get("size")
+    if size is not None and (not isinstance(size, list) or len(size) != 2 or None in map(_side, size)):
+        raise ValueError("not a size")
+    return Stored(
+        **{name: None if text is None else text_of(text) for name, text in texts.items()},
+        steps=_count(said.get("steps")),
+        seed=_count(said.get("seed")),
+        size=(size[0], size[1]) if size else None,
     )
 
 
@@ -138,6 +169,14 @@ def _finite(value: object) -> float:
 def _side(value: object) -> int | None:
     if value is not None and not (isinstance(value, int) and 0 < value < MOST_PIXELS):
         raise ValueError("not a size")
+    return value
+
+
+def _count(value: object) -> int | None:
+    if value is not None and (
+        isinstance(value, bool) or not (isinstance(value, int) and 0 <= value < LARGEST)
+    ):
+        raise ValueError("not a number")
     return value
 
 

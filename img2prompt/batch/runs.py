@@ -291,13 +291,14 @@ class Run:
                 return str(error)
         return ""
 
-    def export(self, kind: str, load: Callable[[], Pipeline]) -> bytes:
+    def export(self, kind: str, load: Callable[[], Pipeline], stored: bool = True) -> bytes:
         """The content of a file with the results so far.
 
         Parameters
         ----------
         kind : one of `img2prompt.batch.formats.FORMATS`, where ``txt`` is a ZIP archive, or ``errors``
         load : returns the pipeline, whose mean embedding stands for failed pictures in a submission
+        stored : whether to write the prompts that the files themselves hold
 
         Raises
         ------
@@ -310,7 +311,7 @@ class Run:
                 export_errors(output, self.items, self.journal)
             else:
                 mean = load().engine.mean_embedding if kind == "submission" and self._failed else None
-                export(kind, output, self.items, self.journal, mean, self.choices)
+                export(kind, output, self.items, self.journal, mean, self.choices, stored)
             return output.read_bytes()
 
     def touch(self) -> None:

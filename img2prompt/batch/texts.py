@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -31,23 +31,45 @@ def text_files(items: Sequence[Item], output: Path | None) -> list[tuple[Item, P
     ConfigError
         When the pictures lie in an archive or a store and there is no `output`.
     """
+    return beside(items, output, _text)
+
+
+def beside(
+    items: Sequence[Item], output: Path | None, name_of: Callable[[Path], Path]
+) -> list[tuple[Item, Path]]:
+    """Each item with a file that is named after it: beside the picture, or at the same path below `output`.
+
+    Parameters
+    ----------
+    name_of : picture → the file beside it
+
+    Raises
+    ------
+    ConfigError
+        When the pictures lie in an archive or a store and there is no `output`.
+    """
     if output is None and any(item.file is None for item in items):
         raise ConfigError(
             "Nothing can be written into an archive or a store. Name a folder for the texts with --output."
         )
     return [
-        (
-            item,
-            item.file.with_suffix(".txt") if output is None and item.file else output_of(item.name, output),
-        )
+        (item, name_of(item.file if output is None and item.file else (output or Path()) / below(item.name)))
         for item in items
     ]
 
 
-def output_of(name: str, folder: Path | None) -> Path:
-    """The text file for a picture's name. It never lies outside the folder, even if the name leads there."""
-    parts = [part for part in PurePosixPath(name).parts if part not in ("/", "..")]
-    return (folder or Path()).joinpath(*parts).with_suffix(".txt")
+def output_of(name: str) -> Path:
+    """The path of the text file for a picture's name below any folder."""
+    return _text(below(name))
+
+
+def below(name: str) -> Path:
+    """A picture's name as a path below any folder. It never leads outside, even if the name does."""
+    return Path(*(part for part in PurePosixPath(name).parts if part not in ("/", "..")))
+
+
+def _text(picture: Path) -> Path:
+    return picture.with_suffix(".txt")
 
 
 def foreign_texts(items: Sequence[Item], output: Path | None, journal: Journal) -> list[tuple[Item, Path]]:

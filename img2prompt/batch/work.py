@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from PIL import ExifTags, Image
 
-from img2prompt import __version__
+from img2prompt import __version__, metadata
 from img2prompt.batch.journal import Journal
 from img2prompt.batch.rows import Row
 from img2prompt.batch.sources import Item
@@ -33,10 +33,15 @@ MOST_WORKERS = 8
 # Settings that are no part of the fingerprint: they change no results, or it names their effect separately.
 ELSEWHERE = (
     *("engine", "device", "ensemble", "max_megabytes", "max_megapixels"),
-    *("labels", "label_cache", "low_vram"),
+    *("labels", "label_cache", "low_vram", "stored"),
 )
 
-SINCE = ("instruction", "quantize", "details")  # settings that came later, and by default change nothing
+SINCE = (
+    "instruction",
+    "read_text",
+    "quantize",
+    "details",
+)  # settings that came later, and by default change nothing
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,6 +133,7 @@ def describe(pipeline: Pipeline, group: Sequence[Opened], keep: Save | None = No
                 height=opened.size[1],
                 embedding=result.embedding,
                 colours=seen.colours,
+                stored=metadata.of(opened.picture).stored,
             )
         )
     return rows

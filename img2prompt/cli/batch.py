@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -19,11 +20,23 @@ from rich.progress import (
     Task,
     TextColumn,
     TimeRemainingColumn,
+    track,
 )
 from rich.text import Text
 
 from img2prompt.cli.console import complain, finish, load, stoppable
-from img2prompt.cli.options import Device, EngineName, Labels, Language, More, Note, People, Style
+from img2prompt.cli.options import (
+    Device,
+    EngineName,
+    Labels,
+    Language,
+    More,
+    Note,
+    People,
+    ReadText,
+    Stored,
+    Style,
+)
 from img2prompt.errors import ConfigError
 from img2prompt.files import check_output
 from img2prompt.posts import Choices, tones
@@ -32,7 +45,7 @@ from img2prompt.posts.templates import check_tone
 from img2prompt.wording import counted
 
 if TYPE_CHECKING:
-    from img2prompt.batch import Item, Journal, Row, TextFiles
+    from img2prompt.batch import Item, Journal, PhotoFiles, Row, TextFiles
 
 SHOWN = 10  # failures listed on stderr
 POOLS = ("local", "ray")
@@ -55,12 +68,14 @@ def batch(
             "--output",
             "-o",
             metavar="OUT",
-            help="The file to write; for txt a folder, or nothing: beside it.",
+            help="The file to write; for txt and xmp a folder, or nothing: beside the pictures.",
         ),
     ] = None,
     kind: Annotated[
         str | None,
-        typer.Option("--format", help="submission, csv, jsonl, txt or parquet; else by the suffix of OUT."),
+        typer.Option(
+            "--format", help="submission, csv, jsonl, txt, xmp or parquet; else by the suffix of OUT."
+        ),
     ] = None,
     recursive: Annotated[bool, typer.Option("--recursive", "-r", help="Sub-folders of DIR too.")] = False,
     batch_size: Annotated[
@@ -90,8 +105,24 @@ def batch(
         bool, typer.Option("--skip-existing", help="txt: leave pictures alone that have a text file.")
     ] = False,
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="txt: replace text files that this program did not write.")
+        bool,
+        typer.Option("--overwrite", help="txt, xmp: replace texts that this program did not write, too."),
     ] = False,
+    embed: Annotated[
+        str | None,
+        typer.Option(
+            metavar="copies|originals",
+            help="xmp: write into copies of the photos, in the folder OUT, or into the photos themselves.",
+        ),
+    ] = None,
+    change_originals: Annotated[
+        bool,
+        typer.Option("--yes-change-originals", help="xmp: needed for --embed originals; no copies are kept."),
+    ] = False,
+    sidecar: Annotated[
+        str | None,
+        typer.Option(metavar="stem|full", help="xmp: photo.xmp beside photo.jpg, or photo.jpg.xmp."),
+    ] = None,
     tone: Annotated[
         str | None, typer.Option("--tone", help=f"Write a post for each picture too: {', '.join(tones())}.")
     ] = None,
@@ -104,8 +135,10 @@ def batch(
     style: Style = None,
     labels: Labels = None,
     people: People = None,
+    read_text: ReadText = None,
     device: Device = None,
     more: More = None,
+    stored: Stored = None,
     engine_pool: Annotated[
         str, typer.Option(help="local, or ray: several models, on the cluster that RAY_ADDRESS names.")
     ] = "local",
@@ -122,8 +155,11 @@ def batch(
     training embeddings, and an id is the file name as it is, even one that begins like a formula.
     csv: for spreadsheets; a cell that could be a formula, or begins with ', gets a ' before it.
     jsonl, parquet: the same columns, untouched. With --tone, these three hold a post for each picture.
+    The prompt that a picture's own file holds is a column of its own; --no-stored leaves it empty.
     txt: photo.txt for photo.jpg, as trainers such as kohya read it; text files that this program did not
     write, or that were edited since, are never replaced unless you say --overwrite.
+    xmp: description, alt text and keywords for photo programs, in a sidecar beside each photo, or with
+    --embed in JPEG, PNG, WebP and TIFF files; what a photo says already is kept unless you say --overwrite.
     """
     from img2prompt import batch as batches
     from img2prompt.batch.ray_pool import import_ray
@@ -135,17 +171,22 @@ def batch(
         raise ConfigError("--actors is for --engine-pool ray.")
     if engine_pool == "ray":
         import_ray()  # a missing Ray is reported before the work starts
+    kind = kind or ("xmp" if embed or sidecar else batches.guess_format(output))
     text_options = batches.TextFiles(prepend, append, overwrite, skip_existing)
-    kind = kind or batches.guess_format(output)
-    if kind != "txt" and output is None:
+    photo_options = _photo_options(embed, sidecar, overwrite, change_originals)
+    if kind not in ("txt", "xmp") and output is None:
         raise ConfigError("Name the file to write with --output.")
-    if kind != "txt" and text_options != batches.TextFiles():
-        raise ConfigError("--prepend, --append, --skip-existing and --overwrite are for --format txt.")
+    if kind != "txt" and replace(text_options, overwrite=False) != batches.TextFiles():
+        raise ConfigError("--prepend, --append and --skip-existing are for --format txt.")
+    if kind != "xmp" and replace(photo_options, overwrite=False) != batches.PhotoFiles():
+        raise ConfigError("--embed and --sidecar are for --format xmp.")
+    if kind not in ("txt", "xmp") and overwrite:
+        raise ConfigError("--overwrite is for --format txt and xmp.")
     if journal_file is None and output is None and source == "-":
         raise ConfigError("Name a file for the results so far with --journal, or an --output.")
     posts = _posts(kind, tone, length, note, language)
     items = batches.discover(source, recursive)
-    batches.check_output(kind, output, items, source)
+    batches.check_output(kind, output, items, source, photo_options)
     if errors is not None:
         if output and errors.resolve() == output.resolve():
             raise ConfigError(f"{errors} is to be written twice. Name another file with --errors.")
@@ -154,7 +195,16 @@ def batch(
         complain(
             f"passed over in sub-folders: {counted(more_pictures, 'picture')}. Add --recursive to take all."
         )
-    pipeline = load(more, engine=engine, style=style, labels=labels or None, people=people, device=device)
+    pipeline = load(
+        more,
+        engine=engine,
+        style=style,
+        labels=labels or None,
+        people=people,
+        read_text=read_text,
+        device=device,
+        stored=stored,
+    )
     journal_file = journal_file or _journal_beside(output or Path(source))
     with (
         closing(batches.Journal(journal_file, batches.fingerprint(pipeline))) as journal,
@@ -177,20 +227,54 @@ def batch(
         done = _watch(groups, len(items), len(journal.missing(items)))
         seconds = time.monotonic() - start
         failed = list(journal.failed(items))
-        for row in failed[:SHOWN]:
-            complain(f"{row.name}: {row.error}")
-        if len(failed) > SHOWN:
-            complain(f"… and {len(failed) - SHOWN} more; --errors FILE lists all of them.")
+        _complain_of({row.name: row.error for row in failed})
         if errors is not None:
             batches.export_errors(errors, items, journal)
+        refused: dict[str, str] = {}
         if not items or len(failed) < len(items):
             if kind == "txt":
                 batches.export_text(items, output, journal, text_options)
+            elif kind == "xmp":
+                limit = int(pipeline.settings.max_megabytes * 2**20)
+                console = Console(stderr=True, highlight=False)
+                for item in track(items, "Writing", console=console, disable=not console.is_terminal):
+                    refused |= batches.export_photos([item], output, journal, photo_options, limit)
+                _complain_of(refused)
+                if errors is not None:
+                    batches.export_errors(errors, items, journal, refused)
             elif output is not None:
-                batches.export(kind, output, items, journal, pipeline.engine.mean_embedding, posts)
+                mean = pipeline.engine.mean_embedding
+                batches.export(kind, output, items, journal, mean, posts, pipeline.settings.stored)
         journal.forget_errors()
-    _summary(len(items), done, len(failed), seconds, kind, output)
-    finish(len(failed), len(items))
+    _summary(len(items), done, len(failed), seconds, kind, output, len(refused), photo_options.embed)
+    finish(len(failed) + len(refused), len(items))
+
+
+def _photo_options(
+    embed: str | None, sidecar: str | None, overwrite: bool, change_originals: bool
+) -> PhotoFiles:
+    """How texts are written as XMP. Who wants their own files changed must say so twice."""
+    from img2prompt.batch import ORIGINALS, PhotoFiles
+
+    if sidecar and embed:
+        raise ConfigError("--sidecar names files beside the photos, and --embed writes none. Leave out one.")
+    options = PhotoFiles(embed or "", sidecar or PhotoFiles.sidecar, overwrite)
+    if embed == ORIGINALS and not change_originals:
+        raise ConfigError(
+            "--embed originals changes your own files. If you want that, add --yes-change-originals; "
+            "--embed copies with an --output leaves them alone."
+        )
+    if change_originals and embed != ORIGINALS:
+        raise ConfigError("--yes-change-originals is for --embed originals.")
+    return options
+
+
+def _complain_of(failed: Mapping[str, str]) -> None:
+    """List the first pictures that failed (name → reason) on stderr."""
+    for name, reason in islice(failed.items(), SHOWN):
+        complain(f"{name}: {reason}")
+    if len(failed) > SHOWN:
+        complain(f"… and {len(failed) - SHOWN} more; --errors FILE lists all of them.")
 
 
 def _posts(
@@ -251,7 +335,16 @@ class _Rate(ProgressColumn):
         return Text(f"{speed:.1f}/s" if speed else "–/s", style="progress.data.speed")
 
 
-def _summary(total: int, done: int, failed: int, seconds: float, kind: str, output: Path | None) -> None:
+def _summary(
+    total: int,
+    done: int,
+    failed: int,
+    seconds: float,
+    kind: str,
+    output: Path | None,
+    refused: int,
+    embed: str,
+) -> None:
     """Print one line on what was done and written."""
     parts = [f"{total - failed} of {counted(total, 'picture')} described"]
     if done:
@@ -263,7 +356,10 @@ def _summary(total: int, done: int, failed: int, seconds: float, kind: str, outp
     else:
         if failed and kind == "submission":
             parts.append("failed pictures have the training mean as their embedding")
-        parts.append(f"written to {output or 'text files beside the pictures'}")
+        if refused:
+            parts.append(f"{refused} could not be written")
+        beside = {"txt": "text files beside the pictures", "xmp": "sidecars beside the pictures"}
+        parts.append(f"written to {output or ('the pictures' if embed else beside.get(kind))}")
     complain(f"{'; '.join(parts)}.")
 
 

@@ -13,9 +13,9 @@ import typer
 from rich.table import Table
 
 from img2prompt.cli.console import load, show_table
-from img2prompt.cli.options import AsJson, Device, EngineName, Limit, More, Pairs, Sources, Split
+from img2prompt.cli.options import AsJson, Device, EngineName, Limit, More, Pairs, Sources, Split, Writer
 from img2prompt.posts import Choices
-from img2prompt.posts.post import LENGTHS
+from img2prompt.posts.post import LENGTHS, PHRASEBOOK
 
 commands = typer.Typer(
     help="Compare with what people wrote. PAIRS is a folder with a CSV (image, caption) and its pictures.",
@@ -135,6 +135,7 @@ def posts(
     split: Split = "dev",
     source: Sources = None,
     length: Annotated[str, typer.Option("--length", help=f"One of {', '.join(LENGTHS)}.")] = Choices.length,
+    writer: Writer = PHRASEBOOK,
     limit: Limit = None,
     engine: EngineName = None,
     device: Device = None,
@@ -144,7 +145,7 @@ def posts(
     """Whether posts are about what the pictures show, repeat it, differ, and are like what people post."""
     from img2prompt.evaluation.posts import evaluate_posts
 
-    measure = partial(evaluate_posts, sources=source, choices=Choices(length=length))
+    measure = partial(evaluate_posts, sources=source, choices=Choices(length=length), writer=writer)
     report_scores(measure, pairs, split, limit, as_json, more, people="neutral", engine=engine, device=device)
 
 

@@ -19,7 +19,7 @@ from typer.core import TyperGroup
 
 from img2prompt import __version__
 from img2prompt.cli import app as starter
-from img2prompt.cli import batch, dataset, evaluate, models, pictures, submission, train
+from img2prompt.cli import batch, dataset, evaluate, metadata, models, pictures, submission, train
 from img2prompt.cli.console import complain, stoppable
 from img2prompt.errors import Img2PromptError, WeightsError
 from img2prompt.files import cannot_read
@@ -47,12 +47,12 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for module in (starter, pictures, batch, submission, evaluate, models, dataset, train):
+for module in (starter, pictures, metadata, batch, submission, evaluate, models, dataset, train):
     for command in module.commands.registered_commands:
         # Rich would break lines where the docstring does, whatever the width of the terminal.
         paragraphs = inspect.cleandoc(command.callback.__doc__ or "").split("\n\n")
         command.help = "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
-for module in (starter, pictures, batch, submission):
+for module in (starter, pictures, metadata, batch, submission):
     app.add_typer(module.commands)
 for name, module in (("evaluate", evaluate), ("models", models), ("dataset", dataset), ("train", train)):
     app.add_typer(module.commands, name=name)

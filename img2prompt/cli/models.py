@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -76,10 +77,11 @@ def pull(
 
     parts = weights.expand(names)
     if source is None:
-        parts = [part for part in parts if not is_there(part)]
-    elif not source.is_dir():
+        _pull([part for part in parts if not is_there(part)])
+        return
+    if not source.is_dir():
         raise DataError(f"{source} is no folder. Name the one that holds the weights with --from.")
-    for part, folder in fetch.pull(parts) if source is None else fetch.copy(parts, source):
+    for part, folder in fetch.copy(parts, source):
         print(f"{part.name} is now in {folder}")
 
 
@@ -120,6 +122,36 @@ def path(
     else:
         part = weights.part(name)
         print(weights.locate(part) or weights.find(part.kind, part.name))
+
+
+def _pull(parts: Sequence[weights.Part]) -> None:
+    """Fetch parts, with a progress bar for each file."""
+    from tqdm import tqdm
+
+    from img2prompt.weights import fetch
+
+    words = {"waiting": "no connection, trying again", "checking": "checking"}
+    file, bar = "", tqdm(disable=True)
+    try:
+        for step in fetch.pull(parts):
+            if step.file != file:
+                bar.set_postfix_str("", refresh=False)
+                bar.close()
+                file = step.file
+                bar = tqdm(
+                    total=step.file_bytes,
+                    initial=step.file_done,
+                    unit="B",
+                    unit_scale=True,
+                    desc=file,
+                    disable=not file,
+                )
+            bar.update(step.file_done - bar.n)
+            bar.set_postfix_str(words.get(step.stage, ""), refresh=False)
+            if step.folder:
+                print(f"{step.part.name} is now in {step.folder}")
+    finally:
+        bar.close()
 
 
 def as_record(part: weights.Part) -> dict[str, Any]:

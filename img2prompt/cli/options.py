@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from img2prompt.posts.limits import size, tidy
-from img2prompt.posts.post import LANGUAGES, MAX_NOTE
+from img2prompt.posts.post import LANGUAGES, MAX_NOTE, WRITERS
 from img2prompt.settings import AUTO, ENGINES, PEOPLE, STYLES
 
 
@@ -19,6 +19,12 @@ def _short_enough(note: str) -> str:
     return note
 
 
+def _known_writer(writer: str) -> str:
+    if writer not in WRITERS:
+        raise typer.BadParameter(f"it is {writer!r}; choose one of {', '.join(WRITERS)}.")
+    return writer
+
+
 Paths = Annotated[list[str], typer.Argument(metavar="PATH...", help="Pictures; - reads one from stdin.")]
 EngineName = Annotated[str | None, typer.Option("--engine", help=f"One of {', '.join((AUTO, *ENGINES))}.")]
 Style = Annotated[str | None, typer.Option("--style", help=f"Form of the prompt: {', '.join(STYLES)}.")]
@@ -27,6 +33,13 @@ People = Annotated[
     typer.Option(
         "--people",
         help=f"One of {', '.join(PEOPLE)}: a person, a child and they, or a man, a girl and his.",
+    ),
+]
+ReadText = Annotated[
+    bool | None,
+    typer.Option(
+        "--read-text/--no-read-text",
+        help="Read the words in pictures (signs, menus, covers), and repeat them in captions and alt texts.",
     ),
 ]
 Labels = Annotated[
@@ -53,6 +66,20 @@ Note = Annotated[
 Language = Annotated[
     str | None,
     typer.Option("--language", help=f"Posts: one of {', '.join(LANGUAGES)}; en where none is named."),
+]
+Stored = Annotated[
+    bool | None,
+    typer.Option(
+        "--stored/--no-stored", help="Give the prompt that a picture's own file holds, or leave it out."
+    ),
+]
+Writer = Annotated[
+    str,
+    typer.Option(
+        "--writer",
+        help=f"Posts: one of {', '.join(WRITERS)}; auto has the engine's model write them, where it can.",
+        callback=_known_writer,
+    ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Write JSON, for programs.")]
 Pairs = Annotated[Path, typer.Argument(metavar="PAIRS", help="Folder with a CSV and its pictures.")]

@@ -6,7 +6,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -26,15 +26,27 @@ from img2prompt.cli.options import (
     Note,
     Paths,
     People,
+    ReadText,
+    Stored,
     Style,
+    Writer,
 )
 from img2prompt.errors import ConfigError, DataError, ImageError
 from img2prompt.files import cannot_read, check_output, replacing
-from img2prompt.posts import Choices, alt_text, as_sentence, compose, see, tones
+from img2prompt.posts import Choices, alt_text, as_sentence, composing, see, tones
 from img2prompt.posts.platforms import platforms
-from img2prompt.posts.post import ALT_LENGTH, ALT_LENGTHS, EMOJI, GOALS, LENGTHS, MAX_VARIANTS, Variant
+from img2prompt.posts.post import (
+    ALT_LENGTH,
+    ALT_LENGTHS,
+    EMOJI,
+    GOALS,
+    LENGTHS,
+    MAX_VARIANTS,
+    Variant,
+)
 from img2prompt.posts.templates import check_tone
 from img2prompt.posts.voice import captions_in
+from img2prompt.settings import AUTO
 
 if TYPE_CHECKING:
     import numpy as np
@@ -58,13 +70,24 @@ def caption(
     style: Style = None,
     labels: Labels = None,
     people: People = None,
+    read_text: ReadText = None,
     device: Device = None,
     more: More = None,
+    stored: Stored = None,
     as_json: AsJson = False,
 ) -> None:
-    """Write the caption, prompt and labels of each picture."""
+    """Write the caption, prompt and labels of each picture, and the prompt that its file holds, if it does."""
     check_stdin(paths)
-    pipeline = load(more, engine=engine, style=style, labels=labels or None, people=people, device=device)
+    pipeline = load(
+        more,
+        engine=engine,
+        style=style,
+        labels=labels or None,
+        people=people,
+        read_text=read_text,
+        device=device,
+        stored=stored,
+    )
     failed = 0
     for path, answer in answers(pipeline, paths):
         if isinstance(answer, ImageError):
@@ -117,8 +140,10 @@ def post(
             help="Most characters of the alt text.",
         ),
     ] = ALT_LENGTH,
+    writer: Writer = AUTO,
     engine: EngineName = None,
     people: People = None,
+    read_text: ReadText = None,
     device: Device = None,
     more: More = None,
     as_json: AsJson = False,
@@ -129,7 +154,8 @@ def post(
     language = language or Choices.language
     choices = Choices(tone, goal, emoji, length, hashtags, variants, note, seed, language, platform, own)
     check_tone(tone)  # an unknown tone is reported before the model is loaded
-    pipeline = load(more, engine=engine, people=people, device=device)
+    pipeline = load(more, engine=engine, people=people, read_text=read_text, device=device)
+    by_model = pipeline.writes(writer)
     failed = 0
     for path, answer in described(pipeline, paths):
         if isinstance(answer, ImageError):
@@ -140,13 +166,13 @@ def post(
             continue
         picture, result = answer
         seen = see(result, picture)
-        posts = compose(seen, choices)
+        posts = composing(seen, choices, pipeline.rewriter(picture) if by_model else None)
         alt = alt_text(seen, note=note, language=language, length=alt_length)
         if as_json:
             record = {"path": path, "alt_text": alt, "variants": [asdict(post) for post in posts]}
             print(json.dumps(record), flush=True)
         else:
-            show_posts(path, alt, posts, several=len(paths) > 1)
+            show_posts(path, alt, posts, several=len(paths) > 1, by_model=by_model)
     finish(failed, len(paths))
 
 
@@ -227,6 +253,8 @@ def show(path: str, result: Result, several: bool) -> None:
     if several:
         write(path, "bold cyan")
     write(as_sentence(result.caption), "bold")
+    if result.stored and result.stored.prompt:
+        write(f"{'stored':<10}{result.stored.prompt}")
     write(f"{'prompt':<10}{result.prompt}")
     for table, matches in result.labels.items():
         write(f"{table:<9} {', '.join(f'{match.label} {match.score:.2f}' for match in matches)}")
@@ -235,12 +263,15 @@ def show(path: str, result: Result, several: bool) -> None:
         write("")
 
 
-def show_posts(path: str, alt: str, variants: Sequence[Variant], several: bool) -> None:
-    """Print posts for people: a number above each, and the alt text below all."""
+def show_posts(path: str, alt: str, variants: Iterable[Variant], several: bool, by_model: bool) -> None:
+    """Print posts for people, each as it comes: a number above it, and the alt text below all.
+
+    With `by_model`, who wrote a post stands beside its number.
+    """
     if several:
         write(path, "bold cyan")
     for number, variant in enumerate(variants, 1):
-        write(f"[{number}]", "dim")
+        write(f"[{number}] {variant.writer}" if by_model else f"[{number}]", "dim")
         hook, *rest = variant.text.split("\n")
         write(hook, "bold")
         for line in rest:

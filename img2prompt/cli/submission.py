@@ -1,8 +1,9 @@
-"""The commands `score` and `ensemble`, for the competition's files."""
+"""The commands `score` and `ensemble`: for the competition's files, and for pictures that hold their prompts."""
 
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
@@ -10,8 +11,8 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from img2prompt.cli.console import complain, show_table, write
-from img2prompt.cli.options import AsJson
+from img2prompt.cli.console import complain, load, show_table, write
+from img2prompt.cli.options import AsJson, Device, EngineName, More, Style
 from img2prompt.errors import ConfigError
 from img2prompt.files import check_output, one_line
 from img2prompt.wording import counted
@@ -19,22 +20,53 @@ from img2prompt.wording import counted
 commands = typer.Typer()
 
 TUNE = "tune"
+FEW = 5  # pictures, or files that failed, that are shown
 
 
 @commands.command()
 def score(
-    submission: Annotated[Path, typer.Argument(help="A CSV with the columns imgId_eId,val.")],
-    truth: Annotated[Path, typer.Argument(help="The same, or a CSV with the columns imgId,prompt.")],
+    submission: Annotated[
+        Path | None, typer.Argument(help="A CSV with the columns imgId_eId,val.", show_default=False)
+    ] = None,
+    truth: Annotated[
+        Path | None,
+        typer.Argument(help="The same, or a CSV with the columns imgId,prompt.", show_default=False),
+    ] = None,
+    stored: Annotated[
+        Path | None,
+        typer.Option(
+            "--stored",
+            metavar="DIR",
+            help="Instead of files: compare what is written about the pictures in a folder, and below it, with "
+            "the prompts that they hold.",
+        ),
+    ] = None,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="A CSV of every picture's cosine.")
     ] = None,
+    engine: EngineName = None,
+    style: Style = None,
+    device: Device = None,
+    more: More = None,
     as_json: AsJson = False,
 ) -> None:
     """The mean cosine of a submission, as the competition computes it, and the pictures farthest off.
 
     The interval holds 95 % of the means of 2,000 resamples of the pictures. Exit code 3 when
     the submission lacks pictures: the competition would refuse it; the rest is scored.
+
+    With --stored, our prompts of pictures are compared with those in their files; --engine, --style,
+    --device and --set are for that.
     """
+    if stored is not None:
+        if submission or truth:
+            raise ConfigError("--stored DIR compares pictures with their own prompts; leave the files out.")
+        _score_stored(stored, output, as_json, more, engine=engine, style=style, device=device)
+        return
+    if submission is None or truth is None:
+        raise ConfigError("Usage: img2prompt score SUBMISSION TRUTH, or img2prompt score --stored DIR.")
+    if engine or style or device or more:
+        raise ConfigError("--engine, --style, --device and --set are for --stored DIR.")
     from img2prompt import submission as competition
     from img2prompt.files import replacing
     from img2prompt.minilm import SentenceEncoder
@@ -108,6 +140,44 @@ def ensemble(
         raise ConfigError("Usage: img2prompt ensemble A.csv B.csv … --ratio 0.45 0.55 -o OUT.csv")
     else:
         _blend([Path(file) for file in files], weights, output)
+
+
+def _score_stored(
+    folder: Path, output: Path | None, as_json: bool, more: list[str] | None, **overrides: str | None
+) -> None:
+    from img2prompt.batch import discover
+    from img2prompt.evaluation.stored import score_stored
+    from img2prompt.files import replacing
+    from img2prompt.spreadsheet import write_table
+
+    if not folder.is_dir():
+        raise ConfigError(f"{folder} is not a folder. Name one with pictures that hold their prompts.")
+    files = [(item.name, item.file) for item in discover(folder, recursive=True) if item.file]
+    if output is not None:
+        check_output(output, ".csv", inputs=[file for _, file in files])
+    # With people as seen, as whoever wrote the prompts did not avoid them.
+    pipeline = load(more, people="as-seen", **overrides)
+    report = {**score_stored(pipeline, files, progress=sys.stderr.isatty()), "engine": pipeline.engine.name}
+    for problem in report["failed"][:FEW]:
+        complain(problem)
+    if output is not None:
+        columns = ("path", "written_cosine", "cosine", "prompt", "stored")
+        with replacing(output) as out:
+            write_table(out, columns, ([each[name] for name in columns] for each in report["pictures"]))
+    if as_json:
+        print(json.dumps(report))
+    else:
+        write(f"{report['written_cosine']:.4f}  mean cosine of the written prompts", "bold")
+        write(f"{report['cosine']:.4f}  mean cosine of the pictures' embeddings", "bold")
+        write(f"{counted(report['n'], 'picture')} with a prompt, {report['without']} without")
+        table = Table("picture", "cosine", "stored", title="Farthest off", title_justify="left")
+        for each in report["pictures"][:FEW]:
+            table.add_row(
+                one_line(each["path"]), f"{each['written_cosine']:.4f}", one_line(each["stored"][:200])
+            )
+        show_table(table)
+    if report["failed"]:
+        raise typer.Exit(3)
 
 
 def _blend(files: list[Path], weights: list[float], output: Path) -> None:

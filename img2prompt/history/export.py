@@ -60,6 +60,7 @@ def as_object(post: Post) -> dict[str, Any]:
                 "edited": variant.edited,
                 "copied": variant.copied,
                 "starred": variant.starred,
+                "writer": variant.writer,
             }
             for variant in post.variants
         ],

@@ -53,7 +53,7 @@ def check(post: Post) -> Post:
     choices, pictures = post.choices, post.pictures
     texts = [post.engine, post.language, choices.tone, choices.note, *post.hashtags]
     texts += [*post.versions, *post.versions.values()]
-    texts += [text for variant in post.variants for text in (variant.text, variant.now)]
+    texts += [text for variant in post.variants for text in (variant.text, variant.now, variant.writer)]
     numbers: list[float] = []
     whole = [choices.hashtags, choices.variants, choices.seed]
     for picture in pictures:

@@ -15,6 +15,7 @@ from img2prompt.libraries import missing
 from img2prompt.posts import Choices, Seen
 from img2prompt.posts import Variant as Written
 from img2prompt.posts.facts import see
+from img2prompt.posts.post import PHRASEBOOK
 from img2prompt.posts.topic import topic
 from img2prompt.results import Match
 
@@ -39,6 +40,7 @@ class Variant:
     edited: str | None = None  # as the person changed it
     copied: bool = False
     starred: bool = False
+    writer: str = PHRASEBOOK  # or the name of the model that wrote it
 
     @property
     def now(self) -> str:
@@ -148,7 +150,7 @@ def rewritten(post: Post, choices: Choices, variants: Sequence[Written]) -> Post
         post,
         language=choices.language,
         choices=choices,
-        variants=tuple(Variant(variant.text) for variant in variants),
+        variants=tuple(Variant(variant.text, writer=variant.writer) for variant in variants),
         hashtags=tuple(dict.fromkeys(tag for variant in variants for tag in variant.hashtags)),
     )
 

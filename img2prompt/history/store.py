@@ -34,6 +34,7 @@ from img2prompt.history.tables import (
 )
 from img2prompt.posts import Choices, Seen
 from img2prompt.posts.platforms import platforms
+from img2prompt.posts.post import PHRASEBOOK
 
 PAGE = 500  # posts read, or ids deleted, at a time
 MOST_HASHTAGS = 30  # that Instagram took once, so that posts of then may ask for them
@@ -123,7 +124,7 @@ class History:
                 return False
             variant = next((variant for variant in row.variants if variant.text == text), None)
             if variant is None:
-                variant = VariantRow(text=text, copied=False, starred=False)
+                variant = VariantRow(text=text, copied=False, starred=False, writer=PHRASEBOOK)
                 row.variants.append(variant)
             if copied is not None:
                 variant.copied = copied
@@ -369,11 +370,19 @@ def _fill(row: PostRow, post: Post) -> None:
     row.note, row.seed = choices.note, choices.seed
     row.hashtag_count, row.variant_count = choices.most_hashtags, choices.variants
     row.platform = choices.platform
-    written = {variant.text for variant in post.variants}
+    written = {variant.text: variant.writer for variant in post.variants}
     row.variants = [v for v in row.variants if v.text in written or _is_marked(v)]
+    for variant in row.variants:  # one that was marked before it was saved has another writer so far
+        variant.writer = written.get(variant.text, variant.writer)
     known = {variant.text for variant in row.variants}
     row.variants += [
-        VariantRow(text=variant.text, edited=variant.edited, copied=variant.copied, starred=variant.starred)
+        VariantRow(
+            text=variant.text,
+            edited=variant.edited,
+            copied=variant.copied,
+            starred=variant.starred,
+            writer=variant.writer,
+        )
         for variant in post.variants
         if variant.text not in known
     ]
@@ -448,7 +457,7 @@ def _post(row: PostRow) -> Post:
             language=row.language,
             platform=row.platform,
         ),
-        variants=tuple(Variant(v.text, v.edited, v.copied, v.starred) for v in row.variants),
+        variants=tuple(Variant(v.text, v.edited, v.copied, v.starred, v.writer) for v in row.variants),
         hashtags=tuple(hashtag.tag for hashtag in row.hashtags),
         created_at=row.created_at,
         id=row.id,

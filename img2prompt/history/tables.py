@@ -137,6 +137,7 @@ class VariantRow(Base):
     edited: Mapped[str | None]  # the current text, if the person changed it
     copied: Mapped[bool]
     starred: Mapped[bool]
+    writer: Mapped[str]
 
 
 class LabelRow(Base):

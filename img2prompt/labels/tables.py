@@ -9,7 +9,7 @@ from pathlib import Path
 
 from img2prompt.errors import DataError
 from img2prompt.libraries import install
-from img2prompt.posts.post import THINGS
+from img2prompt.posts.post import TEXT, THINGS
 
 PACKAGE = "clip_interrogator"
 ASPECTS = {  # table → the vector it is compared with, see `img2prompt.labels.ranking.picture_vectors`
@@ -76,7 +76,7 @@ def read_own_labels(files: Sequence[str]) -> dict[str, list[str]]:
     tables: dict[str, list[str]] = {}
     for file in files:
         name = Path(file).stem
-        if name in ASPECTS or name in tables or name == THINGS:
+        if name in ASPECTS or name in tables or name in (TEXT, THINGS):
             raise DataError(f"{file}: there is another table called {name}. Rename the file.")
         tables[name] = _read_own(Path(file))
     return tables

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 
 from img2prompt.posts.emoji import decorate, emoji_of
 from img2prompt.posts.frames import TemplateRewriter
@@ -40,19 +40,28 @@ def compose(seen: Seen | Sequence[Seen], choices: Choices, rewriter: Rewriter | 
     DataError
         For a tone, or lines of the user's own, whose file is malformed.
     """
+    return list(composing(seen, choices, rewriter))
+
+
+def composing(
+    seen: Seen | Sequence[Seen], choices: Choices, rewriter: Rewriter | None = None
+) -> Generator[Variant, None, None]:
+    """As `compose`, but each variant comes as soon as it is written."""
     pictures = [seen] if isinstance(seen, Seen) else list(seen)
     if not pictures:
-        return []
+        return
     check_tone(choices.tone)
-    rewriter = rewriter or (PhrasebookRewriter() if choices.tone in TONES else TemplateRewriter())
-    drafts = rewriter.write(pictures, choices)
     tags = hashtags(pictures, choices)
     themes = [theme for picture in pictures for theme in themes_of(picture)]
     signs = emoji_of(themes, [thing.base for thing in topic(pictures).things])
-    return [
-        finish(draft, tags, signs, choices, choices.seed * choices.variants + i)
-        for i, draft in enumerate(drafts)
-    ]
+    drafts = (rewriter or without_model(choices)).write(pictures, choices)
+    for turn, draft in enumerate(drafts, choices.seed * choices.variants):
+        yield finish(draft, tags, signs, choices, turn)
+
+
+def without_model(choices: Choices) -> Rewriter:
+    """What writes in a tone by itself: the phrasebook, or the templates of a tone of the user's own."""
+    return PhrasebookRewriter() if choices.tone in TONES else TemplateRewriter()
 
 
 def finish(draft: Draft, tags: tuple[str, ...], signs: Sequence[str], choices: Choices, turn: int) -> Variant:
@@ -78,7 +87,7 @@ def finish(draft: Draft, tags: tuple[str, ...], signs: Sequence[str], choices: C
     tags = fitting(tags, place.post - place.size(text) - 2, place.size)
     if tags:
         text = f"{text}\n\n{' '.join(tags)}"
-    return Variant(text, hook, tags)
+    return Variant(text, hook, tags, draft.writer)
 
 
 def fitting(tags: tuple[str, ...], room: int, size: Callable[[str], int]) -> tuple[str, ...]:

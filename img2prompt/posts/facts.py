@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from img2prompt.posts.post import Seen
+from img2prompt.posts.quotes import quote, without_quote
 
 if TYPE_CHECKING:
     import numpy as np
@@ -20,7 +21,9 @@ NAMES = ("black", "white", "gray", "red", "orange", "yellow", "green", "blue", "
 
 def see(result: Result, picture: Image.Image) -> Seen:
     """Combine what the pipeline says about a picture with its orientation and colours."""
-    return Seen(result.caption, result.labels, orientation(picture.size), colours(picture))
+    caption = without_quote(result.caption)  # its words are not what the picture is about
+    text = result.details.text if result.details else ""
+    return Seen(caption, result.labels, orientation(picture.size), colours(picture), quote(result.text), text)
 
 
 def orientation(size: tuple[int, int]) -> str:

@@ -17,8 +17,11 @@ GOALS = ("none", "question", "save", "tag")
 EMOJI = ("off", "few", "many")
 LENGTHS = ("line", "short", "long")
 LANGUAGES = ("en", "ko")
+TEXT = "text"  # a table of labels: lines that can be read in the picture, with the score of each
 THINGS = "things"  # a table of labels: words of captions, with the probability that the picture's have them
 INSTAGRAM = "instagram"
+PHRASEBOOK = "phrasebook"  # who wrote a post that no model wrote
+WRITERS = ("auto", "model", PHRASEBOOK)  # auto: the engine's model where it can write
 ALT_LENGTH = 125  # characters of an alt text that screen readers read in one go
 ALT_LENGTHS = range(20, 1001)
 MAX_VARIANTS = 20
@@ -34,6 +37,8 @@ class Seen:
     labels: Mapping[str, Sequence[Match]] = field(default_factory=dict)  # table → matches, best first
     orientation: str = "square"  # landscape, portrait or square
     colours: tuple[str, ...] = ()  # names of the dominant colours, the largest first
+    quote: str = ""  # what can be read in it, see `img2prompt.posts.quotes`
+    text: str = ""  # what a model says can be read in it
 
 
 @dataclass(frozen=True)
@@ -101,3 +106,4 @@ class Variant:
     text: str  # the whole post, within the platform's limits
     hook: str  # its first line, which the feed does not fold
     hashtags: tuple[str, ...]  # "#dog", in the order written
+    writer: str = PHRASEBOOK  # or the name of the model that wrote it

@@ -9,17 +9,16 @@ from pathlib import Path
 
 import streamlit as st
 
-from img2prompt import weights
+from img2prompt import ocr, weights
 from img2prompt.engines import registry
 from img2prompt.errors import ConfigError
 from img2prompt.libraries import missing
 from img2prompt.settings import AUTO, ENGINES, LITE, NONE, PEOPLE, Settings
-from img2prompt.web.shared import pipelines, session
+from img2prompt.web import getting
+from img2prompt.web.shared import account, pipelines, session
 from img2prompt.web.shared.frame import as_it_is, show_error
 from img2prompt.web.shared.i18n import language, t
 from img2prompt.web.shared.sentences import say
-
-COMMAND = "img2prompt models pull"
 
 
 def choose() -> None:
@@ -76,6 +75,24 @@ def choose_people() -> None:
     )
 
 
+def choose_text() -> None:
+    """Let the visitor choose whether words in photos are read, where that is installed."""
+    if ocr.is_installed():
+        st.session_state[session.TEXT_CHOICE] = st.toggle(
+            t("models.text"),
+            value=pipelines.settings().read_text,
+            help=t("models.text.help"),
+            key="models-text",
+        )
+
+
+def choose_stored() -> None:
+    """Let the visitor choose whether the prompts that picture files hold are shown and exported."""
+    st.session_state[session.STORED_CHOICE] = st.toggle(
+        t("models.stored"), pipelines.gives_stored(), help=t("models.stored.help"), key="models-stored"
+    )
+
+
 def show_machine() -> None:
     """Show the machine's device and memory, and the disk space that weights take."""
     st.header(t("models.machine"), anchor=False)
@@ -98,23 +115,36 @@ def show_weights() -> None:
     """Show the presets and parts: the size of each, and whether it is installed."""
     installed = _installed()
     st.header(t("models.weights"), anchor=False)
-    st.caption(t("models.weights.help"))
+    st.caption(t("getting.help") if account.is_administrator() else t("models.weights.help"))
+    getting.show_elsewhere([*weights.presets().values(), *([name] for name in weights.parts())])
     grid = [column for _ in range(0, len(weights.presets()), 2) for column in st.columns(2)]
     for column, (preset, names) in zip(grid, weights.presets().items(), strict=False):
         with column, st.container(border=True, height="stretch"):
-            size = weights.readable(sum(weights.part(name).bytes or 0 for name in names))
             st.markdown(f"**{preset}** · {t(f'models.preset.{preset}')}")
-            st.markdown(f":small[{' + '.join(names)} · {size}]")
+            st.markdown(f":small[{' + '.join(names)}]  \n:small[{getting.facts(names)}]")
             if set(names) <= set(installed):
                 st.markdown(_badge(True))
             else:
-                st.code(f"{COMMAND} {preset}", language="bash", wrap_lines=True)
+                getting.offer([preset], f"preset-{preset}")
     for kind in ("caption", "clip"):
         st.subheader(t(f"models.{kind}"), anchor=False)
         for part in weights.parts().values():
             if part.kind == kind:
-                _show_part(part, part.name in installed)
+                with _row(part.name):
+                    _show_part(part, part.name in installed)
+                    if part.name not in installed:
+                        getting.offer([part.name], f"part-{part.name}", command=False)
     st.caption(t("models.folder", folder=as_it_is(str(weights.home()))))
+
+
+def _row(name: str) -> st.delta_generator.DeltaGenerator:
+    """A line for a part, with what is to be done about it at its end."""
+    return st.container(
+        horizontal=True,
+        horizontal_alignment="distribute",
+        vertical_alignment="center",
+        key=f"part-{name}",
+    )
 
 
 def _show_part(part: weights.Part, installed: bool) -> None:
@@ -156,13 +186,18 @@ def _with_state(name: str) -> str:
 
 def _show_missing(chosen: Settings, error: Exception) -> None:
     """Show which parts are missing, with the command that installs them."""
-    parts = (weights.parts().get(name) for name in (chosen.caption_model, chosen.clip_model))
-    names = [part.name for part in parts if part and not weights.locate(part)]
+    wanted = (weights.parts().get(name) for name in (chosen.caption_model, chosen.clip_model))
+    names = [part.name for part in wanted if part and not weights.locate(part)]
     if not names:  # a folder that the server's settings name
         show_error(f"{say(error)} {t('models.instead')}")
         return
-    st.warning(t("models.missing", parts=", ".join(names)), icon=":material/download:")
-    st.code(f"{COMMAND} {' '.join(names)}", language="bash", wrap_lines=True)
+    parts = ", ".join(names)
+    words = (
+        t("getting.missing", parts=parts) if account.is_administrator() else t("models.missing", parts=parts)
+    )
+    st.warning(words, icon=":material/download:")
+    st.caption(getting.facts(names))
+    getting.offer(names, "missing")
 
 
 def _resolved(settings: Settings) -> Settings:

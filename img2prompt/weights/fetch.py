@@ -1,7 +1,8 @@
 """Get the parts of the full engine, from the Hugging Face hub or from a local copy.
 
 A part is put together in a working folder and moved into place when it is complete, so that
-nobody ever sees half of one. An interrupted download stays there and is continued later.
+nobody ever sees half of one. A download is told step by step, and whoever takes no further step
+stops it; so does a line that breaks, or the end of the program. It stays there and is continued later.
 """
 
 from __future__ import annotations
@@ -10,25 +11,50 @@ import errno
 import hashlib
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Literal
 
 from img2prompt import weights
 from img2prompt.errors import DataError, WeightsError
 from img2prompt.files import sha256
 from img2prompt.settings import MODELS
 from img2prompt.weights import Lock, Part, Record
+from img2prompt.weights.catalogue import COMMIT
 from img2prompt.wording import reason
 
 if TYPE_CHECKING:
     from huggingface_hub.hf_api import RepoSibling
 
-BLOCK = 1 << 20  # bytes written at a time
-RANGE_NOT_SATISFIABLE = 416  # HTTP: the file is not as long as what is asked to be left out
+BLOCK = 1 << 20  # bytes hashed at a time
+CHUNK = 1 << 16  # bytes fetched at a time: a slow line brings so many in a second
+WAITS = (1, 2, 4, 8, 15)  # seconds before the next try, for tries in a row that brought nothing
+TOO_MANY_REQUESTS, RANGE_NOT_SATISFIABLE = 429, 416  # HTTP; 416: the file is not as long as what is left out
 SPARE = 100_000_000  # bytes to leave free on the disk
+UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)  # errors of the disk, not of the line
+
+Stage = Literal["asking", "fetching", "waiting", "checking", "installed"]
+
+
+@dataclass(frozen=True)
+class Step:
+    """How far `pull` is.
+
+    ``asking`` the hub what there is, ``fetching`` a file, ``waiting`` for a line that broke, ``checking``
+    what has come, or done with a part, which is ``installed``.
+    """
+
+    stage: Stage
+    part: Part
+    file: str = ""  # that is being fetched or checked
+    file_done: int = 0  # bytes of it that are here
+    file_bytes: int = 0
+    done: int = 0  # bytes of all parts that are here
+    total: int = 0  # bytes of all parts; 0 while the hub is asked
+    folder: Path | None = None  # where an installed part lies
 
 
 @dataclass(frozen=True)
@@ -54,18 +80,23 @@ class _Order:
         return _workshop(self.part, self.commit)
 
     @property
+    def bytes(self) -> int:
+        return sum(file.bytes for file in self.files)
+
+    @property
     def remaining(self) -> int:
         """Bytes that are still to be fetched; an earlier try may have got some."""
-        total = sum(file.bytes for file in self.files)
-        return total - (weights.size(self.workshop) if self.workshop.is_dir() else 0)
+        return self.bytes - (weights.size(self.workshop) if self.workshop.is_dir() else 0)
 
 
-def pull(parts: Sequence[Part]) -> Iterator[tuple[Part, Path]]:
-    """Fetch parts from the hub and check them, with a progress bar for each file.
+def pull(parts: Sequence[Part]) -> Generator[Step, None, None]:
+    """Fetch parts from the hub and check them.
+
+    Whoever closes the generator stops the download there; the next one goes on with what has come.
 
     Yields
     ------
-    Each part, once it is installed, and its folder.
+    A step after each piece of work, about 64 kB. The last one of a part is ``installed``.
 
     Raises
     ------
@@ -73,13 +104,48 @@ def pull(parts: Sequence[Part]) -> Iterator[tuple[Part, Path]]:
         When the hub cannot be reached or lacks one of them, when the disk has too little space
         for all, or when a file has another size or hash than the one that was published.
     """
-    orders = [_order(part) for part in parts]
+    orders = []
+    for part in parts:
+        yield Step("asking", part)
+        orders.append(_order(part))
     check_space(sum(order.remaining for order in orders), parts)
+    done, total = 0, sum(order.bytes for order in orders)
     for order in orders:
         with _alone(order.part, order.workshop) as folder:
-            records = {file.name: _download(order, file, folder) for file in order.files}
+            records = {}
+            for file in order.files:
+                start = Step("fetching", order.part, file.name, 0, file.bytes, done, total)
+                records[file.name] = yield from _download(order, file, folder, start)
+                done += file.bytes
             weights.write_lock(folder, Lock(order.part.repository, order.commit, records))
-            yield order.part, _install(order.part, folder)
+            installed = _install(order.part, folder)
+        yield Step("installed", order.part, done=done, total=total, folder=installed)
+
+
+def begun(part: Part) -> int:
+    """How many bytes an interrupted download of a part has left, with which the next one goes on."""
+    going_on = [
+        folder
+        for folder in _workshops(part)
+        if folder == _workshop(part, part.revision) or not COMMIT.fullmatch(part.revision)
+    ]
+    try:
+        return max((weights.size(folder) for folder in going_on), default=0)
+    except OSError:  # it is being installed
+        return 0
+
+
+def discard(part: Part) -> None:
+    """Delete what interrupted downloads of a part have left.
+
+    Raises
+    ------
+    WeightsError
+        When the part is being fetched, or the files cannot be deleted.
+    """
+    for folder in _workshops(part):
+        with _alone(part, folder):
+            shutil.rmtree(folder)
 
 
 def copy(parts: Sequence[Part], source: Path) -> Iterator[tuple[Part, Path]]:
@@ -126,8 +192,8 @@ def check_space(needed: int, parts: Sequence[Part]) -> None:
     if needed + SPARE > free:
         raise WeightsError(
             f"{', '.join(part.name for part in parts)}: {weights.readable(needed)} more are needed, but only "
-            f"{weights.readable(free)} are left on the disk of {home}. Make room, or set {MODELS} "
-            "to a folder on another disk."
+            f"{weights.readable(free)} are left on the disk of {home}: {weights.readable(needed + SPARE - free)} "
+            f"are missing. Make room, or set {MODELS} to a folder on another disk."
         )
 
 
@@ -180,18 +246,26 @@ def _source(part: Part, source: Path) -> list[Path]:
     return files
 
 
-def _download(order: _Order, file: _File, folder: Path) -> Record:
+def _download(order: _Order, file: _File, folder: Path, start: Step) -> Generator[Step, None, Record]:
     """Download one file, continuing an earlier try, and check it against what the hub says of it."""
     import huggingface_hub
 
     part = order.part
     done, partial = folder / file.name, folder / f"{file.name}.part"
     if not done.exists():
-        with _hub_errors(part), open(partial, "ab") as stream:
+        with open(partial, "ab") as stream, _hub_errors(part):
             url = huggingface_hub.hf_hub_url(part.repository, file.name, revision=order.commit)
-            _resume(huggingface_hub.get_hf_file_metadata(url).location, stream, file)
+            for stage in _resume(url, stream, file):
+                here = stream.tell()
+                yield replace(start, stage=stage, file_done=here, done=start.done + here)
         os.replace(partial, done)
-    record = _record(done)
+    checking = replace(start, stage="checking", file_done=file.bytes, done=start.done + file.bytes)
+    digest = hashlib.sha256()
+    with open(done, "rb") as stream:
+        while block := stream.read(BLOCK):
+            digest.update(block)
+            yield checking
+    record = Record(done.stat().st_size, digest.hexdigest())
     if wrong := _differs(done, record, file):
         done.unlink()
         raise WeightsError(
@@ -220,8 +294,11 @@ def _git_hash(file: Path) -> str:
     return digest.hexdigest()
 
 
-def _resume(url: str, stream: IO[bytes], file: _File) -> None:
-    """Append what is missing of a file, and ask again for as long as every answer brings something.
+def _resume(url: str, stream: IO[bytes], file: _File) -> Iterator[Stage]:
+    """Append what is missing of a file, and ask again where the line breaks or the hub is busy.
+
+    After an answer that brought something that is at once. Tries that bring nothing wait longer each
+    time, and after the last of `WAITS` the error is raised.
 
     `huggingface_hub.hf_hub_download` begins an interrupted file again from its first byte, and one file
     here is 4 GB.
@@ -230,40 +307,53 @@ def _resume(url: str, stream: IO[bytes], file: _File) -> None:
 
     if stream.tell() > file.bytes:  # what is there cannot be a beginning of it
         _empty(stream)
+    yield "fetching"
+    waits = iter(WAITS)
     while stream.tell() < file.bytes:
         before = stream.tell()
         try:
-            _append(url, stream, file)
+            yield from _append(url, stream, file)
             return
-        except HfHubHTTPError as error:  # the hub's own word
-            if error.response.status_code == RANGE_NOT_SATISFIABLE:
+        except Exception as error:  # each HTTP library has its own errors for a line that breaks
+            status = error.response.status_code if isinstance(error, HfHubHTTPError) else None
+            if status == RANGE_NOT_SATISFIABLE:
                 _empty(stream)  # the next try begins again; else it would be told the same
-            raise
-        except OSError:
-            raise
-        except Exception:  # the line broke; each HTTP library has its own errors for that
-            if stream.tell() == before:
+            # The hub's own word, or else this machine's: the disk, or the wish to stay offline.
+            lasts = (
+                isinstance(error, OSError) if status is None else status < 500 and status != TOO_MANY_REQUESTS
+            )
+            brought = stream.tell() > before
+            if brought:
+                waits = iter(WAITS)
+            seconds = 0 if brought else next(waits, None)
+            if lasts or seconds is None:
                 raise
+        for _ in range(seconds):
+            yield "waiting"
+            time.sleep(1)
 
 
-def _append(url: str, stream: IO[bytes], file: _File) -> None:
-    """One request for the rest of a file, with a progress bar. Of too long an answer no more is read."""
-    from huggingface_hub import get_session
+def _append(url: str, stream: IO[bytes], file: _File) -> Iterator[Stage]:
+    """One request for the rest of a file. Of too long an answer no more is read."""
+    from huggingface_hub import constants, get_hf_file_metadata, get_session
     from huggingface_hub.utils import hf_raise_for_status
-    from tqdm import tqdm
 
     start = stream.tell()
     headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={start}-"} if start else {})
-    with get_session().stream("GET", url, headers=headers, follow_redirects=True) as answer:
+    # Asked for each time: the hub's address of a large file is valid for an hour or so.
+    location = get_hf_file_metadata(url).location
+    patience = constants.HF_HUB_DOWNLOAD_TIMEOUT  # else a line that falls silent is waited for without end
+    with get_session().stream(
+        "GET", location, headers=headers, follow_redirects=True, timeout=patience
+    ) as answer:
         hf_raise_for_status(answer)
         if start and answer.status_code != 206:  # the whole file, although a part was asked for
             _empty(stream)
-            start = 0
-        with tqdm(total=file.bytes, initial=start, unit="B", unit_scale=True, desc=file.name) as bar:
-            for block in answer.iter_bytes(BLOCK):
-                bar.update(stream.write(block))
-                if stream.tell() > file.bytes:
-                    return
+        for block in answer.iter_bytes(CHUNK):
+            stream.write(block)
+            yield "fetching"
+            if stream.tell() > file.bytes:
+                return
 
 
 def _empty(stream: IO[bytes]) -> None:
@@ -278,6 +368,18 @@ def _record(file: Path) -> Record:
 def _workshop(part: Part, version: str) -> Path:
     """The working folder in which a version of a part is put together."""
     return weights.folder_in(weights.home() / ".incomplete", part.kind, f"{part.name}@{version}")
+
+
+def _workshops(part: Part) -> list[Path]:
+    """The working folders that downloads of a part have left, whatever version they were of."""
+    start = _workshop(part, "")
+    return [
+        folder
+        for folder in start.parent.glob("*")
+        if folder.name.startswith(start.name)
+        and COMMIT.fullmatch(folder.name.removeprefix(start.name))
+        and folder.is_dir()
+    ]
 
 
 @contextmanager
@@ -325,10 +427,9 @@ def _hub_errors(part: Part) -> Iterator[None]:
             f"take a local copy with: img2prompt models pull {part.name} --from DIR"
         ) from error
     except Exception as error:  # the HTTP library, and so its errors, differ between versions of the hub's
-        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        if isinstance(error, OSError) and error.errno in UNWRITABLE:
             raise
         raise WeightsError(
-            f"The Hugging Face hub cannot be reached ({reason(error)}). When you are online, "
-            f"run: img2prompt models pull {part.name}. Offline, take a local copy with: "
-            f"img2prompt models pull {part.name} --from DIR"
+            f"The Hugging Face hub cannot be reached ({reason(error)}). Go on when you are online; what has come "
+            f"is kept. Offline, take a local copy with: img2prompt models pull {part.name} --from DIR"
         ) from error

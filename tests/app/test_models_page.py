@@ -45,8 +45,15 @@ def choose(page: AppTest, key: str, value: str) -> AppTest:
     return page
 
 
-def test_nothing_is_installed_and_lite_reads():
+@pytest.fixture
+def elsewhere(request_headers) -> None:
+    """The visitor does not sit at the machine that the app runs on."""
+    request_headers({"Host": "captions.example.org"})
+
+
+def test_nothing_is_installed_and_lite_reads(elsewhere):
     page = open_page()
+    assert not page.button
     text = " ".join(element.value for element in [*page.markdown, *page.caption])
     for part in weights.parts().values():
         assert part.name in text and part.repository in text and part.license in text
@@ -60,7 +67,16 @@ def test_nothing_is_installed_and_lite_reads():
     assert page.session_state["model_choice"] == {}  # what the server does anyway: one pipeline for all
 
 
-def test_full_without_its_parts_is_told_once_with_the_command():
+def test_full_without_its_parts_is_told_once_with_a_button():
+    page = choose(open_page(), "models-engine", "full")
+    [warning] = page.warning
+    assert warning.value.startswith("Not installed: blip-large, ViT-H-14/laion2b_s32b_b79k. Until they are")
+    assert "5.8 GB · BSD-3-Clause, MIT" in [caption.value for caption in page.caption]
+    assert [button.label for button in page.button if button.key == "get-missing"] == ["Get it"]
+    assert not page.code and not page.success and not page.error
+
+
+def test_full_without_its_parts_is_told_once_with_the_command(elsewhere):
     page = choose(open_page(), "models-engine", "full")
     assert [warning.value for warning in page.warning] == [
         catalogue("en")["models.missing"].format(parts="blip-large, ViT-H-14/laion2b_s32b_b79k")
@@ -75,7 +91,7 @@ def test_full_without_its_parts_is_told_once_with_the_command():
 
 
 @pytest.mark.slow
-def test_installed_parts_are_chosen_for_this_visit_only(monkeypatch, small_models):
+def test_installed_parts_are_chosen_for_this_visit_only(monkeypatch, small_models, elsewhere):
     monkeypatch.setenv("IMG2PROMPT_MODELS", str(small_models))
     page = choose(choose(open_page(), "models-engine", "full"), "models-caption-", SMALL_BLIP)
     assert page.code[0].value == "img2prompt models pull ViT-H-14/laion2b_s32b_b79k"

@@ -70,6 +70,18 @@ def test_answers_say_that_nothing_foreign_belongs_to_the_page(server):
             assert answer.headers["X-Content-Type-Options"] == "nosniff"
 
 
+def test_a_large_message_is_sent_again_and_not_its_hash(server):
+    """Streamlit keeps hashes where it drops the message before, and the browser then shows an empty page."""
+    with visit(server.address) as visitor:
+        for _ in range(2):
+            message = BackMsg()
+            message.rerun_script.cached_message_hashes.extend(known.hash for known in visitor.messages)
+            visitor.ask(message)
+            large = [known for known in visitor.messages if known.ByteSize() > 10_000]
+            assert large and all(known.HasField("delta") for known in large)
+            assert not any(known.HasField("ref_hash") for known in visitor.messages)
+
+
 def test_a_batch_goes_on_and_can_be_stopped_when_a_stranger_clears_the_caches(server):
     files = [(f"trip/{number}.jpg", BytesIO(crop(number))) for number in range(100)]
     run = Runs(server.runs).add(files)

@@ -3,6 +3,7 @@
 import csv
 import re
 import shutil
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from playwright.sync_api import expect
 
 from img2prompt.batch.runs import Runs
 from img2prompt.history import History, open_database
+from img2prompt.xmp import texts_of
 from tests.helpers.batches import uploads
 from tests.helpers.browser import RED, SIZES, assert_accessible, clipboard, open_page
 from tests.helpers.pictures import small_photos
@@ -27,10 +29,14 @@ def holiday(shared_data, tmp_path) -> Path:
     return tmp_path / "holiday"
 
 
-def download(page, name: str) -> list[dict[str, str]]:
+def downloaded(page, name: str) -> Path:
     with page.expect_download() as waiting:
         page.get_by_role("button", name=name, exact=True).click()
-    with open(waiting.value.path(), encoding="utf-8-sig", newline="") as file:
+    return waiting.value.path()
+
+
+def download(page, name: str) -> list[dict[str, str]]:
+    with open(downloaded(page, name), encoding="utf-8-sig", newline="") as file:
         return list(csv.DictReader(file))
 
 
@@ -75,6 +81,10 @@ def test_a_folder_becomes_a_csv(home, browser, holiday):
             "holiday/broken.jpg",
             "holiday/empty.png",
         ]
+        with zipfile.ZipFile(downloaded(page, "XMP sidecars")) as archive:
+            assert len(archive.namelist()) == 28
+            first = texts_of(archive.read(archive.namelist()[0]))
+            assert first["description"] == ("Typed by hand, with a comma",)
         caption.fill("")
         caption.press("Control+Enter")
         expect(caption).to_have_value(before)

@@ -13,7 +13,7 @@ from tests.fuzz import worker
 from tests.fuzz.supervisor import PATIENCE, Finding
 from tests.fuzz.supervisor import fuzz as run
 
-TARGETS = ("pictures", "archives", "journals", "banks")
+TARGETS = ("pictures", "archives", "journals", "banks", "metadata", "stored")
 
 
 def main() -> None:

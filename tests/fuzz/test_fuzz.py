@@ -9,7 +9,7 @@ from tests.fuzz.__main__ import TARGETS
 from tests.fuzz.supervisor import fuzz
 from tests.fuzz.worker import make
 
-FILES = {"pictures": 1500, "archives": 1500, "journals": 400, "banks": 600}
+FILES = {"pictures": 1500, "archives": 1500, "journals": 400, "banks": 600, "metadata": 1500, "stored": 1000}
 KINDS = {"wrong error": "error", "crash": "crash", "hang": "hang", "memory": "memory"}
 
 

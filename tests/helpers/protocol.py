@@ -28,6 +28,10 @@ class Visitor:
         message.rerun_script.query_string = urlencode(query)
         if press:
             message.rerun_script.widget_states.widgets.add(id=self.buttons()[press], trigger_value=True)
+        return self.ask(message)
+
+    def ask(self, message: BackMsg) -> str:
+        """Send what a browser sends to have a page run; returns all that came, as text."""
         self.send(message)
         self.messages = []
         while not self._has_all():

@@ -33,6 +33,7 @@ from img2prompt.engines.lite.engine import LiteEngine
 from img2prompt.errors import ConfigError, DataError, ImageError
 from img2prompt.files import one_line, replacing
 from img2prompt.pipeline import Pipeline
+from img2prompt.results import Stored
 from img2prompt.settings import Settings
 from img2prompt.spreadsheet import neutral, plain, write_table
 from img2prompt.submission import read_submission, write_submission
@@ -574,6 +575,13 @@ DAMAGES = [
     "labels = '" + "[" * 100_000 + "'",
     "hashtags = '{}'",
     "hashtags = '[1]'",
+    "stored = 'x'",
+    "stored = '[]'",
+    """stored = '{"prompt": 1}'""",
+    """stored = '{"size": [1]}'""",
+    """stored = '{"size": [1, null]}'""",
+    """stored = '{"seed": true}'""",
+    """stored = '{"steps": -1}'""",
     "width = 'wide'",
     "width = 1000000000000",
     "embedding = NULL",
@@ -627,15 +635,20 @@ def test_a_failed_picture_has_nothing_of_an_earlier_edit(tmp_path):
         assert found.error and not (found.caption or found.alt_text or found.hashtags)
 
 
-def test_a_journal_without_colours_is_read_and_written(tmp_path):
+@pytest.mark.parametrize("missing", [["colours"], ["stored"], ["colours", "stored"]], ids=" and ".join)
+def test_a_journal_of_an_earlier_version_is_read_and_written(missing, tmp_path):
     items = [Item("a.png", "x", bytes), Item("b.png", "x", bytes)]
     with closing(Journal(tmp_path / "j", "x")) as journal:
         journal.add(items[:1], [row("a.png")])
     with closing(sqlite3.connect(tmp_path / "j")) as database, database:
-        database.execute("ALTER TABLE results DROP COLUMN colours")  # as earlier versions had it
+        for column in missing:
+            database.execute(f"ALTER TABLE results DROP COLUMN {column}")  # as earlier versions had it
+    stored = Stored("a cat", size=(8, 9), seed=2**64 - 1, tool="ComfyUI")
     with closing(Journal(tmp_path / "j", "x")) as journal:
-        journal.add(items[1:], [replace(row("b.png"), colours=("red", "blue"))])
+        journal.add(items[1:], [replace(row("b.png"), colours=("red", "blue"), stored=stored)])
         assert [found.colours for found in journal.rows(items)] == [(), ("red", "blue")]
+        assert [found.stored for found in journal.rows(items)] == [None, stored]
+        assert [line.stored for line in journal.overview()] == ["", "a cat"]
 
 
 def test_the_command_writes_posts_where_a_format_holds_them(folder, tmp_path, run):

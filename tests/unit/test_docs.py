@@ -37,7 +37,7 @@ LINKING = [*PAGES, ROOT / "CHANGELOG.md", ROOT / "deploy" / "README.md", ROOT / 
 RUN, SHOWN = ("sh", "python"), ("sh no-run", "sql", "toml", "text")
 FENCE = re.compile(r"^```(.*)\n((?:.*\n)*?)```$", re.MULTILINE)
 VARIABLE = re.compile(rf"\b{PREFIX}[A-Z]+(?:_[A-Z]+)*\b")
-OTHER_PROGRAMS = "cat curl docker export find jq pip printf python3 streamlit".split()
+OTHER_PROGRAMS = "cat curl docker exiftool export find jq pip printf python3 streamlit".split()
 OTHER_OPTIONS = {"--no-deps"}  # pip's
 
 
@@ -172,7 +172,9 @@ def test_every_page_is_reached_from_the_readme() -> None:
 def test_every_setting_is_explained() -> None:
     text = (ROOT / "docs" / "settings.md").read_text(encoding="utf-8")
     for field in fields(Settings):
-        default = "no" if field.default is False else field.default
+        default = field.default
+        if isinstance(default, bool):
+            default = "yes" if default else "no"
         shown = "–" if default in ("", ()) else f"`{default}`"
         row = f"| `{field.name}` | `{PREFIX}{field.name.upper()}` | {shown} |"
         assert row in text, f"docs/settings.md lacks the row {row}"

@@ -177,6 +177,17 @@ def test_marks(history: History) -> None:
     assert not history.mark(post_id + 1, "first of 1", starred=True)
 
 
+def test_who_wrote_a_variant(history: History) -> None:
+    post_id = history.save(make_post(1))
+    history.mark(post_id, "words", starred=True)  # before the model has written all, and they are saved
+    variants = (Variant("words", writer="talker-1b"), Variant("others"))
+    assert history.save(make_post(1, variants=variants)) == post_id
+    assert [(variant.text, variant.writer, variant.starred) for variant in history.get(post_id).variants] == [
+        ("words", "talker-1b", True),
+        ("others", "phrasebook", False),
+    ]
+
+
 def test_search(history: History) -> None:
     note = Choices(note="Café Müller, 강아지가 좋아요! it's C++")
     post_id = history.save(make_post(1, choices=note))
@@ -347,6 +358,7 @@ def test_migration_from_each_earlier_schema_keeps_the_posts(url: str, revision: 
         post.cover.seen.caption == "an old dog"
         and post.starred
         and post.cover.thumbnail == make_picture().thumbnail
+        and post.variants[0].writer == "phrasebook"
     )
     assert history.mark(1, "zebra", edited="giraffe") and history.posts("giraffe")
     history.failed("open", "lite", "reason")
@@ -643,6 +655,7 @@ def test_export(history: History) -> None:
         "edited": "mine, all\nmine",
         "copied": False,
         "starred": True,
+        "writer": "phrasebook",
     }
     [picture] = oldest["pictures"]
     assert picture["prompt"] == "=1+1" and picture["timings"] == {"look": 0.25, "caption": 0.5}

@@ -15,11 +15,10 @@ import pytest
 
 from img2prompt import weights
 from img2prompt.cli.main import main
-from tests.helpers.hub import Hub, serve
+from tests.helpers.hub import COMMIT, Hub, serve, use
 
 CLIP = "ViT-B-16/laion2b_s34b_b88k"  # one that open_clip knows and the table does not, so nothing is pinned
 CLIP_REPOSITORY = "laion/CLIP-ViT-B-16-laion2B-s34B-b88K"
-COMMIT = "0123456789abcdef" * 2 + "01234567"
 CONFIG, WEIGHTS = (
     "open_clip_config.json",
     "open_clip_model.safetensors",
@@ -48,13 +47,8 @@ def only_this_machine(monkeypatch) -> None:
 @pytest.fixture
 def run(hub, tmp_path, monkeypatch, capsys) -> Run:
     """Run `img2prompt models …`: (exit code, stdout, stderr)."""
-    monkeypatch.setenv("IMG2PROMPT_MODELS", str(tmp_path / "models"))
+    use(hub, tmp_path, monkeypatch)
     monkeypatch.setenv("COLUMNS", "200")
-    # What HF_ENDPOINT and HF_HUB_CACHE set when huggingface_hub is imported.
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", hub.address)
-    template = f"{hub.address}/{{repo_id}}/resolve/{{revision}}/{{filename}}"
-    monkeypatch.setattr(huggingface_hub.constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
 
     def run(*arguments: object) -> tuple[int, str, str]:
         with pytest.raises(SystemExit) as left:
@@ -127,7 +121,8 @@ def test_stopped_download_goes_on(hub, run, tmp_path, clip):
 
     hub.cut = None
     hub.ranges.clear()
-    assert run("pull", CLIP)[0] == 0
+    code, _, err = run("pull", CLIP)
+    assert code == 0 and f"{WEIGHTS}: 100%" in err  # the bar
     assert hub.ranges == [f"bytes={got}-"]
     assert run("verify", CLIP)[0] == 0
 
@@ -213,7 +208,11 @@ def test_full_disk_is_told_before_anything_is_fetched(hub, run, tmp_path, blip, 
     hub.add(CLIP_REPOSITORY, COMMIT, clip)
     hub.sizes = {"open_clip_model.safetensors": 10**15}
     code, _, err = run("pull", "blip-base", CLIP)
-    assert code == 1 and f"blip-base, {CLIP}: 1000000.0 GB more are needed" in err
+    assert (
+        code == 1
+        and f"blip-base, {CLIP}: 1000000.0 GB more are needed" in err
+        and "GB are missing. Make room" in err
+    )
     assert not hub.ranges and not (tmp_path / "models").exists()
 
 

@@ -27,7 +27,8 @@ def test_json_lines_in_order_around_a_bad_file(run, broken):
         assert 0 < len(record["alt_text"]) <= 125
         assert len(record["variants"]) == 5
         for variant in record["variants"]:
-            assert set(variant) == {"text", "hook", "hashtags"}
+            assert set(variant) == {"text", "hook", "hashtags", "writer"}
+            assert variant["writer"] == "phrasebook"
             assert variant["text"].startswith(variant["hook"])
             assert len(variant["hashtags"]) <= 5
     assert flower["alt_text"] != china["alt_text"]

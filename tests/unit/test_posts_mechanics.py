@@ -11,9 +11,9 @@ import shutil
 import platformdirs
 import pytest
 
-from img2prompt.evaluation.mechanics import faults, faults_of, prose
 from img2prompt.posts import Choices, Seen, alt_text, as_sentence, compose, data
 from img2prompt.posts.grammar import lemmas, plural, singular
+from img2prompt.posts.mechanics import faults, faults_of, prose
 from img2prompt.posts.neutral import plain_words
 from img2prompt.posts.phrases import TONES
 from img2prompt.posts.platforms import platforms

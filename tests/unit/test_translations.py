@@ -42,7 +42,7 @@ FAMILIES = {
     "batch.explain.{}": BATCH_EXPLAINED,
     "batch.explain.{}.meaning": BATCH_EXPLAINED,
     "batch.earlier.{}": ("stopped", "failed"),
-    "batch.show.{}": ("all", "described", "failed"),
+    "batch.show.{}": ("all", "described", "failed", "stored"),
     "batch.format.{}": (*FORMATS, "errors"),
     "batch.format.{}.help": (*FORMATS, "errors"),
     "explore.{}": ("first", "other"),
@@ -64,7 +64,7 @@ NEVER_ONE = (
     "photo.carousel",
     "photo.too_many",
     "history.photos",
-    "batch.left.",
+    "time_left.",
 )  # texts whose {count} is more
 CHOICES = ("tone", "goal", "length", "emoji")  # `choices.py` names these controls and their options by key
 

@@ -17,14 +17,14 @@ from img2prompt.settings import Settings
 from img2prompt.web import components
 from img2prompt.web.batch import earlier, sources, wishes
 from img2prompt.web.caption.reading import copyable
-from img2prompt.web.shared import lists, pipelines, session
+from img2prompt.web.shared import dates, lists, pipelines, session
 from img2prompt.web.shared.frame import as_it_is, delete_button, show_error
 from img2prompt.web.shared.i18n import t
 from img2prompt.web.shared.photo import as_jpeg
 from img2prompt.web.shared.sentences import say
 
 PAGE = 20  # pictures shown at a time
-SHOWN = ("all", "described", "failed")
+SHOWN = ("all", "described", "failed", "stored")
 THUMBNAIL_PIXELS = 224  # twice the shown size, for sharp screens
 MOST_THUMBNAILS = 2000
 EVERY, EVERY_RESULTS = 1.0, 3.0  # seconds between updates of the progress, and of the results
@@ -96,26 +96,12 @@ def _how_far(run: Run, progress: Progress) -> str:
         parts.append(t("batch.waiting"))
     elif run.working and progress.rate and progress.seconds_left is not None:
         parts.append(t("batch.rate", rate=f"{progress.rate:.1f}"))
-        parts.append(_time_left(progress.seconds_left))
+        parts.append(dates.time_left(progress.seconds_left))
     elif run.working:
         parts.append(t("batch.estimating"))
     elif progress.done < progress.total:
         parts.append(t("batch.stopped"))
     return " · ".join(parts)
-
-
-def _time_left(seconds: float) -> str:
-    """The remaining time in words, not more exact than an estimate can be.
-
-    In steps of 10 s below a minute and a half, of minutes below an hour and a half, then of half hours.
-    """
-    if seconds < 10:
-        return t("batch.left.moment")
-    if seconds < 90:
-        return t("batch.left.seconds", count=round(seconds / 10) * 10)
-    if seconds < 5400:
-        return t("batch.left.minutes", count=round(seconds / 60))
-    return t("batch.left.hours", count=f"{round(seconds / 1800) / 2:g}")
 
 
 def _posts(run: Run) -> None:
@@ -147,7 +133,7 @@ def _download(run: Run, kind: str, file: str, mime: str, type: Literal["primary"
     st.download_button(
         t(f"batch.format.{kind}"),
         # Called when the visitor clicks.
-        partial(run.export, kind, pipelines.loader()),
+        partial(run.export, kind, pipelines.loader(), pipelines.gives_stored()),
         file_name=file,
         mime=mime,
         icon=":material/error:" if kind == "errors" else ":material/download:",
@@ -174,7 +160,9 @@ def _results(run: Run) -> None:
         )
         text = lists.search(t("batch.search"), "batch-search")
     try:
-        lines = [line for line in run.lines() if _matches(line, shown, text)]
+        gives = pipelines.gives_stored()
+        lines = [line if gives else line._replace(stored="") for line in run.lines()]
+        lines = [line for line in lines if _matches(line, shown, text)]
     except Img2PromptError as error:  # the batch was removed meanwhile
         show_error(error)
         return
@@ -193,9 +181,9 @@ def _results(run: Run) -> None:
 
 def _matches(line: Line, shown: str, text: str) -> bool:
     """Whether a line passes the filter (one of `SHOWN`) and contains the text."""
-    if shown != "all" and bool(line.error) != (shown == "failed"):
-        return False
-    return text.casefold() in f"{line.name}\n{line.caption}\n{line.error}".casefold()
+    passes = {"all": True, "described": not line.error, "failed": line.error, "stored": line.stored}
+    words = f"{line.name}\n{line.caption}\n{line.error}\n{line.stored}"
+    return bool(passes[shown]) and text.casefold() in words.casefold()
 
 
 def _line(run: Run, line: Line, post: str) -> None:
@@ -206,7 +194,7 @@ def _line(run: Run, line: Line, post: str) -> None:
         else:
             item = run.item(line.name)
             st.image(_thumbnail(run.id, line.name, item.stamp, item), width=112, alt=line.caption)
-        with st.container(gap="xsmall" if post else None, width="stretch"):
+        with st.container(gap="xsmall" if post or line.stored else None, width="stretch"):
             st.text(line.name)
             if line.error:
                 show_error(line.error)
@@ -214,6 +202,8 @@ def _line(run: Run, line: Line, post: str) -> None:
                 _caption(run, line)
             if post:
                 copyable(t("batch.post"), post, f"batch-{_key(run, line)}")
+            if line.stored:
+                copyable(t("batch.stored"), line.stored, f"batch-stored-{_key(run, line)}")
 
 
 def _caption(run: Run, line: Line) -> None:

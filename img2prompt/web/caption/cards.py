@@ -5,21 +5,25 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
 from img2prompt.errors import HistoryError, Img2PromptError
-from img2prompt.posts import Choices, Variant, alt_text, compose
+from img2prompt.posts import Choices, Variant, alt_text, compose, composing
 from img2prompt.posts.themes import hint_for
 from img2prompt.web import components
-from img2prompt.web.caption import preview, reading
+from img2prompt.web.caption import preview, reading, writing
 from img2prompt.web.caption.reading import copy_strings
+from img2prompt.web.caption.writing import Writing
 from img2prompt.web.shared import account, keeping, session
 from img2prompt.web.shared.frame import as_it_is, show_error
 from img2prompt.web.shared.i18n import language, t
 from img2prompt.web.shared.photo import Photo
 from img2prompt.web.shared.sentences import say
+
+if TYPE_CHECKING:
+    from img2prompt import Pipeline
 
 _CARD = components.register("card")
 _COPIER = components.register("copier")
@@ -53,10 +57,40 @@ class Desk:
     problem: str = ""  # why that failed; empty if it did not
     copying: Copying | None = None  # the last such
     file: dict[str, Any] | None = None  # the last file that was downloaded: id of the click, and text
+    by_model: list[Variant] = field(default_factory=list)  # the posts that a model wrote last
+    writers: dict[str, str] = field(default_factory=dict)  # text → the model that wrote it, of all such posts
+    writing: Writing | None = None  # a model that is at work
+    wrote: Writing | None = None  # the last one that was
 
     def shuffle(self) -> None:
         """Ask for other variants."""
         self.seed += 1
+
+    def write(self, pipeline: Pipeline, choices: Choices) -> None:
+        """Have the pipeline's model write; it looks at a single photo, and of a carousel it is told."""
+        picture = self.photos[0].picture if len(self.photos) == 1 else None
+        rewriter = pipeline.rewriter(picture, earlier=list(self.writers))
+        seen = [photo.seen for photo in self.photos if photo.seen]
+        model = pipeline.engine.captioner or pipeline.engine.name
+        self.writing = Writing(composing(seen, choices, rewriter), model, choices.variants)
+        self.wrote = None
+
+    def take(self) -> None:
+        """Take over what a model has written meanwhile, in place of what it wrote before."""
+        if self.writing is not None:
+            is_done, posts = self.writing.done, self.writing.posts
+            self.by_model, self.writing.shown = posts or self.by_model, len(posts)
+            self.writers |= {variant.text: variant.writer for variant in self.by_model}
+            if is_done:
+                error, self.wrote, self.writing = self.writing.error, self.writing, None
+                if error and not isinstance(error, Img2PromptError):
+                    raise error
+
+    def writer(self, text: str) -> str:
+        """Who wrote a post, in words; "" where no model wrote any."""
+        if not self.writers:
+            return ""
+        return t("written_by", writer=self.writers.get(text) or t("phrasebook"))
 
     def now(self, text: str) -> str:
         """The current text of a post."""
@@ -83,7 +117,10 @@ class Desk:
 
     def keep(self, choices: Choices, variants: Sequence[Variant]) -> None:
         """Save the posts in the history, once; a failure becomes the `problem`."""
-        state = ([photo.result for photo in self.photos], choices, account.keeps())
+        by_model = [] if self.writing else self.by_model  # when all are there
+        variants = [*by_model, *variants]
+        texts = [variant.text for variant in by_model]
+        state = ([(photo.result, photo.prompt) for photo in self.photos], choices, account.keeps(), texts)
         if self.saved == state:
             return
         self.saved = state  # not tried again, as a busy database would delay every click
@@ -108,6 +145,7 @@ def desk_of(photos: list[Photo]) -> Desk | None:
     """
     desk = st.session_state.get(session.DESK)
     if desk is None or not any(photo in desk.photos for photo in photos):
+        leave(desk)
         st.session_state[session.DESK] = None
         return None
     return desk
@@ -129,10 +167,19 @@ def begin(photos: list[Photo]) -> Desk:
     if desk is None:
         desk = Desk(photos)
     elif desk.photos != photos:
-        desk = Desk(photos, edits=desk.edits, starred=desk.starred, reopened=desk.reopened)
+        leave(desk)
+        desk = Desk(
+            photos, edits=desk.edits, starred=desk.starred, reopened=desk.reopened, writers=desk.writers
+        )
     st.session_state[session.DESK] = desk
     reading.answered(photos)
     return desk
+
+
+def leave(desk: Desk | None) -> None:
+    """Stop the model that writes for a desk."""
+    if desk and desk.writing:
+        desk.writing.leave()
 
 
 @st.fragment  # a click in here draws only this part again
@@ -149,7 +196,8 @@ def show(desk: Desk, choices: Choices, is_current: bool) -> None:
     except Img2PromptError as error:  # an own tone whose file is malformed
         show_error(error)
         return
-    posts = desk.posts([variant.text for variant in variants])
+    desk.take()
+    posts = desk.posts(list(dict.fromkeys(variant.text for variant in [*desk.by_model, *variants])))
     alts = [alt_text(picture, note=choices.note, language=choices.language) for picture in seen]
 
     st.header(t("posts"), anchor=False)
@@ -163,7 +211,9 @@ def show(desk: Desk, choices: Choices, is_current: bool) -> None:
     with left:
         with st.container(horizontal=True):
             st.button(t("shuffle"), icon=":material/shuffle:", on_click=desk.shuffle)
+            writing.offer(lambda pipeline: desk.write(pipeline, choices), desk.writing is not None)
             _download(as_text([desk.now(text) for text in posts], alts), desk)
+        progress = writing.tell(desk.wrote)
         _copier(posts, desk)
         shown = _shown(desk, posts)
         for number, text in enumerate(posts, 1):
@@ -177,6 +227,8 @@ def show(desk: Desk, choices: Choices, is_current: bool) -> None:
         photo.rest()
     if desk.problem:
         problem.warning(t("history.not_saved", reason=as_it_is(say(desk.problem))))
+    if desk.writing:
+        writing.follow(desk.writing, progress)
 
 
 def as_text(posts: list[str], alts: list[str]) -> str:
@@ -224,6 +276,7 @@ def _card(number: int, text: str, shown: bool, desk: Desk, choices: Choices) -> 
             "number": number,
             "text": desk.now(text),
             "outcome": outcome,
+            "writer": desk.writer(text),
             "starred": text in desk.starred,
             "shown": shown,
             "limits": {"first": place.fold, "all": place.post, "weighted": place.weighted},

@@ -15,6 +15,7 @@ from functools import partial
 import streamlit as st
 from PIL import Image
 
+from img2prompt import metadata
 from img2prompt.errors import ImageError
 from img2prompt.images import SUFFIXES, Limits, open_image
 from img2prompt.settings import Settings
@@ -122,6 +123,7 @@ def _open(key: str, data: bytes, settings: Settings) -> Photo | ImageError:
     photo = Photo(key, partial(open_image, data, Limits.from_settings(settings)))
     try:
         photo.preview = as_jpeg(photo.picture, PREVIEW_PIXELS)
+        photo.metadata = metadata.of(photo.picture)
     except ImageError as error:
         keeping.failed("open", "", error)
         return error

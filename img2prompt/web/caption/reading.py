@@ -38,13 +38,13 @@ def show(photos: list[Photo], alts: Sequence[str] = ()) -> None:
 
     With `alts`, the alt text of each, they stand beside the posts: prompt and labels are folded.
     """
-    results = [photo.result for photo in photos if photo.result]
+    described = [(photo, photo.result) for photo in photos if photo.result]
     containers = (
-        st.tabs([t("photo", number=number) for number, _ in enumerate(results, 1)])
-        if len(results) > 1
+        st.tabs([t("photo", number=number) for number, _ in enumerate(described, 1)])
+        if len(described) > 1
         else [st.container()]
     )
-    for number, (container, result) in enumerate(zip(containers, results, strict=True), 1):
+    for number, (container, (photo, result)) in enumerate(zip(containers, described, strict=True), 1):
         with container:
             copyable(t("caption"), as_sentence(result.caption), f"caption-{number}", large=True)
             if alts:
@@ -52,11 +52,11 @@ def show(photos: list[Photo], alts: Sequence[str] = ()) -> None:
                 copyable(title, alts[number - 1], f"alt-{number}")
                 st.caption(t("alt.help"))
             with st.expander(t("words.more")) if alts else nullcontext():
-                _show_prompt_and_labels(result, number)
+                _show_prompt_and_labels(photo.prompt, result, number)
 
 
-def _show_prompt_and_labels(result: Result, number: int) -> None:
-    copyable(t("prompt"), result.prompt, f"prompt-{number}")
+def _show_prompt_and_labels(prompt: str, result: Result, number: int) -> None:
+    copyable(t("prompt"), prompt, f"prompt-{number}")
     # A full bar is a score (cosine) of 1.
     _BARS(
         key=f"labels-{number}",

@@ -40,6 +40,7 @@ export default function ({ data, parentElement, setTriggerValue }) {
     area.lang = data.language;
     area.setAttribute("aria-label", strings.text_name);
     find("h3").textContent = strings.title;
+    find(".writer").textContent = data.writer;
 
     const count = () => {
         // In UTF-16 units or X's weights, as the composer does.

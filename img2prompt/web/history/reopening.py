@@ -8,9 +8,11 @@ from functools import partial
 import streamlit as st
 
 from img2prompt.errors import ImageError
-from img2prompt.history.record import Picture, Post
+from img2prompt.history.record import Picture, Post, Variant
 from img2prompt.images import Limits, open_image
+from img2prompt.posts import Variant as Written
 from img2prompt.posts import as_sentence, tones
+from img2prompt.posts.post import PHRASEBOOK
 from img2prompt.prompts import SHOWN
 from img2prompt.results import Result
 from img2prompt.web.caption import cards, photos
@@ -53,10 +55,13 @@ def reopen(post: Post) -> None:
     state, choices = st.session_state, post.choices
     chosen = photos_of(post)
     photos.put(chosen)
+    by_model = [_written(variant, post) for variant in post.variants if variant.writer != PHRASEBOOK]
     state[session.DESK] = cards.Desk(
         chosen,
         edits={variant.text: variant.edited for variant in post.variants if variant.edited is not None},
         starred=[variant.text for variant in post.variants if variant.starred],
+        by_model=by_model,
+        writers={variant.text: variant.writer for variant in by_model},
         reopened=[variant.text for variant in post.variants if variant.is_marked],
         seed=choices.seed,
     )
@@ -66,6 +71,13 @@ def reopen(post: Post) -> None:
         state[name] = getattr(choices, name)
     state[hashtags_key(choices.platform)] = choices.most_hashtags
     state.variants = min(choices.variants, MOST_VARIANTS)
+
+
+def _written(variant: Variant, post: Post) -> Written:
+    """A variant as the composer gave it."""
+    words = variant.text.split()
+    tags = tuple(tag for tag in post.hashtags if tag in words)
+    return Written(variant.text, variant.text.split("\n", 1)[0], tags, variant.writer)
 
 
 def photos_of(post: Post) -> list[Photo]:

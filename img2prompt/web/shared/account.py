@@ -1,10 +1,10 @@
-"""Find out whose history a visitor sees, and whether they want one."""
+"""Find out whose history a visitor sees, whether they want one, and who looks after the server."""
 
 from __future__ import annotations
 
 import streamlit as st
 
-from img2prompt.settings import HISTORY, switch
+from img2prompt.settings import ADMINISTRATORS, HISTORY, switch, variable
 from img2prompt.web.shared import cookies, session, visitor
 from img2prompt.web.shared.i18n import t
 from img2prompt.web.shared.identity import has_sign_in
@@ -30,14 +30,37 @@ def owner() -> str | None:
     if is_switched_off():
         return None
     if has_sign_in():
-        issuer, subject = st.user.get("iss"), st.user.get("sub")
-        return f"{issuer}|{subject}" if is_signed_in() and issuer and subject else None
+        return _person()
     return LOCAL if switch(HISTORY) or visitor.sits_here() else None
 
 
 def is_switched_off() -> bool:
     """Whether the server keeps no history for anybody."""
     return switch(HISTORY) is False
+
+
+def is_administrator() -> bool:
+    """Whether this visitor may change what the server has installed.
+
+    They do if they sit at its machine, or are signed in as one whom ``IMG2PROMPT_ADMINISTRATORS`` names:
+    by an email, if the identity provider says that it has verified it, or by issuer and subject, as
+    histories are kept: ``https://login.example.org|ada``.
+
+    Raises
+    ------
+    ConfigError
+        When sign-in is configured in a way that lets cookies be forged.
+    """
+    if visitor.sits_here():
+        return True
+    listed = {name.strip() for name in (variable(ADMINISTRATORS) or "").split(",")} - {""}
+    person = _person() if listed and has_sign_in() else None
+    if person is None:
+        return False
+    # Some providers let people claim any email, and say so only here; Amazon Cognito says it in a string.
+    verified = st.user.get("email_verified") in (True, "true")
+    email = str(st.user.get("email") or "").casefold()
+    return person in listed or (verified and email in {name.casefold() for name in listed})
 
 
 def is_signed_in() -> bool:
@@ -83,6 +106,12 @@ def sign_in(position: str) -> None:
         on_click=st.login,
         key=f"sign-in-{position}",
     )
+
+
+def _person() -> str | None:
+    """Issuer and subject of the signed-in person; None if nobody is. Ask only if `identity.has_sign_in`."""
+    issuer, subject = st.user.get("iss"), st.user.get("sub")
+    return f"{issuer}|{subject}" if is_signed_in() and issuer and subject else None
 
 
 def _wants() -> bool:

@@ -77,7 +77,9 @@ def keep(photos: Sequence[Photo], choices: Choices, variants: Sequence[Written])
     if history is None:
         return
     post = _post_about(photos)
-    if post is not None:
+    if post is not None and [picture.prompt for picture in post.pictures] == [
+        photo.prompt for photo in photos
+    ]:
         post = rewritten(post, choices, variants)
     else:
         results = [photo.result for photo in photos if photo.result]
@@ -96,9 +98,10 @@ def _post_about(photos: Sequence[Photo]) -> Post | None:
 
 
 def _record(photo: Photo, result: Result) -> Picture:
-    """A photo as the history saves it, made once for each result."""
-    if photo.record is None or photo.post is None:  # without a post, the result may be a new one
-        photo.record = picture_of(photo.picture, result, seen=photo.seen)
+    """A photo as the history saves it, made once for each result and prompt."""
+    # Without a post, the result may be a new one.
+    if photo.record is None or photo.post is None or photo.record.prompt != photo.prompt:
+        photo.record = picture_of(photo.picture, replace(result, prompt=photo.prompt), seen=photo.seen)
     return photo.record
 
 

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 
 from PIL import Image
 
+from img2prompt.metadata import NOTHING, Metadata
+
 if TYPE_CHECKING:
     from img2prompt import Result
     from img2prompt.history.record import Picture, Post
@@ -30,6 +32,8 @@ class Photo:
     record: Picture | None = None  # as the history saves it
     post: Post | None = None  # its post in the history, the same for all photos of a carousel
     asked: bool = False  # the visitor asked for a result, and there is none yet
+    metadata: Metadata = NOTHING  # what its file says of itself
+    uses_stored: bool = False  # the visitor wants the prompt in its file instead of the engine's
     reopened: bool = False  # comes from the history, which has only a thumbnail of it
     _decoded: Image.Image | None = field(default=None, repr=False)
 
@@ -40,6 +44,13 @@ class Photo:
         if self._decoded is None:
             self._decoded = self.open()
         return self._decoded
+
+    @property
+    def prompt(self) -> str:
+        """The prompt to show and to keep: the engine's, or that of the file where the visitor chose it."""
+        if self.uses_stored and self.metadata.stored and self.metadata.stored.prompt:
+            return self.metadata.stored.prompt
+        return self.result.prompt if self.result else ""
 
     def rest(self) -> None:
         """Give up the decoded picture, which takes several times the memory of its file."""

@@ -1,4 +1,4 @@
-"""The pipelines of this server: visitors share one if they differ in no setting, or only in ``people``."""
+"""The pipelines of this server: visitors share one if they differ in no setting, or only in ``people`` and ``read_text``."""
 
 from __future__ import annotations
 
@@ -32,7 +32,17 @@ def wished() -> Settings:
         For a setting that cannot be used.
     """
     engine = st.session_state.get(session.MODEL_CHOICE, {})
-    return Settings.load(**engine, people=st.session_state.get(session.PEOPLE_CHOICE))
+    return Settings.load(
+        **engine,
+        people=st.session_state.get(session.PEOPLE_CHOICE),
+        read_text=st.session_state.get(session.TEXT_CHOICE),
+    )
+
+
+def gives_stored() -> bool:
+    """Whether the prompts that files hold are shown and exported, as this visitor or the server wants it."""
+    chosen = st.session_state.get(session.STORED_CHOICE)
+    return Settings.load().stored if chosen is None else bool(chosen)
 
 
 def settings() -> Settings:
@@ -64,7 +74,9 @@ def start_loading() -> Future[Pipeline]:
     chosen = settings()
     if missing(chosen):
         chosen = replace(Settings.load(), engine="lite")
-    chosen = replace(chosen, people=Settings.people)  # in which `loader` lets pipelines differ
+    chosen = replace(
+        chosen, people=Settings.people, read_text=Settings.read_text
+    )  # in which `loader` lets pipelines differ
     loading = pipelines(chosen)
     if loading.done() and loading.exception():
         pipelines.drop(chosen, loading)
@@ -90,8 +102,8 @@ pipelines = Registry(_load_in_background, MOST_PIPELINES)
 
 def loader() -> Callable[[], Pipeline]:
     """A function that waits for this visitor's pipeline and returns it, from any thread."""
-    loading, people = start_loading(), settings().people
-    return lambda: loading.result().with_people(people)
+    loading, chosen = start_loading(), settings()
+    return lambda: loading.result().with_people(chosen.people).with_text(chosen.read_text)
 
 
 def shared() -> Pipeline:
@@ -107,3 +119,11 @@ def shared() -> Pipeline:
         return load()
     with st.spinner(t("loading")):
         return load()
+
+
+def writer() -> Pipeline | None:
+    """This visitor's pipeline, if it is loaded and its engine can write posts; else None."""
+    loading = start_loading()
+    if not loading.done() or loading.exception() or not loading.result().engine.chats:
+        return None
+    return loader()()

@@ -8,6 +8,8 @@ LANGUAGE = "language"
 LANGUAGE_CHOSEN = "language-chosen"  # whether the visitor chose it, in this visit
 MODEL_CHOICE = "model_choice"  # settings of the engine chosen on the Models page
 PEOPLE_CHOICE = "people_choice"  # how captions speak of people, chosen there
+TEXT_CHOICE = "text_choice"  # whether the words in pictures are read, likewise
+STORED_CHOICE = "stored_choice"  # whether prompts in files are shown and exported, chosen there
 KEEP_HISTORY = "keep-history"
 
 # The Caption page: the photos, and what was done with them.
