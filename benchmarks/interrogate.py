@@ -202,7 +202,7 @@ def measure_encoders(batch: int) -> dict[str, Any]:
     from torch.utils.flop_counter import FlopCounterMode
     from transformers import BlipVisionConfig, BlipVisionModel
 
-    from img2prompt.engines.full.blip_attention import fuse_attention
+    from img2prompt.engines.full.families.blip_attention import fuse_attention
 
     def settled(net: torch.nn.Module) -> torch.nn.Module:
         return net.half().cuda().eval().to(memory_format=torch.channels_last)
@@ -256,7 +256,7 @@ def prompter(
     device = "cuda" if size == "gpu" else "cpu"
     if side == "ours":
         from img2prompt import load_pipeline
-        from img2prompt.engines.full import caption_model as captions
+        from img2prompt.engines.full.families import captioner as captions
 
         captions.MAX_NEW_TOKENS = tokens
         pipeline: Pipeline = load_pipeline(

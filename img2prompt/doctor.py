@@ -61,7 +61,8 @@ def examine(settings: Settings) -> Health:
     ConfigError
         When there is no such device as the settings name.
     """
-    engine, why = choose(settings)
+    choice = choose(settings)
+    engine, why = choice.settings.engine, choice.why
     engines = {name: _problem(name, settings) for name in RUNTIMES}
     problems = [engines[engine]] if engines[engine] else []
     device = ""

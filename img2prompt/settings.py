@@ -24,6 +24,8 @@ NONE = "none"  # instead of a part's name: do without that part
 MOST_TRIGGER = 60  # characters
 PRECISIONS = ("auto", "fp32", "fp16", "bf16")
 CLIP_STATISTICS = ("clip", "half")
+QUANTIZE = (NONE, "8bit", "4bit")
+LITE = "lite"  # as clip_model or regressor: the bundled model's
 PREFIX = "IMG2PROMPT_"
 SECRETS = (
     "endpoint_key",
@@ -82,7 +84,8 @@ class Settings:
     max_megabytes: float = 25.0  # largest encoded picture
     max_megapixels: float = 100.0  # largest decoded picture
 
-    # of the full engine; a part is a published name, a folder, or "none" to go without it
+    # of the full engine; a part is a published name, a folder, or "none" to go without it; clip_model and
+    # regressor may be "lite", which takes labels or embedding from the bundled model
     caption_model: str = "blip-large"
     clip_model: str = "ViT-H-14/laion2b_s32b_b79k"  # open_clip's name/tag
     regressor: str = NONE  # a folder that the train command wrote
@@ -90,6 +93,8 @@ class Settings:
     mirror: bool = False  # average the regressor's answers for a picture and its mirror image
     precision: str = "auto"  # auto (fp16 on a GPU, fp32 on a CPU), fp32, fp16, bf16
     batch_size: int = 64  # pictures through a network together, at most; halved when memory runs out
+    quantize: str = NONE  # bits of a weight of the caption model, on an NVIDIA GPU: none, 8bit, 4bit
+    details: bool = False  # also a paragraph, and the text in the picture, where the caption model can
     low_vram: bool = False  # keep on the GPU only the network that is running
 
     # of the endpoint engine
@@ -119,6 +124,10 @@ class Settings:
             raise ConfigError(
                 f"clip_statistics is {self.clip_statistics!r}; choose one of {', '.join(CLIP_STATISTICS)}."
             )
+        if self.quantize not in QUANTIZE:
+            raise ConfigError(f"quantize is {self.quantize!r}; choose one of {', '.join(QUANTIZE)}.")
+        if self.quantize != NONE and self.low_vram:
+            raise ConfigError("quantize and low_vram exclude each other: quantized weights stay on the GPU.")
         for part in ("caption_model", "clip_model", "regressor"):
             if not getattr(self, part):
                 raise ConfigError(f'{part} is empty; name a model or its folder, or "none" to go without.')

@@ -142,7 +142,7 @@ def sample_photos() -> list[str]:
 
 @pytest.fixture(scope="session")
 def small_models(tmp_path_factory) -> Path:
-    """A folder of models with the parts of the preset `small`."""
+    """A folder of models with a small caption model and a small CLIP."""
     torch = pytest.importorskip("torch")
     from tests.helpers.fresh_models import save_blip, save_clip
 

@@ -22,6 +22,7 @@ from img2prompt.batch.rows import Row
 from img2prompt.batch.sources import Item
 from img2prompt.errors import AnswerError, ImageError
 from img2prompt.posts import Choices, alt_text, hashtags, see
+from img2prompt.settings import Settings
 from img2prompt.vector_cache import digest
 
 if TYPE_CHECKING:
@@ -36,6 +37,8 @@ ELSEWHERE = (
     *("endpoint_url", "endpoint_model", "endpoint_key"),
     *("endpoint_timeout", "endpoint_parallel", "endpoint_remote"),
 )
+# Settings that came later, and by default change nothing.
+SINCE = ("instruction", "trigger", "read_text", "quantize", "details")
 
 
 @dataclass(frozen=True, eq=False)
@@ -180,16 +183,15 @@ def fingerprint(pipeline: Pipeline) -> str:
     """16 hexadecimal digits that change with anything but the picture that results depend on.
 
     These are the version, the weights, the ensemble, the label tables and the settings. With people as seen,
-    and without an instruction, a trigger word or text that is read, it is what it was before there were these
-    settings, as the results are.
+    and without what is in `SINCE`, it is what it was before there were these settings, as the results are.
     """
     engine = pipeline.engine
     tables = {table.name: digest(table.labels) for table in pipeline.tables}
     values = {name: value for name, value in asdict(pipeline.settings).items() if name not in ELSEWHERE}
     if values["people"] == "as-seen":
         del values["people"]
-    for name in ("instruction", "trigger", "read_text"):
-        if not values[name]:
+    for name in SINCE:
+        if values[name] == getattr(Settings, name):
             del values[name]
     members = pipeline.members.digest if pipeline.members else ""
     text = json.dumps([__version__, engine.name, engine.weights_id, members, tables, values], sort_keys=True)

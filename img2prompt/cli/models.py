@@ -29,7 +29,7 @@ Names = Annotated[list[str], typer.Argument(metavar="PRESET|PART...", help="See:
 def list_models(
     as_json: AsJson = False,
 ) -> None:
-    """Show presets and parts: how large they are, their licence, and whether and where they are installed."""
+    """Show presets and parts: size, memory that each takes on a GPU, licence, and whether and where it is."""
     rows = [as_record(part) for part in weights.parts().values()]
     if as_json:
         presets = {name: list(names) for name, names in weights.presets().items()}
@@ -41,10 +41,13 @@ def list_models(
         total = weights.readable(sum(weights.part(name).bytes or 0 for name in names))
         table.add_row(preset, " + ".join(names), total, "yes" if set(names) <= set(folders) else "no")
     show_table(table)
-    table = Table(Column("part", no_wrap=True), "size", "licence", "pinned", "installed")
+    table = Table(
+        Column("part", no_wrap=True), "size", "memory", "licence", "pinned", Column("installed", no_wrap=True)
+    )
     for row in rows:
         installed = "yes" if row["folder"] else "no"
-        table.add_row(row["name"], weights.readable(row["bytes"]), row["license"], row["pinned"], installed)
+        sizes = [weights.readable(row[size]) for size in ("bytes", "memory")]
+        table.add_row(row["name"], *sizes, row["license"], row["pinned"], installed)
     show_table(table)
     for name, folder in folders.items():
         print(f"{name} is in {folder}")
@@ -162,6 +165,7 @@ def as_record(part: weights.Part) -> dict[str, Any]:
         "pinned": part.pinned,
         "license": part.license,
         "bytes": part.bytes,
+        "memory": part.memory,
         "folder": folder and str(folder),
     }
 

@@ -51,8 +51,9 @@ class Place:
     def settle(self, net: Net) -> Net:
         """Prepare a network for inference; move it to the device, or leave it in memory with `low_vram`."""
         net.eval().requires_grad_(False)
-        if self.device.type == "cuda":
-            net.to(memory_format=torch.channels_last)  # of the convolutions; the rest has no such format
+        if self.device.type == "cuda" and all(weight.ndim != 5 for weight in net.parameters()):
+            # Of the convolutions; the rest has no such format, and PyTorch refuses nets with some in 3-D.
+            net.to(memory_format=torch.channels_last)
         elif self.device.type == "cpu":
             spread_linears(net)
         return net if self.low_vram else self._move(net)

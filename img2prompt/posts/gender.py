@@ -31,6 +31,7 @@ from img2prompt.posts.grammar import (
 )
 from img2prompt.posts.people import mentions_people
 
+TAG = re.compile(r"\b(\d\+?)(?:girl|boy)(s?)\b", re.IGNORECASE)  # of picture boards, which also have "1other"
 WORD = re.compile(r"\w+(?:['’-]\w+)*")
 POSSESSIVE = re.compile(r"(?<=\w) ?['’]s\b")
 
@@ -80,13 +81,14 @@ def neutral_people(caption: str) -> str:
     >>> neutral_people("A boy looks at himself while he brushes his teeth .")
     'A child looks at themselves while they brush their teeth .'
     """
+    caption = TAG.sub(r"\1other\2", caption)
     return _counted_together(_Words(caption).without_gender() if is_gendered(caption) else caption)
 
 
 def is_gendered(caption: str) -> bool:
     """Whether a caption says somebody's gender, by a noun, a pronoun, or "male" and "female"."""
     words = _Words(caption)
-    return bool(_phrases().search(caption)) or any(
+    return bool(_phrases().search(caption) or TAG.search(caption)) or any(
         _is_gendered(word) for word, stays in zip(words.words, words.stays, strict=True) if not stays
     )
 
@@ -229,7 +231,8 @@ class _Words:
                 word = _article(self._new.get(after, self.words[after]))
             text += _like(self._written[i], word)
             text += self._gaps[-1] if after == len(self.words) else self._gaps[after]
-        return _like(self._written[0], text) if self._written else text
+        starts_large = self._written and self._written[0][:1].isupper()
+        return text[:1].upper() + text[1:] if starts_large else text
 
 
 def _plural_verb(word: str) -> str:
@@ -285,7 +288,7 @@ def _told_apart(text: str, one: str) -> str:
         return text
     rest = re.sub(
         rf"\ba (?={one}\b)",
-        lambda match: _like(match[0], "another "),
+        lambda match: _like(match[0].strip(), "another "),
         text[first.end() :],
         flags=re.IGNORECASE,
     )

@@ -10,9 +10,10 @@ from pathlib import Path
 import streamlit as st
 
 from img2prompt import ocr, weights
+from img2prompt.engines import registry
 from img2prompt.errors import ConfigError
 from img2prompt.libraries import missing
-from img2prompt.settings import ENGINES, NONE, PEOPLE, Settings
+from img2prompt.settings import AUTO, ENGINES, LITE, NONE, PEOPLE, Settings
 from img2prompt.web import endpoint, getting
 from img2prompt.web.shared import account, pipelines, session
 from img2prompt.web.shared.frame import as_it_is, show_error
@@ -22,27 +23,31 @@ from img2prompt.web.shared.sentences import say
 
 def choose() -> None:
     """Let the visitor choose the engine and its parts; only installed ones take effect."""
-    server, current = Settings.load(), pipelines.settings()
+    server, current = Settings.load(), pipelines.wished()
+    resolved = _resolved(current)
     st.header(t("models.engine"), anchor=False)
     engine = st.segmented_control(
         t("models.engine"),
         [name for name in ENGINES if name != "endpoint" or endpoint.is_offered(server)],
-        default=_resolved(current).engine,
+        default=resolved.engine,
         required=True,
         format_func=lambda name: t(f"models.{name}"),
         label_visibility="collapsed",
         key="models-engine",
     )
     st.caption(t(f"models.{engine}.help"))
+    if current.engine == AUTO:
+        st.caption(t("models.auto", why=say(registry.choose(current).why)))
     chosen = replace(server, engine=engine)
     if engine == "full":
+        shown = resolved if resolved.engine == "full" else current
         columns = st.columns(3)
         try:
             chosen = replace(
                 chosen,
-                caption_model=_choose_part(columns[0], "caption", current.caption_model),
-                clip_model=_choose_part(columns[1], "clip", current.clip_model),
-                regressor=_choose_part(columns[2], "regressor", current.regressor),
+                caption_model=_choose_part(columns[0], "caption", shown.caption_model),
+                clip_model=_choose_part(columns[1], "clip", shown.clip_model),
+                regressor=_choose_part(columns[2], "regressor", shown.regressor),
             )
         except ConfigError as error:
             show_error(error)
@@ -119,7 +124,8 @@ def show_weights() -> None:
     st.header(t("models.weights"), anchor=False)
     st.caption(t("getting.help") if account.is_administrator() else t("models.weights.help"))
     getting.show_elsewhere([*weights.presets().values(), *([name] for name in weights.parts())])
-    for column, (preset, names) in zip(st.columns(3), weights.presets().items(), strict=True):
+    grid = [column for _ in range(0, len(weights.presets()), 2) for column in st.columns(2)]
+    for column, (preset, names) in zip(grid, weights.presets().items(), strict=False):
         with column, st.container(border=True, height="stretch"):
             st.markdown(f"**{preset}** · {t(f'models.preset.{preset}')}")
             st.markdown(f":small[{' + '.join(names)}]  \n:small[{getting.facts(names)}]")
@@ -131,9 +137,8 @@ def show_weights() -> None:
         st.subheader(t(f"models.{kind}"), anchor=False)
         for part in weights.parts().values():
             if part.kind == kind:
-                facts = f"{weights.readable(part.bytes)} · {part.license} · {part.repository}"
                 with _row(part.name):
-                    st.markdown(f"**{part.name}** {_badge(part.name in installed)}  \n:small[{facts}]")
+                    _show_part(part, part.name in installed)
                     if part.name not in installed:
                         getting.offer([part.name], f"part-{part.name}", command=False)
     st.caption(t("models.folder", folder=as_it_is(str(weights.home()))))
@@ -149,6 +154,15 @@ def _row(name: str) -> st.delta_generator.DeltaGenerator:
     )
 
 
+def _show_part(part: weights.Part, installed: bool) -> None:
+    """Show what a part is good for, its size, the memory that it takes, its licence and its origin."""
+    facts = [weights.readable(part.bytes), part.license, part.repository]
+    if part.memory:
+        facts.insert(1, t("models.takes", size=weights.readable(part.memory)))
+    use = f"  \n{t(f'models.part.{part.name}')}" if part.kind == "caption" else ""
+    st.markdown(f"**{part.name}** {_badge(installed)}{use}  \n:small[{' · '.join(facts)}]")
+
+
 def _choose_part(column: st.delta_generator.DeltaGenerator, kind: str, current: str) -> str:
     """Ask for a part of one kind, in a column."""
     if kind == "regressor":
@@ -156,17 +170,21 @@ def _choose_part(column: st.delta_generator.DeltaGenerator, kind: str, current: 
     else:
         names = [part.name for part in weights.parts().values() if part.kind == kind]
     # The current part may be a folder that the server's settings name.
-    options = list(dict.fromkeys([*names, current, NONE]))
+    options = list(dict.fromkeys([*names, current, *([] if kind == "caption" else [LITE]), NONE]))
     return column.selectbox(
         t(f"models.{kind}"),
         options,
         index=options.index(current),
-        format_func=lambda name: t("models.none") if name == NONE else _with_state(name),
+        format_func=_with_state,
         key=f"models-{kind}-{language()}",  # a selectbox keeps the words it was first drawn with
     )
 
 
 def _with_state(name: str) -> str:
+    if name == NONE:
+        return t("models.none")
+    if name == LITE:
+        return t("models.lites")
     part = weights.parts().get(name)
     if part is None:
         return name
@@ -190,12 +208,11 @@ def _show_missing(chosen: Settings, error: Exception) -> None:
 
 
 def _resolved(settings: Settings) -> Settings:
-    """The settings with the engine that they result in here: `auto` is full on a GPU with all parts."""
-    if settings.engine == "endpoint":
-        return settings
-    full = replace(settings, engine="full")
-    usable = not pipelines.missing(full) and (settings.engine == "full" or _graphics() is not None)
-    return full if usable and settings.engine != "lite" else replace(settings, engine="lite")
+    """The settings with the engine, and its parts, that they result in here."""
+    chosen = registry.choose(settings).settings
+    if chosen.engine == "endpoint":
+        return chosen
+    return replace(settings, engine="lite") if pipelines.missing(chosen) else chosen
 
 
 def _installed() -> dict[str, Path]:

@@ -32,7 +32,14 @@ class Part:
     revision: str  # a commit, or a branch or request that is looked up when it is fetched
     license: str
     bytes: int | None = None  # size of the weights, rounded
+    parameters: int | None = None  # their number, rounded
+    laptop: bool = False  # whether a processor writes a caption in seconds
     sha256: Mapping[str, str] = field(default_factory=dict, hash=False)  # file → SHA-256 that it must have
+
+    @property
+    def memory(self) -> int | None:
+        """Bytes that it takes on a GPU, in fp16 or bf16, about; on a processor it takes twice as much."""
+        return self.parameters and round(2.4 * self.parameters)
 
     @property
     def pinned(self) -> str:

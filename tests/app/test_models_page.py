@@ -9,10 +9,13 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from img2prompt import weights
+from img2prompt.engines import registry
 from img2prompt.settings import Settings
 from img2prompt.web.shared import pipelines
 from img2prompt.web.shared.i18n import catalogue
 from tests.helpers import ROOT, SMALL_BLIP, SMALL_CLIP
+from tests.helpers.fresh_models import save_chat
+from tests.helpers.pictures import CHINA
 
 
 @pytest.fixture(autouse=True)
@@ -94,7 +97,9 @@ def test_installed_parts_are_chosen_for_this_visit_only(monkeypatch, small_model
     assert page.code[0].value == "img2prompt models pull ViT-H-14/laion2b_s32b_b79k"
     choose(page, "models-clip-", SMALL_CLIP)
     assert page.success[0].value.startswith("Full") and not page.warning
-    assert [code.value for code in page.code] == ["img2prompt models pull full", "img2prompt models pull sd1"]
+    assert [code.value for code in page.code] == [
+        f"img2prompt models pull {preset}" for preset in ("small", "full", "sd1", "best")
+    ]
     chosen = page.session_state["model_choice"]
     assert chosen == {
         "engine": "full",
@@ -112,6 +117,25 @@ def test_installed_parts_are_chosen_for_this_visit_only(monkeypatch, small_model
     again = open_page(state={"model_choice": chosen})
     assert again.success[0].value.startswith("Full")
     assert choose(again, "models-engine", "lite").session_state["model_choice"] == {}
+
+
+@pytest.mark.slow
+def test_what_is_installed_and_runs_well_is_taken_at_once(places):
+    from tests.unit.test_families import FRESH
+
+    save_chat(places / "caption" / "florence-2-base", *FRESH["florence2"]())
+    page = open_page()
+    assert page.success[0].value.startswith("Full")
+    assert page.session_state["model_choice"] == {}  # it is what the server does anyway
+    said = " ".join(caption.value for caption in page.caption)
+    assert "florence-2-base is the best caption model that is installed and runs well on cpu." in said
+    parts = {box.label: box.value for box in page.selectbox}
+    assert parts == {"Caption model": "florence-2-base", "CLIP model": "lite", "Regressor": "lite"}
+    [result] = pipelines.pipelines(registry.choose(Settings.load()).settings).result()(CHINA)
+    assert result.model == "florence-2-base" and result.labels["mediums"]
+    korean = open_page(locale="ko-KR")
+    assert any("florence-2-base이에요" in caption.value for caption in korean.caption)
+    pipelines.pipelines.clear()
 
 
 @pytest.mark.slow

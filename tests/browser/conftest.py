@@ -32,7 +32,7 @@ def server(tmp_path_factory) -> Iterator[str]:
 
 @pytest.fixture(scope="package")
 def home(tmp_path_factory, small_models) -> Iterator[Server]:
-    """An app that keeps batches and a history, and has the parts of the preset `small` and no others."""
+    """An app that keeps batches and a history, and has a small caption model, a small CLIP and no other parts."""
     folder = tmp_path_factory.mktemp("home")
     places = {"IMG2PROMPT_MODELS": small_models, "HF_HUB_CACHE": folder, "XDG_DATA_HOME": folder / "user"}
     with serve(folder, **{name: str(place) for name, place in places.items()}) as server:

@@ -2,12 +2,13 @@
 
 import os
 import sys
+from dataclasses import replace
 
 import pytest
 
 from img2prompt import threads
-from img2prompt.engines.full.parts import are_installed, find_parts, load_regressor
-from img2prompt.engines.registry import find_device
+from img2prompt.engines.full.parts import find_parts, load_regressor
+from img2prompt.engines.registry import choose, find_device
 from img2prompt.errors import ConfigError, WeightsError
 from img2prompt.settings import Settings
 from img2prompt.web import models
@@ -46,7 +47,7 @@ def test_parts_that_nothing_can_run_are_not_installed(no_pytorch, small_models, 
     )
     with pytest.raises(WeightsError, match=r"The full engine needs torch\. Run: .*install"):
         find_parts(settings)
-    assert not are_installed(settings)
+    assert choose(replace(settings, engine="auto")).settings.engine == "lite"
 
 
 def test_a_regressor_without_pytorch_says_what_to_install(no_pytorch, tmp_path):

@@ -40,3 +40,8 @@ def test_stays_as_it_was(pipeline, expected):
 def test_neutral_captions_do_not_continue_others():
     seen, neutral = (stand_in(Settings(people=people)) for people in ("as-seen", "neutral"))
     assert fingerprint(seen) != fingerprint(neutral) == fingerprint(stand_in(Settings()))
+
+
+@pytest.mark.parametrize("change", [{"instruction": "As a list."}, {"details": True}, {"quantize": "4bit"}])
+def test_what_changes_captions_begins_anew(change):
+    assert fingerprint(stand_in(Settings(**change))) != fingerprint(stand_in(Settings()))

@@ -18,13 +18,14 @@ import transformers
 from PIL import Image
 from transformers import AutoProcessor
 
-from img2prompt import Pipeline, load_pipeline
+from img2prompt import Pipeline, load_pipeline, weights
 from img2prompt.engines.device import Batches, Place, SkipInit, near, spread_linears
-from img2prompt.engines.full import blip_attention, clip_text
+from img2prompt.engines.full import clip_text, memory
 from img2prompt.engines.full.engine import FullEngine
+from img2prompt.engines.full.families import blip_attention
 from img2prompt.engines.full.parts import find_parts
 from img2prompt.engines.full.vit_regressor import RegressorConfig, VitRegressor, save_regressor
-from img2prompt.engines.registry import load_engine
+from img2prompt.engines.registry import choose, load_engine
 from img2prompt.errors import ConfigError, WeightsError
 from img2prompt.labels.ranking import LabelTable
 from img2prompt.minilm import SentenceEncoder
@@ -394,20 +395,116 @@ def test_openai_weights_are_used_with_the_activation_they_were_trained_with(root
     assert {type(block.mlp.gelu) for block in blocks} == {expected}
 
 
+@pytest.fixture
+def installed(root, tmp_path, monkeypatch):
+    """Parts by these names are installed, and no others; sizes are theirs, contents are tiny."""
+
+    def install(*names: str) -> None:
+        monkeypatch.setenv("IMG2PROMPT_MODELS", str(tmp_path))
+        monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "cache"))
+        monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "user"))
+        for name in names:
+            kind = weights.part(name).kind
+            source = root / kind / {"caption": "blip-base", "clip": "tiny--fresh"}[kind]
+            shutil.copytree(source, weights.folder_in(tmp_path, kind, name))
+
+    return install
+
+
+H14, B32 = "ViT-H-14/laion2b_s32b_b79k", "ViT-B-32/laion2b_s34b_b79k"
+
+
 @pytest.mark.parametrize(
-    "gpu, parts, name",
-    [(True, {}, "full"), (False, {}, "lite"), (True, {"clip_model": "ViT-H-14/none"}, "lite")],
+    ("gpu", "names", "parts", "chosen"),
+    [
+        (True, ["blip-large", "qwen3-vl-2b", H14], {}, ("qwen3-vl-2b", H14, "lite")),
+        (True, ["blip-large", B32], {}, ("blip-large", B32, "lite")),
+        (True, ["blip-large"], {}, ("blip-large", "lite", "lite")),
+        (True, ["blip-large", "qwen3-vl-2b"], {"clip_model": "none"}, ("qwen3-vl-2b", "none", "lite")),
+        (True, ["blip-base", "qwen3-vl-2b"], {"caption_model": "blip-base"}, ("blip-base", "lite", "lite")),
+        (True, ["qwen3-vl-2b"], {"caption_model": "blip-base"}, None),  # named, and not there
+        (True, ["qwen3-vl-2b"], {"clip_model": "ViT-H-14/none"}, None),
+        (True, [H14], {}, None),
+        (True, [H14], {"caption_model": "none"}, ("none", H14, "lite")),
+        (True, [], {"caption_model": "none"}, None),
+        (False, [H14], {"caption_model": "none"}, None),
+        (False, ["qwen3-vl-2b", "blip-large", "blip-base"], {}, None),
+        (False, ["qwen3-vl-2b", "florence-2-base", B32], {}, ("florence-2-base", B32, "lite")),
+    ],
 )
-def test_auto_takes_full_where_its_weights_and_a_gpu_are(root, monkeypatch, gpu, parts, name):
-    chosen = []
+def test_auto_takes_the_best_that_is_installed_and_sensible(
+    installed, monkeypatch, gpu, names, parts, chosen
+):
+    installed(*names)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: gpu)
-    for kind in ("full.engine.FullEngine", "lite.engine.LiteEngine"):
-        monkeypatch.setattr(
-            f"img2prompt.engines.{kind}", lambda *arguments, kind=kind: chosen.append((kind, arguments[2]))
-        )
-    load_engine(Settings(**(PARTS | parts)), SentenceEncoder())
-    device = "cuda" if name == "full" else "cpu"  # lite computes on the processor
-    assert chosen == [(f"{name}.engine.{name.title()}Engine", device)]
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (10**9, 10**9))
+    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda device: 0)
+    found = choose(Settings(**parts))
+    if chosen is None:
+        assert found.settings.engine == "lite"
+    else:
+        assert found.settings.engine == "full"
+        settings = found.settings
+        assert (settings.caption_model, settings.clip_model, settings.regressor) == chosen
+        assert found.why.endswith("well on cuda." if gpu else "well on cpu.")
+
+
+def test_auto_keeps_to_what_fits(installed, monkeypatch):
+    installed("qwen3-vl-2b", "blip-large")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (10**5, 10**9))
+    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda device: 0)
+    found = choose(Settings())
+    assert found.settings.engine == "lite"
+    assert found.why == "Too large for the memory of cuda: qwen3-vl-2b, blip-large."
+    assert choose(Settings(engine="full")).settings.caption_model == "blip-large"
+    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda device: 10**9)  # by this process: it is loaded
+    assert choose(Settings()).settings.caption_model == "qwen3-vl-2b"
+
+
+def test_too_little_memory_is_told_before_loading(root, monkeypatch):
+    monkeypatch.setattr(memory, "free", lambda device: 10**6)
+    with pytest.raises(ConfigError, match=r"blip-base \+ tiny/fresh \+ tiny: about \d+ MB .* 1 MB are free"):
+        build()
+    with pytest.raises(ConfigError, match="Use --engine lite"):
+        build(caption_model="none")
+    settings = Settings(**(PARTS | {"clip_model": "none"}))
+    needed = memory.needed(settings, find_parts(settings), "cpu")
+    monkeypatch.setattr(memory, "free", lambda device: needed // 2 + 1)
+    with pytest.raises(ConfigError, match="It would fit with precision=bf16"):
+        build(clip_model="none")
+    monkeypatch.setattr(memory, "free", lambda device: needed)
+    assert build().captioner == "blip-base"  # a CLIP's weights stay in their file
+
+
+def test_weights_are_counted_without_loading_them(root):
+    folder = root / "caption" / "blip-base"
+    net = transformers.BlipForConditionalGeneration.from_pretrained(folder)
+    tied = net.text_decoder.get_input_embeddings().weight.numel()
+    count = sum(weight.numel() for weight in net.parameters())
+    assert memory.parameters(folder) in (count, count + tied, count - tied)
+    (folder / "notes.safetensors").write_bytes(b"no tensors")
+    try:
+        assert memory.parameters(folder) in (count, count + tied, count - tied)
+    finally:
+        (folder / "notes.safetensors").unlink()
+
+
+def test_what_would_fit_a_gpu_instead(root, monkeypatch):
+    settings = Settings(engine="full", caption_model="blip-base", clip_model="none")
+    folders = find_parts(settings)
+    size = memory.needed(settings, folders, "cuda")
+    for share, advice in (
+        (0.6, "It would fit with quantize=8bit."),
+        (0.4, "It would fit with quantize=4bit."),
+    ):
+        monkeypatch.setattr(memory, "free", lambda device, share=share: int(size * share))
+        with pytest.raises(ConfigError, match=advice):
+            memory.check_memory(settings, folders, "cuda")
+    monkeypatch.setattr(memory, "needed", lambda *_: 3 * 10**9 if _[1] else 0)
+    monkeypatch.setattr(memory, "free", lambda device: 7 * 10**8)
+    with pytest.raises(ConfigError, match="As caption_model, .* would fit"):
+        memory.check_memory(settings, folders, "cuda")
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without a GPU")

@@ -7,9 +7,11 @@ import re
 import pytest
 
 from img2prompt.datasets.pairs import PairsFolder
+from img2prompt.pipeline import _neutral_details
 from img2prompt.posts import Seen, alt_text, data
 from img2prompt.posts.gender import is_gendered, neutral_people
 from img2prompt.posts.people import mentions_people
+from img2prompt.results import Description
 from tests.helpers import ROOT
 
 CASES = {
@@ -54,6 +56,15 @@ CASES = {
     "a dog with his tongue out": "a dog with its tongue out",
     "a dog and his owner": "a dog and its owner",
     "a boy with a dog in his lap": "a child with a dog in their lap",
+    # several sentences, as chat models write them
+    "A man stands. A woman sits.": "A person stands. Another person sits.",
+    "A girl smiles. Her dog sits. He'll run.": "A child smiles. Their dog sits. They'll run.",
+    "A woman reads. She’d rather sleep.": "A person reads. They’d rather sleep.",
+    "A cat sleeps. His tail is long.": "A cat sleeps. Its tail is long.",
+    "UFO above a man. He points at it.": "UFO above a person. They point at it.",
+    "A man\n- a boy with his kite": "A person\n- a child with their kite",
+    "Behind the woman is his/her bag": "Behind the person is their bag",
+    "1girl, 2boys, long hair": "1other, 2others, long hair",
     # people who are of one kind now
     "a man and a woman": "two people",
     "A man and woman are sitting": "Two people are sitting",
@@ -148,3 +159,17 @@ def test_the_pipeline_says_it(pipeline, shared_data):
         assert after.prompt.startswith(after.caption) and before.prompt.startswith(before.caption)
         assert after.embedding @ before.embedding > 0.9999  # nobody reads it
         assert not is_gendered(alt_text(Seen(after.caption)))
+
+
+def test_more_than_the_caption_is_neutral():
+    said = Description(
+        "a man", "A man reads. He smiles.", "a man, oil on canvas", ("man", "1boy"), "MEN AT WORK", "A man."
+    )
+    assert _neutral_details(said) == Description(
+        "a man",
+        "A person reads. They smile.",
+        "a person, oil on canvas",
+        ("person", "1other"),
+        "MEN AT WORK",  # is written there
+        "A person.",
+    )

@@ -301,7 +301,7 @@ def test_damage_in_the_cache_is_left_to_its_owner(hub, run, tmp_path, blip, monk
         (["pull", "small", "--from", "nowhere"], 2, "nowhere is no folder"),
         (["verify", "blip-large"], 1, "img2prompt models pull blip-large"),
         (["path", "blip-large"], 1, "img2prompt models pull blip-large"),
-        (["path", "small"], 2, "blip-base, ViT-B-32"),
+        (["path", "small"], 2, "florence-2-base, ViT-B-32"),
     ],
 )
 def test_errors_say_what_to_do(run, arguments, code, told):

@@ -20,7 +20,7 @@ from img2prompt.web.caption.photos import SAMPLES
 from img2prompt.web.history.period import PERIODS
 from img2prompt.web.shared.i18n import LANGUAGES, catalogue
 from img2prompt.web.shared.navigation import PAGES
-from img2prompt.weights import presets
+from img2prompt.weights import parts, presets
 
 WEB = Path(img2prompt.web.__file__).parent
 # What a pipeline measures, and what can fail beside it.
@@ -68,6 +68,7 @@ FAMILIES = {
     "models.{}.help": ("lite", "full", "endpoint"),
     "models.people.{}": PEOPLE,
     "models.preset.{}": presets(),
+    "models.part.{}": [name for name, part in parts().items() if part.kind == "caption"],
 }
 NEVER_ONE = (
     "photo.carousel",

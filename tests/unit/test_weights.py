@@ -21,6 +21,7 @@ from img2prompt.files import sha256
 from img2prompt.settings import Settings
 from img2prompt.weights import fetch
 from img2prompt.weights.verify import SHA256
+from tests.helpers import ROOT
 
 BLIP, CLIP = weights.part("blip-large"), weights.part("ViT-B-32/laion2b_s34b_b79k")
 
@@ -55,7 +56,7 @@ def in_hub_cache(cache: Path, part: weights.Part, source: Path, commit: str) -> 
 
 def test_table_agrees_with_clip_interrogator_and_open_clip():
     captions = {name: part.repository for name, part in weights.parts().items() if part.kind == "caption"}
-    assert captions == CAPTION_MODELS
+    assert CAPTION_MODELS.items() <= captions.items()
     for name, part in weights.parts().items():
         if part.kind == "clip":
             assert open_clip.get_pretrained_cfg(*name.split("/"))["hf_hub"] == f"{part.repository}/"
@@ -95,6 +96,29 @@ def test_no_name_leaves_the_folder_of_models(tmp_path, name):
 def test_no_other_file_is_taken(file):
     assert not weights.takes("caption", file)
     assert weights.takes("caption", "model-00001-of-00002.safetensors")
+
+
+@pytest.mark.parametrize(
+    "file",
+    [
+        *("chat_template.jinja", "chat_template.json", "processor_config.json", "preprocessor_config.json"),
+        *("video_preprocessor_config.json", "tokenizer.json", "tokenizer.model", "merges.txt", "vocab.json"),
+    ],
+)
+def test_what_a_chat_model_needs_is_taken(file):
+    assert weights.takes("caption", file)
+
+
+def test_sizes_agree_with_the_numbers_of_weights():
+    """Two or four bytes a weight, as it is published."""
+    for part in weights.parts().values():
+        assert part.bytes and part.parameters and part.memory
+        per_weight = part.bytes / part.parameters
+        assert abs(per_weight - 2) < 0.1 or abs(per_weight - 4) < 0.1, part.name
+        assert (
+            weights.readable(part.memory) in (ROOT / "docs/models.md").read_text("utf-8")
+            or part.kind != "caption"
+        )
 
 
 def test_named_folder_comes_first_then_the_cache_then_the_users(monkeypatch, places, blip):

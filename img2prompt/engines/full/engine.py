@@ -7,16 +7,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from PIL import Image
-from torch import Tensor
 
 from img2prompt.engines.base import Aspect, Question, Request
 from img2prompt.engines.device import Ahead, Place
-from img2prompt.engines.full.caption_model import CaptionModel
 from img2prompt.engines.full.clip_model import ClipModel, digest, has_quick_gelu
+from img2prompt.engines.full.families import CaptionModel, load_captioner
+from img2prompt.engines.full.memory import check_memory
 from img2prompt.engines.full.vit_regressor import VitRegressor
 from img2prompt.errors import WeightsError
 from img2prompt.results import Description
@@ -29,7 +30,7 @@ MOST_THREADS = 16
 class Features:
     """What `FullEngine.encode` returns for N pictures; None for parts that the engine lacks."""
 
-    pixels: Ahead[Tensor] | None  # N × (3, H, W), input of the caption model
+    prepared: Ahead[Any] | None  # N, input of the caption model
     embedded: np.ndarray | None  # (N, D) unit vectors in CLIP's space
     regressed: np.ndarray | None  # (N, 384) unit vectors
 
@@ -53,7 +54,6 @@ class FullEngine:
     """
 
     name = "full"
-    follows = chats = False
     pool = 2048  # clip-interrogator's flavor_intermediate_count
     vocabulary: Mapping[str, int] | None = None
     label_file: Path | None = None
@@ -62,9 +62,13 @@ class FullEngine:
         self.device = device
         place = Place(torch.device(device), settings.low_vram)
         precision, size = settings.precision, settings.batch_size
-        self._captioner = self._clip = self._regressor = None
+        check_memory(settings, folders, device)
+        self._captioner: CaptionModel | None = None
+        self._clip = self._regressor = None
         if "caption" in folders:
-            self._captioner = CaptionModel(folders["caption"], place, precision, size)
+            self._captioner = load_captioner(
+                folders["caption"], place, precision, size, settings.quantize, settings.details
+            )
         if "clip" in folders:
             self._clip = ClipModel(
                 folders["clip"],
@@ -77,6 +81,8 @@ class FullEngine:
         if "regressor" in folders:
             self._regressor = VitRegressor(folders["regressor"], place, precision, size, settings.mirror)
         self.captioner = settings.caption_model if self._captioner else None
+        self.follows = bool(self._captioner and self._captioner.follows)
+        self.chats = bool(self._captioner and self._captioner.chats)
         self.space = f"{settings.clip_model}@{self._clip.digest}" if self._clip else None
         files = [
             file for kind in sorted(folders) for file in sorted(folders[kind].iterdir()) if file.is_file()
@@ -97,7 +103,7 @@ class FullEngine:
             for part in (self._clip, self._regressor, self._captioner)
         )
         return Features(
-            pixels=captioner,
+            prepared=captioner,
             embedded=self._clip.embed_images(clip) if self._clip and clip is not None else None,
             regressed=self._regressor.regress(regressor)
             if self._regressor and regressor is not None
@@ -105,16 +111,21 @@ class FullEngine:
         )
 
     def chat(self, question: Question) -> Iterator[str]:
-        """Nothing: none of its caption models can chat."""
-        raise WeightsError(f"{self.captioner} cannot chat.")
+        """The caption model's answer, as it is written."""
+        if self._captioner is None or not self._captioner.chats:
+            raise WeightsError(
+                f"{self.captioner or self.name} cannot chat. Choose a chat model as caption_model, for example "
+                '"qwen3-vl-2b".'
+            )
+        return self._captioner.chat(question)
 
     def describe(
         self, features: Features, beams: int = 0, requests: Sequence[Request] | None = None
     ) -> list[Description]:
-        """The caption model's captions; with `beams` 0 it searches greedily."""
-        if self._captioner is None or features.pixels is None:
+        """What the caption model says; with `beams` 0 in its own search."""
+        if self._captioner is None or features.prepared is None:
             raise WeightsError('No caption model is loaded. Set caption_model, for example to "blip-large".')
-        return list(map(Description, self._captioner.describe(features.pixels, beams)))
+        return self._captioner.describe(features.prepared, beams, requests)
 
     def embed_images(self, features: Features, aspect: Aspect = "content") -> np.ndarray:
         """CLIP has one vector for what a picture shows and how it looks: `aspect` changes nothing."""

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING
 from img2prompt import weights
 from img2prompt.errors import WeightsError
 from img2prompt.libraries import install, missing
-from img2prompt.settings import NONE, Settings
+from img2prompt.settings import LITE, NONE, Settings
 
 if TYPE_CHECKING:
     from img2prompt.engines.full.vit_regressor import VitRegressor
+
+LIBRARIES = ("torch", "torchvision", "timm", "ftfy", "transformers")
 
 
 def find_parts(settings: Settings) -> dict[str, Path]:
@@ -25,12 +27,12 @@ def find_parts(settings: Settings) -> dict[str, Path]:
     WeightsError
         When parts, or libraries that run them, are missing; the message names each and how to get it.
     """
-    if absent := missing("torch", "torchvision", "timm", "ftfy", "transformers"):
+    if absent := missing(*LIBRARIES):
         raise WeightsError(f"The full engine needs {', '.join(absent)}. {install(*absent)}")
     names = {"caption": settings.caption_model, "clip": settings.clip_model, "regressor": settings.regressor}
     folders, messages = {}, []
     for kind, name in names.items():
-        if name == NONE:
+        if name == NONE or (name == LITE and kind != "caption"):  # lite's are put beside these
             continue
         try:
             is_folder = name not in weights.parts() and Path(name).is_dir()
@@ -41,14 +43,6 @@ def find_parts(settings: Settings) -> dict[str, Path]:
         lines = ["The full engine lacks weights.", *messages, "Or use --engine lite, which is bundled."]
         raise WeightsError("\n".join(lines))
     return folders
-
-
-def are_installed(settings: Settings) -> bool:
-    """Whether all the parts that the settings name are installed, and what runs them."""
-    try:
-        return bool(find_parts(settings))
-    except WeightsError:
-        return False
 
 
 def load_regressor(

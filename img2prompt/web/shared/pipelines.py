@@ -11,6 +11,7 @@ import streamlit as st
 
 from img2prompt.engines import endpoint
 from img2prompt.engines.full.parts import find_parts
+from img2prompt.engines.registry import choose as choose_engine
 from img2prompt.errors import ConfigError, WeightsError
 from img2prompt.settings import Settings
 from img2prompt.web.shared import session
@@ -26,7 +27,7 @@ WORDS = ("people", "read_text", "style", "instruction", "trigger")
 MOST_PIPELINES = 2  # in memory, where full takes gigabytes; the one that was not used for longest is dropped
 
 
-def settings(told: Mapping[str, str] | None = None) -> Settings:
+def wished(told: Mapping[str, str] | None = None) -> Settings:
     """The server's settings, with what this visitor chose on the Models page and how pictures are to be described.
 
     Parameters
@@ -53,6 +54,11 @@ def gives_stored() -> bool:
     """Whether the prompts that files hold are shown and exported, as this visitor or the server wants it."""
     chosen = st.session_state.get(session.STORED_CHOICE)
     return Settings.load().stored if chosen is None else bool(chosen)
+
+
+def settings(told: Mapping[str, str] | None = None) -> Settings:
+    """As `wished`, with the engine and parts that `auto` stands for now: weights may have been installed since."""
+    return choose_engine(wished(told)).settings
 
 
 def with_own_key(chosen: Settings) -> Settings:
