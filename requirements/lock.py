@@ -30,6 +30,7 @@ EXTRAS = {
         "generate",
         "evaluate",
         "endpoint",
+        "ocr",
         "ray",
         "postgres",
         "auth",
