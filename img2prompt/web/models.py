@@ -155,10 +155,10 @@ def _row(name: str) -> st.delta_generator.DeltaGenerator:
 
 
 def _show_part(part: weights.Part, installed: bool) -> None:
-    """Show what a part is good for, its size, the memory that it takes, its licence and its origin."""
+    """Show what a part is good for, its size, its licence, its origin and the memory that it takes."""
     facts = [weights.readable(part.bytes), part.license, part.repository]
     if part.memory:
-        facts.insert(1, t("models.takes", size=weights.readable(part.memory)))
+        facts.append(t("models.takes", size=weights.readable(part.memory)))
     use = f"  \n{t(f'models.part.{part.name}')}" if part.kind == "caption" else ""
     st.markdown(f"**{part.name}** {_badge(installed)}{use}  \n:small[{' · '.join(facts)}]")
 
