@@ -34,7 +34,7 @@ class Health:
     libraries: Mapping[str, Mapping[str, str]]  # extra → library → its release; empty where it does not fit
     engines: Mapping[str, str]  # engine → why it cannot be used; empty where it can
     engine: str  # that the settings result in
-    why: str  # it is this one
+    why: str  # a sentence
     device: str  # that it would run on; empty where there is none
     graphics: str  # name of the GPU that PyTorch finds; empty without
     folder: str  # of the weights

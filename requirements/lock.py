@@ -34,6 +34,7 @@ EXTRAS = {
         "ray",
         "postgres",
         "auth",
+        "quantize",
     ],
     "requirements/server.txt": ["datasets", "postgres", "auth"],
     "requirements/full.txt": ["full"],

@@ -45,7 +45,7 @@ def doctor(
 def show(health: Health) -> None:
     """Print it for people; what keeps it from working, on stderr."""
     write(f"img2prompt {health.version}, Python {health.python}, {health.system}")
-    write(f"engine     {health.engine}, as {health.why}")
+    write(f"engine     {health.engine}: {health.why}")
     write(f"device     {health.device or 'none'}{f' ({health.graphics})' if health.graphics else ''}")
     write(
         f"weights    {health.folder}: {weights.readable(health.used)} used, {weights.readable(health.free)} free"

@@ -7,7 +7,7 @@ import re
 import pytest
 
 from img2prompt.datasets.pairs import PairsFolder
-from img2prompt.pipeline import _neutral_details
+from img2prompt.pipeline import _neutral
 from img2prompt.posts import Seen, alt_text, data
 from img2prompt.posts.gender import is_gendered, neutral_people
 from img2prompt.posts.people import mentions_people
@@ -165,8 +165,10 @@ def test_more_than_the_caption_is_neutral():
     said = Description(
         "a man", "A man reads. He smiles.", "a man, oil on canvas", ("man", "1boy"), "MEN AT WORK", "A man."
     )
-    assert _neutral_details(said) == Description(
-        "a man",
+    (neutral,), (prompt,) = _neutral([said], ["a man, sunset"], [""])
+    assert prompt == "a person, sunset"
+    assert neutral == Description(
+        "a person",
         "A person reads. They smile.",
         "a person, oil on canvas",
         ("person", "1other"),

@@ -77,9 +77,10 @@ def keep(photos: Sequence[Photo], choices: Choices, variants: Sequence[Written])
     if history is None:
         return
     post = _post_about(photos)
-    if post is not None and [picture.prompt for picture in post.pictures] == [
-        photo.prompt for photo in photos
-    ]:
+    if post is not None and all(
+        picture.prompt == photo.prompt or photo.result is None
+        for picture, photo in zip(post.pictures, photos, strict=True)
+    ):
         post = rewritten(post, choices, variants)
     else:
         results = [photo.result for photo in photos if photo.result]
