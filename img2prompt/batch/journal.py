@@ -177,6 +177,20 @@ class Journal:
         query = f"SELECT name, coalesce({EDIT}, caption), error, stored FROM results WHERE settings = ? ORDER BY name"
         return [_line(*values) for values in self._read(query, [self.settings]) if is_text(values[0])]
 
+    def labelled(self, text: str) -> dict[str, tuple[str, ...]]:
+        """The labels with this text in them, by the names of their pictures; A is as good as a."""
+        query = """
+            SELECT name, iif(pair.type = 'array', json_extract(pair.value, '$[0]'), '') AS label
+            FROM results, json_each(iif(json_valid(labels), labels, '{}')) AS tables,
+                json_each(iif(tables.type = 'array', tables.value, '[]')) AS pair
+            WHERE settings = ? AND instr(lower(label), lower(?))
+        """
+        found: dict[str, list[str]] = {}
+        for name, label in self._read(query, [self.settings, text]):
+            if is_text(name) and is_text(label):
+                found.setdefault(name, []).append(label)
+        return {name: tuple(labels) for name, labels in found.items()}
+
     def edit(self, name: str, caption: str) -> None:
         """Replace the model's caption, now and after any later run; an empty caption restores the model's."""
         if caption:

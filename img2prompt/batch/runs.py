@@ -297,14 +297,21 @@ class Run:
                 editor.apply("edit", [name], changes)
         return text
 
-    def entries(self) -> list[Entry]:
-        """All results with their captions, sorted by name."""
+    def entries(self, text: str = "") -> list[Entry]:
+        """All results with their captions and those of their labels that have a text in them, sorted by name."""
         edited = self.journal.edited()
+        labels = self.journal.labelled(text) if text else {}
         stored = {line.name: line.stored for line in self.journal.overview()}
         with self._editor() as editor:
             found = read(editor.store, editor.journal)
         return [
-            replace(entry, edited=entry.name in edited, stored=stored.get(entry.name, "")) for entry in found
+            replace(
+                entry,
+                edited=entry.name in edited,
+                stored=stored.get(entry.name, ""),
+                labels=labels.get(entry.name, ()),
+            )
+            for entry in found
         ]
 
     def change(self, kind: str, words: Sequence[str], changes: Sequence[Change]) -> None:

@@ -14,14 +14,12 @@ from img2prompt.captions.table import Entry, tags, token_counts, words
 class Filter:
     """What an entry must be like; by default every entry is."""
 
-    text: str = (
-        ""  # in the caption, the stored prompt, the picture's name or what is wrong with it, A as good as a
-    )
+    # In the caption, the labels, the stored prompt, the picture's name or what is wrong with it; A is as good as a.
+    text: str = ""
     pattern: Pattern | None = None  # in the caption
     pictures: tuple[str, ...] = ()  # names of pictures, any of them; * and ? stand for what may be
     tag: str = ""  # one of the parts between commas
     word: str = ""  # one of the words, or of the parts between commas
-    label: str = ""  # one that the model gave
     min_words: int | None = None
     max_words: int | None = None
     min_tokens: int | None = None  # of CLIP's, the two ends counted
@@ -62,7 +60,6 @@ class Filter:
             and (not self.pictures or any(fnmatchcase(entry.name, each) for each in self.pictures))
             and (not self.text or self.text.casefold() in _searched(entry))
             and (not self.tag or self.tag.casefold() in map(str.casefold, tags(caption)))
-            and (not self.label or self.label.casefold() in map(str.casefold, entry.labels))
             and (not self.word or self.word.casefold() in words(caption) or self.word in tags(caption))
             and (
                 (self.min_words is None and self.max_words is None)
@@ -74,7 +71,7 @@ class Filter:
 
 def _searched(entry: Entry) -> str:
     """Where a text is looked for."""
-    return f"{entry.name}\n{entry.caption}\n{entry.problem}\n{entry.stored}".casefold()
+    return "\n".join([entry.name, entry.caption, entry.problem, entry.stored, *entry.labels]).casefold()
 
 
 def _within(number: int, least: int | None, most: int | None) -> bool:

@@ -30,7 +30,7 @@ class Entry:
     name: str  # path of the picture below the set's folder, with /
     text: str | None  # None where there is none
     kept: tuple[str, ...] = ()  # further captions to choose from
-    labels: tuple[str, ...] = ()  # what the model saw in it, where a model looked
+    labels: tuple[str, ...] = ()  # of those that a model gave it, the ones that are looked for
     stored: str = ""  # the prompt that the picture's file holds, where somebody looked
     problem: str = ""  # why there is no caption, or why it cannot be edited
     edited: bool = False  # has another caption than before the first edit

@@ -635,6 +635,26 @@ def test_a_failed_picture_has_nothing_of_an_earlier_edit(tmp_path):
         assert found.error and not (found.caption or found.alt_text or found.hashtags)
 
 
+def test_pictures_are_found_by_their_labels(tmp_path):
+    items = [Item(name, "x", bytes) for name in ("a.png", "b.png", "c.png", "d.png")]
+    oil = {"mediums": [("an Oil painting", 0.3), ("a photo", 0.2)], "flavors": [("oil on canvas", 0.1)]}
+    rows = [
+        row("a.png", labels=oil),
+        row("b.png", labels={"own": [("유화", 0.5)], "mediums": [("a photo", 0.2)]}),
+        Row("c.png", error="it is gone"),
+        row("d.png"),
+    ]
+    with closing(Journal(tmp_path / "j", "x")) as journal:
+        journal.add(items, rows)
+        assert journal.labelled("OIL") == {"a.png": ("an Oil painting", "oil on canvas")}
+        assert set(journal.labelled("photo")) == {"a.png", "b.png"}
+        assert journal.labelled("유화") == {"b.png": ("유화",)}
+        assert journal.labelled("mediums") == {} == journal.labelled("%")
+        for damage in ("no JSON", '{"mediums": "oil"}', '{"mediums": ["oil", 3, null, ["oil"]]}', "7"):
+            journal._write("UPDATE results SET labels = ? WHERE name = 'a.png'", [(damage,)])
+            assert set(journal.labelled("oil")) <= {"a.png"}
+
+
 @pytest.mark.parametrize("missing", [["colours"], ["stored"], ["colours", "stored"]], ids=" and ".join)
 def test_a_journal_of_an_earlier_version_is_read_and_written(missing, tmp_path):
     items = [Item("a.png", "x", bytes), Item("b.png", "x", bytes)]

@@ -188,7 +188,7 @@ def test_captions_that_no_file_could_hold():
         ({"pictures": ("[ab]", "d*")}, "abd"),
         ({"tag": "sks"}, "b"),
         ({"word": "Dog's"}, "c"),
-        ({"label": "oil painting"}, "c"),
+        ({"text": "oil painting"}, "c"),  # a label
         ({"min_words": 4}, "a"),
         ({"max_words": 0}, "de"),
         ({"min_tokens": 78}, "f"),

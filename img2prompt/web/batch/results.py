@@ -170,7 +170,7 @@ def _results(run: Run) -> None:
         )
         text = lists.search(t("batch.search"), "batch-search")
     try:
-        entries = run.entries()
+        entries = run.entries(text)
         if not pipelines.gives_stored():
             entries = [replace(entry, stored="") for entry in entries]
         entries = _filter(shown, text, editing.word(run)).of(entries)
