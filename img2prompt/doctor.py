@@ -18,6 +18,7 @@ from img2prompt.engines.endpoint.trial import Trial, try_out
 from img2prompt.engines.full.parts import find_parts
 from img2prompt.engines.registry import RUNTIMES, choose, find_device
 from img2prompt.errors import Img2PromptError
+from img2prompt.libraries import missing
 from img2prompt.settings import Settings
 
 CORE = "core"  # what is needed for everything
@@ -77,6 +78,7 @@ def examine(settings: Settings) -> Health:
         except Img2PromptError as error:
             problems.append(str(error))
     home = weights.home()
+    card = graphics()
     existing = next(folder for folder in (home, *home.parents) if folder.exists())
     return Health(
         version=__version__,
@@ -87,7 +89,7 @@ def examine(settings: Settings) -> Health:
         engine=engine,
         why=why,
         device=device,
-        graphics=graphics(),
+        graphics=card[0] if card else "",
         folder=str(home),
         used=sum(weights.size(folder) for folder in _installed()),
         free=shutil.disk_usage(existing).free,
@@ -112,13 +114,15 @@ def libraries() -> dict[str, dict[str, str]]:
     return found
 
 
-def graphics() -> str:
-    """The name of the GPU that PyTorch finds; empty without one, or without PyTorch."""
-    try:
-        import torch
-    except ImportError:
-        return ""
-    return torch.cuda.get_device_name(0) if torch.cuda.is_available() else ""
+def graphics() -> tuple[str, int, int] | None:
+    """Name, free and total memory in bytes of the first GPU that PyTorch finds; None without either."""
+    if missing("torch"):
+        return None
+    import torch
+
+    if not torch.cuda.is_available():
+        return None
+    return torch.cuda.get_device_name(0), *torch.cuda.mem_get_info(0)
 
 
 def _release(requirement: Requirement) -> str:

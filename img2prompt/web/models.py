@@ -9,10 +9,9 @@ from pathlib import Path
 
 import streamlit as st
 
-from img2prompt import ocr, weights
+from img2prompt import doctor, ocr, weights
 from img2prompt.engines import registry
 from img2prompt.errors import ConfigError
-from img2prompt.libraries import missing
 from img2prompt.settings import AUTO, ENGINES, LITE, NONE, PEOPLE, Settings
 from img2prompt.web import endpoint, getting
 from img2prompt.web.shared import account, pipelines, session
@@ -103,7 +102,7 @@ def choose_stored() -> None:
 def show_machine() -> None:
     """Show the machine's device and memory, and the disk space that weights take."""
     st.header(t("models.machine"), anchor=False)
-    graphics = _graphics()
+    graphics = doctor.graphics()
     memory = _memory()
     used = sum(weights.size(folder) for folder in _installed().values())
     home = weights.home()
@@ -226,17 +225,6 @@ def _badge(installed: bool) -> str:
     if installed:
         return f":green-badge[:material/check: {t('models.installed')}]"
     return f":gray-badge[{t('models.not_installed')}]"
-
-
-def _graphics() -> tuple[str, int, int] | None:
-    """Name, free and total memory in bytes of the first GPU that PyTorch finds; None without either."""
-    if missing("torch"):
-        return None
-    import torch
-
-    if not torch.cuda.is_available():
-        return None
-    return torch.cuda.get_device_name(0), *torch.cuda.mem_get_info(0)
 
 
 def _memory() -> int | None:

@@ -6,12 +6,11 @@ from dataclasses import replace
 
 import pytest
 
-from img2prompt import threads
+from img2prompt import doctor, threads
 from img2prompt.engines.full.parts import find_parts, load_regressor
 from img2prompt.engines.registry import choose, find_device
 from img2prompt.errors import ConfigError, WeightsError
 from img2prompt.settings import Settings
-from img2prompt.web import models
 
 
 @pytest.fixture
@@ -21,7 +20,7 @@ def no_pytorch(monkeypatch):
 
 def test_without_pytorch_the_device_is_the_processor(no_pytorch):
     assert find_device("auto") == find_device("auto", "onnxruntime") == find_device("cpu") == "cpu"
-    assert models._graphics() is None
+    assert doctor.graphics() is None
 
 
 @pytest.mark.parametrize("name", ["cuda", "cuda:1"])
