@@ -64,7 +64,7 @@ def examine(settings: Settings) -> Health:
     """
     choice = choose(settings)
     engine, why = choice.settings.engine, choice.why
-    engines = {name: _problem(name, settings) for name in RUNTIMES}
+    engines = {name: _problem(name, choice.settings if name == engine else settings) for name in RUNTIMES}
     problems = [engines[engine]] if engines[engine] else []
     device = ""
     try:

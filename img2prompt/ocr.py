@@ -9,6 +9,7 @@ out, and so is all text of a picture that looks like a person's document.
 
 from __future__ import annotations
 
+import logging
 import re
 import threading
 from collections.abc import Sequence
@@ -23,6 +24,8 @@ from img2prompt.errors import ConfigError, WeightsError
 from img2prompt.libraries import install, missing
 from img2prompt.results import Line
 from img2prompt.wording import reason
+
+log = logging.getLogger(__name__)
 
 NETWORKS = {  # of RapidOCR's package, by the step that uses them
     "Det": "PP-OCRv6_det_small.onnx",
@@ -75,7 +78,12 @@ class TextReader:
             return [public(self._read(picture)) for picture in pictures]
 
     def _read(self, picture: Image.Image) -> list[Line]:
-        found = self._networks(np.asarray(picture.convert("RGB"))[:, :, ::-1])  # as OpenCV has the channels
+        networks = self._networks
+        try:
+            found = networks(np.asarray(picture.convert("RGB"))[:, :, ::-1])  # as OpenCV has the channels
+        except Exception:  # whatever it raises, as for a picture as narrow as a line: nothing is read there
+            log.warning("text could not be looked for in a picture", exc_info=True)
+            return []
         if found.txts is None or found.boxes is None or found.scores is None:
             return []
         size = np.array(picture.size)

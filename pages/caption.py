@@ -27,7 +27,9 @@ with left:
     photos.sources(settings)
 with right:
     photos.samples()
-st.session_state[session.TOLD] = instruction.ask("instruction", post_choices.note)
+fold = st.empty()
+with fold.container():
+    st.session_state[session.TOLD] = instruction.ask("instruction", post_choices.note)
 privacy.note()
 
 chosen = photos.chosen(settings)
@@ -71,8 +73,11 @@ elif desk is None or desk.photos != chosen or not reading.is_up_to_date():
 else:
     reading.answered(chosen)  # a second click may come when the posts are being drawn
 
+if desk and instruction.is_ignored():
+    fold.empty()  # so that posts come further up
 stored.show(chosen)
 if desk:
     cards.show(desk, post_choices, is_current=desk.photos == chosen)
+stored.suggest(chosen)
 with announcement:
     reading.announce(desk.photos if desk else [])

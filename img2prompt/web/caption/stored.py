@@ -23,7 +23,7 @@ NOTE = "note"  # key of the field for what only the visitor knows
 
 
 def show(photos: Sequence[Photo]) -> None:
-    """Show the prompts in the photos' files, and offer what people wrote there, for the posts."""
+    """Show the prompts in the photos' files."""
     gives = pipelines.gives_stored()
     for number, photo in enumerate(photos, 1):
         if not gives:
@@ -32,7 +32,6 @@ def show(photos: Sequence[Photo]) -> None:
             title = t("stored") if len(photos) == 1 else t("stored.number", number=number)
             with st.container(border=True, key=f"stored-{number}"):
                 _prompt(photo, title, number)
-    _suggestions(photos)
 
 
 def _prompt(photo: Photo, title: str, number: int) -> None:
@@ -55,7 +54,7 @@ def _prompt(photo: Photo, title: str, number: int) -> None:
         st.toggle(t("stored.use"), photo.uses_stored, key=key, help=t("stored.use.help"), on_change=choose)
 
 
-def _suggestions(photos: Sequence[Photo]) -> None:
+def suggest(photos: Sequence[Photo]) -> None:
     """Offer what people wrote as buttons that put it into the note; nothing of it is used unasked."""
     texts = [text for photo in photos if photo.metadata.notes for text in _offered(photo.metadata.notes)]
     note = st.session_state.get(NOTE, "")

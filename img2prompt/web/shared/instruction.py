@@ -21,6 +21,12 @@ if TYPE_CHECKING:
 EVERY = 1.0  # seconds between looks whether the model is loaded
 
 
+def is_ignored() -> bool:
+    """Whether this visitor's engine is loaded, and follows no instructions."""
+    engine = pipelines.engine(pipelines.start_loading())
+    return engine is not None and not engine.follows
+
+
 def ask(key: str, note: str = "") -> dict[str, str]:
     """Show a fold with a preset and a field for the visitor's own words, which outlast a visit to another page.
 
