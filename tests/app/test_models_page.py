@@ -14,7 +14,6 @@ from img2prompt.settings import Settings
 from img2prompt.web.shared import pipelines
 from img2prompt.web.shared.i18n import catalogue
 from tests.helpers import ROOT, SMALL_BLIP, SMALL_CLIP
-from tests.helpers.fresh_models import save_chat
 from tests.helpers.pictures import CHINA
 
 
@@ -122,6 +121,9 @@ def test_installed_parts_are_chosen_for_this_visit_only(monkeypatch, small_model
 @pytest.mark.slow
 def test_what_is_installed_and_runs_well_is_taken_at_once(places):
     from tests.unit.test_families import FRESH
+
+    pytest.importorskip("torch")
+    from tests.helpers.fresh_models import save_chat
 
     save_chat(places / "caption" / "florence-2-base", *FRESH["florence2"]())
     page = open_page()

@@ -13,8 +13,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("transformers")
+
 from transformers import AutoModelForImageTextToText, AutoProcessor
 
 from img2prompt import load_pipeline
