@@ -1,8 +1,10 @@
 """The pipeline with the bundled engine on real sample_photos."""
 
+import gc
 import io
 import sys
 import threading
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -57,6 +59,15 @@ def test_things_are_things_and_guess_at_nobody(pipeline):
     things = {thing(word) for word in pipeline.engine.words} | set(pipeline.engine._named_labels.values())
     assert {"dog", "beach", "surf", "person", "child", "trumpet"} <= things
     assert things.isdisjoint("man woman boy girl lady guy asian elderly beautiful blonde red big".split())
+
+
+def test_a_pipeline_that_nobody_needs_gives_its_weights_back(sample_photos):
+    dropped = load_pipeline(engine="lite")
+    dropped(sample_photos[0])
+    left = [weakref.ref(each) for each in (dropped.engine, dropped.engine.networks, dropped.sentences)]
+    del dropped
+    gc.collect()
+    assert [each() for each in left] == [None, None, None]
 
 
 def test_an_engine_that_follows_no_instruction_says_so(pipeline, sample_photos):

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -96,7 +96,7 @@ class LiteEngine:
             self.layers = int(self.config["captioner"]["decoder_layers"])
             self.tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
             weights = packed.unpack(mapped(folder / "model.safetensors"))
-            self.naming = imagenet.Naming(names, self.config["incidental"], self._similar)
+            incidental = self.config["incidental"]
             self.mean_embedding = weights["mean_embedding"]
             self.subject_mean = weights["subject_mean"]
         except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
@@ -108,6 +108,9 @@ class LiteEngine:
                 f"{folder / 'tokenizer.json'} cannot be used ({reason(error)}). Install img2prompt again."
             ) from error
         self.class_vectors = label_vectors(self, "imagenet", names).astype(np.float32, copy=False)
+        # Nothing in here refers to the engine, which would keep its weights when nobody needs them any more.
+        word_vector = lru_cache(maxsize=20_000)(partial(_word_vector, sentences))
+        self.naming = imagenet.Naming(names, incidental, partial(_similar, word_vector, self.class_vectors))
         weights["class_vectors"] = self.class_vectors
         self.networks: Networks = Graphs(folder, weights, self.layers, device)
 
@@ -276,12 +279,17 @@ class LiteEngine:
     def _text(self, tokens: list[int]) -> str:
         return " ".join(str(self.tokenizer.id_to_token(token)) for token in tokens)
 
-    @lru_cache(maxsize=20_000)  # noqa: B019 - the engine lives as long as the process
-    def _word_vector(self, word: str) -> np.ndarray:
-        return self.sentences.encode([word])[0]
 
-    def _similar(self, word: str, index: int) -> float:
-        return float(self._word_vector(word) @ self.class_vectors[index])
+def _word_vector(sentences: SentenceEncoder, word: str) -> np.ndarray:
+    """(384,) unit vector of a word."""
+    return sentences.encode([word])[0]
+
+
+def _similar(
+    word_vector: Callable[[str], np.ndarray], class_vectors: np.ndarray, word: str, index: int
+) -> float:
+    """The cosine of a word and a class name."""
+    return float(word_vector(word) @ class_vectors[index])
 
 
 def _digest(folder: Path) -> str:
