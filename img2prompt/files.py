@@ -90,7 +90,7 @@ def replacing_path(path: Path, durable: bool = True, scratch: Path | None = None
 def _part(path: Path, scratch: Path | None) -> Iterator[Path]:
     """The name of the unfinished file for `path`, which nobody else writes to meanwhile."""
     if scratch:
-        yield scratch / uuid4().hex
+        yield scratch / f".{uuid4().hex}.part"
         return
     # Not the file's own name and a suffix: the name may be so long already that nothing can be added.
     stem = f".{sha256_of(os.fsencode(path.name))[:16]}"
@@ -100,7 +100,7 @@ def _part(path: Path, scratch: Path | None) -> Iterator[Path]:
     # One name for all, so that the next run takes what a killed one left.
     part = path.with_name(f"{stem}.part")
     while True:
-        with open(part, "ab") as file:  # makes it, but empties nobody's
+        with open(part, "ab", opener=_follow_no_link) as file:  # makes it, but empties nobody's
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
@@ -114,6 +114,11 @@ def _part(path: Path, scratch: Path | None) -> Iterator[Path]:
                 yield part
                 return
             # Somebody has finished it since it was opened.
+
+
+def _follow_no_link(path: str, flags: int) -> int:
+    """Open a file, but not through a link that somebody has put in its place."""
+    return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0), 0o666)
 
 
 def _is_at(file: IO[bytes], path: Path) -> bool:

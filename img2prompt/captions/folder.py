@@ -5,13 +5,12 @@ from __future__ import annotations
 import codecs
 import os
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
 from img2prompt.captions.edits import LONGEST
 from img2prompt.errors import ConfigError, DataError
-from img2prompt.files import cannot_read, cannot_write, one_line
+from img2prompt.files import cannot_read, cannot_write, one_line, replacing_path
 from img2prompt.images import SUFFIXES
 
 JUNK = "__MACOSX"
@@ -207,21 +206,10 @@ def _read(file: str) -> _Content | None:
 
 
 def _replace(file: str, data: bytes) -> None:
-    """Write a file whole or not at all.
-
-    Quicker than `img2prompt.files.replacing`, which takes a lock for each file and waits for the disk: the
-    journal is locked meanwhile, and has the text on the disk.
-    """
-    target = os.path.realpath(file) if os.path.islink(file) else file
-    part = os.path.join(os.path.dirname(target), f"{JOURNAL}.part")
-    try:
-        with open(part, "wb", buffering=0) as handle:
-            handle.write(data)
-        os.replace(part, target)
-    except OSError as error:
-        with suppress(OSError):
-            os.unlink(part)
-        raise cannot_write(Path(file), error) from error
+    """Write a file whole or not at all, without waiting for the disk: the journal has the text there already."""
+    folder = Path(os.path.realpath(file)).parent  # in which a name of its own spares a lock for each file
+    with replacing_path(Path(file), durable=False, scratch=folder) as part:
+        part.write_bytes(data)
 
 
 def _stamp(file: str) -> tuple[int, int, int] | None:

@@ -426,6 +426,15 @@ def test_a_step_that_is_cut_short_is_set_back(folder, way, at, for_good):
         assert not list(folder.glob(".*.part"))
 
 
+def test_a_full_disk_cuts_no_caption_short(folder, full_disk):
+    before, store = contents(folder), Folder(folder)
+    store.texts()
+    with full_disk(4096), pytest.raises(DataError, match="a.txt cannot be written"):
+        store.write({"a.jpg": "word " * 3000})
+    assert contents(folder) == before
+    assert not list(folder.glob(".*.part"))
+
+
 def test_what_was_cut_short_and_then_changed_by_others_stays_theirs(folder):
     with editing(folder) as editor:
         changes = edits.prefix(now(editor), "my ")

@@ -1,5 +1,6 @@
 """Files are replaced whole or not at all."""
 
+import os
 import shutil
 
 import pytest
@@ -38,6 +39,19 @@ def test_a_link_stays_one(tmp_path):
     with replacing_path(link) as part:
         part.write_text("new")
     assert link.is_symlink() and file.read_text() == "new"
+
+
+@pytest.mark.skipif(not hasattr(os, "O_NOFOLLOW"), reason="needs to open files but no links")
+def test_nothing_is_written_through_a_link_in_the_unfinished_files_place(tmp_path):
+    file, victim = tmp_path / "out.bin", tmp_path / "victim"
+    victim.write_text("somebody's")
+    with replacing_path(file) as part:
+        name = part
+        part.write_text("new")
+    name.symlink_to(victim)
+    with pytest.raises(DataError, match="out.bin cannot be written"), replacing_path(file) as part:
+        part.write_text("newer")
+    assert victim.read_text() == "somebody's" and file.read_text() == "new"
 
 
 @pytest.mark.parametrize("error", [ValueError("the library's own"), KeyboardInterrupt()])
