@@ -18,7 +18,7 @@ from img2prompt import instructions, metadata, prompts
 from img2prompt.batcher import Batcher
 from img2prompt.embeddings import unit
 from img2prompt.engines.base import Engine, Question, Request
-from img2prompt.engines.registry import load_engine
+from img2prompt.engines.registry import choose, load_engine
 from img2prompt.ensemble.members import Ensemble, Evidence, load_ensemble
 from img2prompt.errors import AnswerError, ConfigError
 from img2prompt.images import Limits, open_image
@@ -500,7 +500,7 @@ def load_pipeline(settings: Settings | None = None, **overrides: Any) -> Pipelin
     DataError
         When one of the user's label tables, or a bank of the ensemble, cannot be used.
     """
-    settings = settings or Settings.load(**overrides)
+    settings = choose(settings or Settings.load(**overrides)).settings
     own = read_own_labels(settings.labels)
     sentences = SentenceEncoder()
     engine = load_engine(settings, sentences)

@@ -299,18 +299,12 @@ class Run:
 
     def entries(self, text: str = "") -> list[Entry]:
         """All results with their captions and those of their labels that have a text in them, sorted by name."""
-        edited = self.journal.edited()
         labels = self.journal.labelled(text) if text else {}
         stored = {line.name: line.stored for line in self.journal.overview()}
         with self._editor() as editor:
-            found = read(editor.store, editor.journal)
+            found = read(editor.store, editor.journal, self.journal.edited())
         return [
-            replace(
-                entry,
-                edited=entry.name in edited,
-                stored=stored.get(entry.name, ""),
-                labels=labels.get(entry.name, ()),
-            )
+            replace(entry, stored=stored.get(entry.name, ""), labels=labels.get(entry.name, ()))
             for entry in found
         ]
 

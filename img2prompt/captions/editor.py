@@ -187,13 +187,19 @@ class Editor:
         return next(step for step in self.journal.steps() if step.id == number)
 
 
-def read(store: Store, journal: Journal) -> list[Entry]:
-    """The entries of a set as they are now, sorted by name."""
-    texts, kept, originals = store.texts(), journal.kept(), journal.originals()
-    entries = [
-        Entry(name, text, kept.get(name, ()), edited=name in originals and originals[name] != text)
-        for name, text in texts.items()
-    ]
+def read(store: Store, journal: Journal, edited: Collection[str] | None = None) -> list[Entry]:
+    """The entries of a set as they are now, sorted by name.
+
+    Parameters
+    ----------
+    edited : the names of those that are, where the store knows; by default those that no longer are what they
+        were before their first step
+    """
+    texts, kept = store.texts(), journal.kept()
+    if edited is None:
+        originals = journal.originals()
+        edited = {name for name, text in texts.items() if name in originals and originals[name] != text}
+    entries = [Entry(name, text, kept.get(name, ()), edited=name in edited) for name, text in texts.items()]
     entries += [Entry(name, None, problem=problem) for name, problem in store.problems.items()]
     return sorted(entries, key=lambda entry: entry.name)
 

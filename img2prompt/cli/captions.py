@@ -343,12 +343,7 @@ def prefix(
 
     With --failed, they become the caption of pictures that have none.
     """
-    from img2prompt.captions import edits
-
-    empty = wanted.failed is True
-    _change(
-        context.obj, wanted, "prefix", [text], lambda each: edits.prefix(each, text, empty), dry_run, as_json
-    )
+    _put(context.obj, wanted, "prefix", text, dry_run, as_json)
 
 
 @commands.command()
@@ -364,12 +359,7 @@ def suffix(
 
     With --failed, they become the caption of pictures that have none.
     """
-    from img2prompt.captions import edits
-
-    empty = wanted.failed is True
-    _change(
-        context.obj, wanted, "suffix", [text], lambda each: edits.suffix(each, text, empty), dry_run, as_json
-    )
+    _put(context.obj, wanted, "suffix", text, dry_run, as_json)
 
 
 @commands.command()
@@ -420,9 +410,7 @@ def edit(
     caption = sys.stdin.read() if text == "-" else text
 
     def work(entries: Sequence[Entry]) -> list[Change]:
-        meant = [entry for entry in entries if fnmatchcase(entry.name, picture)]
-        if not meant:
-            raise _not_there(picture, context.obj)
+        meant = _meant(entries, picture, context.obj)
         if len(meant) == 1 and meant[0].problem:
             raise DataError(meant[0].problem)
         return edits.write(meant, caption, keep)
@@ -569,6 +557,15 @@ def _editing(where: Where) -> Iterator[Editor]:
         yield editor
 
 
+def _put(where: Where, wanted: Wanted, kind: str, text: str, dry_run: bool, as_json: bool) -> None:
+    """Put words before or behind captions, as `kind` says: ``prefix`` or ``suffix``."""
+    from img2prompt.captions import edits
+
+    operation = {"prefix": edits.prefix, "suffix": edits.suffix}[kind]
+    empty = wanted.failed is True
+    _change(where, wanted, kind, [text], lambda each: operation(each, text, empty), dry_run, as_json)
+
+
 def _change(
     where: Where,
     wanted: Wanted,
@@ -660,14 +657,10 @@ def _meant(entries: Sequence[Entry], picture: str, where: Where) -> list[Entry]:
     """The entries that a name, or one with * and ?, stands for."""
     meant = [entry for entry in entries if fnmatchcase(entry.name, picture)]
     if not meant:
-        raise _not_there(picture, where)
+        raise ConfigError(
+            f"{picture} names no picture in {where.folder}. img2prompt captions {where.folder} list"
+        )
     return meant
-
-
-def _not_there(picture: str, where: Where) -> ConfigError:
-    return ConfigError(
-        f"{picture} names no picture in {where.folder}. img2prompt captions {where.folder} list"
-    )
 
 
 def _marked(entries: list[Entry], folder: Folder, journal: Journal, wanted: Wanted) -> list[Entry]:

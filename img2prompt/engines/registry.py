@@ -48,7 +48,7 @@ def load_engine(settings: Settings, sentences: SentenceEncoder) -> Engine:
     name = settings.engine
     engine = _load(name, settings, sentences, find_device(settings.device, RUNTIMES[name]))
     borrowed = [part == LITE for part in (settings.clip_model, settings.regressor)]
-    if name == LITE or not any(borrowed):
+    if name != "full" or not any(borrowed):  # the others are lite, or made of it
         return engine
     from img2prompt.engines.borrowed import Borrowed
 

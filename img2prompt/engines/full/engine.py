@@ -16,7 +16,7 @@ from PIL import Image
 from img2prompt.engines.base import Aspect, Question, Request
 from img2prompt.engines.device import Ahead, Place
 from img2prompt.engines.full.clip_model import ClipModel, digest, has_quick_gelu
-from img2prompt.engines.full.families import CaptionModel, load_captioner
+from img2prompt.engines.full.families import CaptionModel, ChatModel, load_captioner
 from img2prompt.engines.full.memory import check_memory
 from img2prompt.engines.full.vit_regressor import VitRegressor
 from img2prompt.errors import WeightsError
@@ -82,7 +82,7 @@ class FullEngine:
             self._regressor = VitRegressor(folders["regressor"], place, precision, size, settings.mirror)
         self.captioner = settings.caption_model if self._captioner else None
         self.follows = bool(self._captioner and self._captioner.follows)
-        self.chats = bool(self._captioner and self._captioner.chats)
+        self.chats = isinstance(self._captioner, ChatModel)
         self.space = f"{settings.clip_model}@{self._clip.digest}" if self._clip else None
         files = [
             file for kind in sorted(folders) for file in sorted(folders[kind].iterdir()) if file.is_file()
@@ -112,7 +112,7 @@ class FullEngine:
 
     def chat(self, question: Question) -> Iterator[str]:
         """The caption model's answer, as it is written."""
-        if self._captioner is None or not self._captioner.chats:
+        if not isinstance(self._captioner, ChatModel):
             raise WeightsError(
                 f"{self.captioner or self.name} cannot chat. Choose a chat model as caption_model, for example "
                 '"qwen3-vl-2b".'

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from PIL import Image
 
@@ -53,7 +53,6 @@ class CaptionModel(Protocol):
     """A loaded caption model of any family."""
 
     follows: bool  # instructions
-    chats: bool
 
     def prepare(self, image: Image.Image) -> Any:
         """RGB picture → what `describe` takes, on the CPU. Safe to call from several threads."""
@@ -63,8 +62,13 @@ class CaptionModel(Protocol):
     ) -> list[Description]:
         """What N prepared pictures show; see `img2prompt.engines.base.Engine.describe`."""
 
+
+@runtime_checkable
+class ChatModel(CaptionModel, Protocol):
+    """A caption model that can also chat."""
+
     def chat(self, question: Question) -> Iterator[str]:
-        """The pieces of the answer; only where `chats`."""
+        """The pieces of the answer, in order, as they come."""
 
 
 def load_captioner(

@@ -7,14 +7,14 @@ most 32 new tokens.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
 from PIL import Image
 from torch import Tensor
 
-from img2prompt.engines.base import Question, Request
+from img2prompt.engines.base import Request
 from img2prompt.engines.device import Batches, Place
 from img2prompt.engines.full.families import blip_attention, published
 from img2prompt.results import Description
@@ -39,7 +39,7 @@ def load(
 class Captioner:
     """A caption model that takes nothing but the picture; see `CaptionModel` of this package."""
 
-    follows = chats = False
+    follows = False
 
     def __init__(self, loaded: published.Published, place: Place, batch_size: int):
         self._net, self._processor, self._dtype = loaded
@@ -55,9 +55,6 @@ class Captioner:
     ) -> list[Description]:
         """N captions; with `beams` 0 in the model's own search, which for all of these is greedy."""
         return self._batches(partial(self._generate, beams=beams), prepared)
-
-    def chat(self, question: Question) -> Iterator[str]:
-        raise NotImplementedError("the engine asks only models that chat")
 
     def _generate(self, pixels: Sequence[Tensor], beams: int) -> list[Description]:
         batch = self._place.send(pixels, self._dtype)

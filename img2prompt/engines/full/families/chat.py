@@ -71,7 +71,7 @@ class Turn:
 
 
 class ChatModel:
-    """A model that follows instructions and chats; see `CaptionModel` of this package.
+    """A model that follows instructions and chats; see `ChatModel` of this package.
 
     Raises
     ------
@@ -79,7 +79,7 @@ class ChatModel:
         When it has no chat template, or one that cannot be used.
     """
 
-    follows = chats = True
+    follows = True
 
     def __init__(self, loaded: published.Published, place: Place, batch_size: int, details: bool):
         self._net, self._processor, self._dtype = loaded

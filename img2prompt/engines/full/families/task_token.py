@@ -6,7 +6,7 @@ class; Microsoft's folders hold weights for code of their own, which is never ru
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from img2prompt.engines.base import Question, Request
+from img2prompt.engines.base import Request
 from img2prompt.engines.device import Batches, Place
 from img2prompt.engines.full.families import published
 from img2prompt.engines.full.families.words import as_caption
@@ -40,7 +40,7 @@ class TaskModel:
     only the caption is asked for, unless `details` wants all three.
     """
 
-    follows = chats = False
+    follows = False
 
     def __init__(self, loaded: published.Published, place: Place, batch_size: int, details: bool):
         self._net, self._processor, self._dtype = loaded
@@ -69,9 +69,6 @@ class TaskModel:
             Description(as_caption(caption), detailed=paragraph, text=text)
             for caption, paragraph, text in rows
         ]
-
-    def chat(self, question: Question) -> Iterator[str]:
-        raise NotImplementedError("the engine asks only models that chat")
 
     def _do(self, task: str, beams: int, pixels: Sequence[Tensor]) -> list[str]:
         batch = self._place.send(pixels, self._dtype)
