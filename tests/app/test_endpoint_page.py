@@ -16,6 +16,7 @@ from img2prompt.web.caption import work
 from img2prompt.web.shared import pipelines
 from img2prompt.web.shared.frame import as_it_is
 from img2prompt.web.shared.i18n import catalogue
+from tests.app.test_caption_page import press
 from tests.app.test_models_page import choose, open_page
 from tests.helpers import chat_server
 from tests.helpers.chat_server import fails
@@ -43,13 +44,6 @@ def text(page: AppTest) -> str:
 def name_server(page: AppTest, url: str) -> AppTest:
     choose(page, "models-engine", "endpoint")
     next(widget for widget in page.text_input if widget.key == "models-endpoint-url").set_value(url)
-    page.run()
-    assert not page.exception
-    return page
-
-
-def press(page: AppTest, label: str) -> AppTest:
-    next(button for button in page.button if button.label == label).click()
     page.run()
     assert not page.exception
     return page

@@ -6,6 +6,7 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
+import platformdirs
 import pytest
 from sqlalchemy import Engine, create_engine, text
 
@@ -17,7 +18,7 @@ from tests.helpers.hub import BLIP_TEXT, BLIP_VISION, CLIP
 
 
 @pytest.fixture
-def run(pipeline, monkeypatch, capsys):
+def run_command(pipeline, monkeypatch, capsys):
     """Run a command on the loaded weights: (exit code, stdout, stderr)."""
 
     def load_pipeline(settings):
@@ -33,6 +34,34 @@ def run(pipeline, monkeypatch, capsys):
         return left.value.code, captured.out, captured.err
 
     return run
+
+
+@pytest.fixture
+def run(run_command):
+    """`run_command`, under a name that a module may give to another way."""
+    return run_command
+
+
+@pytest.fixture
+def quick_run(run_command, monkeypatch):
+    """As `run_command`, with the narrowest search and without stdout: (exit code, stderr)."""
+    monkeypatch.setenv("IMG2PROMPT_BEAMS", "1")
+
+    def quick_run(*arguments):
+        code, _, err = run_command(*arguments)
+        return code, err
+
+    return quick_run
+
+
+@pytest.fixture
+def own_data(tmp_path, monkeypatch) -> Path:
+    """An empty folder for the user's data, where the program looks for it."""
+    for variable in ("XDG_DATA_HOME", "HOME"):
+        monkeypatch.setenv(variable, str(tmp_path))
+    folder = platformdirs.user_data_path("img2prompt", appauthor=False)
+    assert folder.is_relative_to(tmp_path)
+    return folder
 
 
 @pytest.fixture

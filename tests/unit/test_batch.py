@@ -82,23 +82,8 @@ def kept(tmp_path):
 
 
 @pytest.fixture
-def run(pipeline, monkeypatch, capsys):
-    """Run a command on the loaded weights: (exit code, stderr)."""
-
-    def load_pipeline(settings):
-        return Pipeline(pipeline.engine, pipeline.sentences, pipeline.tables, settings)
-
-    monkeypatch.setattr("img2prompt.pipeline.load_pipeline", load_pipeline)
-    monkeypatch.setenv("IMG2PROMPT_BEAMS", "1")
-
-    def run(*arguments):
-        with pytest.raises(SystemExit) as left:
-            main([str(argument) for argument in arguments])
-        captured = capsys.readouterr()
-        assert "Traceback" not in captured.err
-        return left.value.code, captured.err
-
-    return run
+def run(quick_run):
+    return quick_run
 
 
 # Which pictures there are

@@ -7,7 +7,6 @@ import re
 import shutil
 from pathlib import Path
 
-import platformdirs
 import pytest
 
 from img2prompt.batch import fingerprint, on_disk
@@ -43,12 +42,9 @@ ALL = {name: f"the{name}" for name in PLACEHOLDERS}
 
 
 @pytest.fixture
-def own_folder(tmp_path, monkeypatch) -> Path:
+def own_folder(own_data) -> Path:
     """An empty folder for own presets, where the program looks for them."""
-    for variable in ("XDG_DATA_HOME", "HOME"):
-        monkeypatch.setenv(variable, str(tmp_path))
-    folder = platformdirs.user_data_path("img2prompt", appauthor=False) / "instructions"
-    assert folder.is_relative_to(tmp_path)
+    folder = own_data / "instructions"
     folder.mkdir(parents=True)
     load_preset.cache_clear()
     yield folder

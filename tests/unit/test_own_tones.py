@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-import platformdirs
 import pytest
 
 from img2prompt.errors import ConfigError, DataError
@@ -29,12 +28,9 @@ DOG = Seen("a brown dog runs on the beach", colours=("blue", "white"))
 
 
 @pytest.fixture
-def own_folder(tmp_path, monkeypatch) -> Path:
+def own_folder(own_data) -> Path:
     """An empty folder for own tones, where the program looks for them."""
-    for variable in ("XDG_DATA_HOME", "HOME"):
-        monkeypatch.setenv(variable, str(tmp_path))
-    folder = platformdirs.user_data_path("img2prompt", appauthor=False) / "tones"
-    assert folder.is_relative_to(tmp_path)
+    folder = own_data / "tones"
     folder.mkdir(parents=True)
     load_tone.cache_clear()
     yield folder

@@ -21,9 +21,7 @@ from img2prompt import batch
 from img2prompt.batch import Journal, PhotoFiles, Row, discover, export_photos
 from img2prompt.batch.photos import WRITER, texts_for, texts_in
 from img2prompt.batch.runs import Runs
-from img2prompt.cli.main import main
 from img2prompt.errors import ConfigError, DataError
-from img2prompt.pipeline import Pipeline
 from img2prompt.posts import Seen, keywords
 from img2prompt.results import Match
 from img2prompt.xmp import packets, texts_of, with_packet, with_texts
@@ -433,23 +431,8 @@ def test_checks_before_the_work(photos, tmp_path):
 
 
 @pytest.fixture
-def run(pipeline, monkeypatch, capsys):
-    """Run a command on the loaded weights: (exit code, stderr)."""
-
-    def load_pipeline(settings):
-        return Pipeline(pipeline.engine, pipeline.sentences, pipeline.tables, settings)
-
-    monkeypatch.setattr("img2prompt.pipeline.load_pipeline", load_pipeline)
-    monkeypatch.setenv("IMG2PROMPT_BEAMS", "1")
-
-    def run(*arguments):
-        with pytest.raises(SystemExit) as left:
-            main([str(argument) for argument in arguments])
-        captured = capsys.readouterr()
-        assert "Traceback" not in captured.err
-        return left.value.code, captured.err
-
-    return run
+def run(quick_run):
+    return quick_run
 
 
 def test_by_command(photos, tmp_path, run):
