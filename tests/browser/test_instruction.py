@@ -11,6 +11,8 @@ from tests.helpers.browser import SIZES, assert_accessible, open_page, settle
 from tests.helpers.pictures import small_photos
 from tests.helpers.server import serve
 
+FOLD = "어떻게 설명할지 모델에게 알려 주기"
+
 # Python imports a module of this name when it starts.
 FOLLOWING = """
 import img2prompt.pipeline
@@ -74,14 +76,19 @@ def test_a_photo_is_described_as_it_was_said(obedient, browser, size):
 @pytest.mark.parametrize("size", SIZES)
 def test_an_engine_that_follows_nothing_says_so(server, browser, size):
     with open_page(server, browser, size, color_scheme="light", locale="ko-KR") as page:
-        page.get_by_role("button", name="꽃").click()  # by now the model is there
-        page.get_by_role("button", name="캡션 만들기").click()
-        page.locator("p.large").wait_for()
-        unfold(page, "어떻게 설명할지 모델에게 알려 주기")
-        page.get_by_text("라이트: 지시를 따르지 않고").wait_for()
+        explanation = page.get_by_text("라이트: 지시를 따르지 않고")
+        explanation.wait_for(state="attached")  # the model is loaded, after which the page is drawn once more
+        unfold(page, FOLD)
+        explanation.wait_for()
         assert_accessible(page, f"{size}-no-instruction")
         page.get_by_role("link", name="다른 모델 고르기").click()
         page.get_by_role("heading", name="모델", exact=True).wait_for()
+
+        page.goto(server)
+        page.get_by_role("button", name="꽃").click()
+        page.get_by_role("button", name="캡션 만들기").click()
+        page.get_by_label("게시글 5의 내용").wait_for()
+        expect(page.get_by_text(FOLD)).to_have_count(0)  # so that posts come further up
 
 
 def test_a_batch_begins_with_an_instruction(obedient, browser):
