@@ -190,6 +190,12 @@ def test_lines_of_the_theme_come_with_those_of_its_parents_and_before_those_of_p
     assert len(set(hooks)) == 20
 
 
+def test_where_people_are_all_that_is_known_lines_of_any_photo_take_turns():
+    posts = compose(Seen("a person standing there", PHOTO), Choices("minimal", emoji="off", variants=6))
+    of_people = [v.hook in themes()["people"].wording["en"].lines["minimal"] for v in posts]
+    assert of_people == [True, False] * 3
+
+
 def test_two_themes_take_turns():
     seen = Seen("a dog on the beach", PHOTO)
     posts = compose(seen, Choices("minimal", emoji="off", variants=3))
