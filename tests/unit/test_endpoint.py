@@ -303,6 +303,31 @@ def test_a_server_without_schemas_is_asked_for_a_sentence_and_that_is_remembered
     assert not asked.structures
 
 
+def test_first_questions_that_are_asked_together_find_out_together(seeing, chat):
+    """Each is refused its schema before any has learned from it, and each is asked again without."""
+    asked = threading.Barrier(4, timeout=60)
+
+    def refuse(handler):
+        asked.wait()
+        handler.reply(chat_server.NO_SCHEMAS, 400)
+
+    chat.structures = False
+    chat.script.extend([refuse] * 4)
+    photos = [Image.open(FLOWER).crop((0, 0, 100 + i, 100)) for i in range(4)]
+    assert {result.caption for result in seeing(photos)} == {"a red ball lies on green grass"}
+    assert ["response_format" in body for body in chat.asked] == [True] * 4 + [False] * 4
+
+
+def test_a_record_is_asked_for_with_its_schema_or_not_at_all(chat):
+    """Also where another question found out that there are no schemas while this one waited for its turn."""
+    chat.structures = False
+    asked = server(chat)
+    for _ in range(2):
+        with pytest.raises(client.Unstructured, match="takes no JSON schema"):
+            asked.answer(Question(answers.ASK, schema=answers.SCHEMA), strict=True)
+    assert len(chat.asked) == 1
+
+
 def test_a_server_that_takes_no_limit_is_asked_without(chat):
     chat.script.append(fails(400, "Unsupported parameter: 'max_tokens'"))
     asked = server(chat)
