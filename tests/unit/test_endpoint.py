@@ -474,6 +474,24 @@ def test_the_server_says_how_long_to_wait(chat, monkeypatch):
 
 
 @pytest.mark.parametrize(
+    "header",
+    [
+        *("nan", "inf", "-inf", "1e999", "-5", "0", "1e-9", "", "soon"),
+        *("Mon, 01 Jan 0001 00:00:00 +2359", "Fri, 31 Dec 9999 23:59:59 -2359", "Mon, 99 Foo 2026"),
+    ],
+)
+def test_a_wait_that_is_none_is_our_own_that_grows(chat, monkeypatch, header):
+    monkeypatch.setattr(client, "LONGEST_PAUSE", 0.16)
+    waited = []
+    monkeypatch.setattr(threading.Event, "wait", lambda self, timeout=None: waited.append(timeout))
+    chat.script.extend([fails(429, Retry_After=header)] * 4)
+    server(chat).answer(Question("?"))
+    waited = [seconds for seconds in waited if seconds]  # threads wait too, without end
+    for seconds, expected in zip(waited, (0.02, 0.04, 0.08, 0.16), strict=True):
+        assert 0.75 * expected <= seconds <= 1.25 * expected
+
+
+@pytest.mark.parametrize(
     ("behave", "error", "words"),
     [
         (

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+import math
 import random
 import ssl
 import threading
@@ -394,13 +395,16 @@ def _said(error: openai.APIStatusError) -> str:
 
 
 def _retry_after(header: str) -> float | None:
-    """Seconds to wait, from a number of them or a date; None where the header says nothing of the kind."""
+    """Seconds to wait, from a number of them or a date; None where the header says nothing of the kind.
+
+    Neither does it with less than our own first pause: that grows, while a server may say "0.001" for ever.
+    """
     try:
         seconds = float(header)
     except ValueError:
         try:
             date = parsedate_to_datetime(header)
-        except ValueError:
+            seconds = (date.astimezone(timezone.utc) - datetime.now(timezone.utc)).total_seconds()
+        except (ValueError, OverflowError):  # no date, or one at the edge of all dates
             return None
-        seconds = (date.astimezone(timezone.utc) - datetime.now(timezone.utc)).total_seconds()
-    return max(seconds, 0.0) or None
+    return seconds if math.isfinite(seconds) and seconds >= FIRST_PAUSE else None
