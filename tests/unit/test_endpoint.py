@@ -6,12 +6,13 @@ import json
 import logging
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
-from ipaddress import IPv4Address
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +25,7 @@ from img2prompt import load_pipeline
 from img2prompt.batch import fingerprint
 from img2prompt.cli.main import main
 from img2prompt.engines.base import Question, Request
-from img2prompt.engines.endpoint import answers, asking, client, load, transport
+from img2prompt.engines.endpoint import answers, asking, client, load
 from img2prompt.engines.endpoint.address import parse, permitted
 from img2prompt.engines.endpoint.client import Server, data_url
 from img2prompt.engines.endpoint.trial import models, picture, try_out
@@ -122,6 +123,9 @@ def test_addresses_of_this_machine_and_others(url, host, here, private):
         "http://2852039166/latest",
         "http://[::ffff:169.254.169.254]/",
         "http://[fe80::1]/v1",
+        "http://[fd00:ec2::254]/latest",
+        "http://[FD00:0EC2:0::254]/latest",
+        "http://[fd20:ce::254]/computeMetadata/v1",
         "http://0.0.0.0:8000/v1",
         "http://[::]/v1",
         "http://224.0.0.1/v1",
@@ -134,13 +138,25 @@ def test_addresses_where_no_model_server_is(url):
     assert "secret" not in str(caught.value)
 
 
-def test_a_name_that_leads_elsewhere_is_not_followed(chat, monkeypatch):
-    """What resolves to a link-local address gets nothing, though its name passed."""
-    guarded = server(chat, endpoint_model="m")
-    monkeypatch.setattr(transport, "ip_address", lambda _: IPv4Address("169.254.169.254"))
-    with pytest.raises(EndpointError, match="leads to 169.254.169.254, where no model server is"):
+@pytest.mark.parametrize("here", [True, False])
+@pytest.mark.parametrize(
+    "peer",
+    ["169.254.169.254", "::ffff:169.254.169.254", "fe80::1%eth0", "fd00:ec2::254", "fd20:ce::254", "ff02::1"],
+)
+def test_a_name_that_leads_elsewhere_is_not_followed(chat, monkeypatch, here, peer):
+    """What resolves to an address that would be refused gets nothing, though its name passed."""
+    guarded = Server(replace(parse(chat.address), is_here=here), settings(chat, endpoint_model="m"))
+    monkeypatch.setattr(socket.socket, "getpeername", lambda _: (peer, chat.port))
+    told = peer.removeprefix("::ffff:").partition("%")[0]
+    with pytest.raises(EndpointError, match=f"leads to {told}, where no model server is"):
         guarded.answer(Question("?"))
     assert not chat.asked
+
+
+@pytest.mark.parametrize("peer", ["127.0.0.1", "::1", "::ffff:127.0.0.1"])
+def test_this_machine_has_several_addresses(chat, monkeypatch, peer):
+    monkeypatch.setattr(socket.socket, "getpeername", lambda _: (peer, chat.port))
+    assert try_out(settings(chat)).said.caption
 
 
 # --- what is sent

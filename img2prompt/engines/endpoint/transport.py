@@ -5,12 +5,11 @@ from __future__ import annotations
 import time
 import urllib.request
 from collections.abc import Iterator, Mapping
-from ipaddress import ip_address
 from typing import Any
 
 import httpx2
 
-from img2prompt.engines.endpoint.address import Address
+from img2prompt.engines.endpoint.address import Address, has_no_server, plain_ip
 from img2prompt.errors import AnswerError, EndpointError
 
 MOST_BYTES = 8 * 2**20  # of an answer, with what is around its words
@@ -58,8 +57,8 @@ class Guard(httpx2.BaseTransport):
     def _check_peer(self, event: str, info: Mapping[str, Any]) -> None:
         """Before anything is sent: a name leads to no place where a literal address would be refused."""
         if event == "connection.connect_tcp.complete":
-            peer = ip_address(str(info["return_value"].get_extra_info("server_addr")[0]).partition("%")[0])
-            if (self._address.is_here and not peer.is_loopback) or peer.is_link_local:
+            peer = plain_ip(str(info["return_value"].get_extra_info("server_addr")[0]))
+            if (self._address.is_here and not peer.is_loopback) or has_no_server(peer):
                 raise EndpointError(
                     f"{self._address.host} leads to {peer}, where no model server is. Correct endpoint_url."
                 )
