@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+import traceback
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -261,6 +262,41 @@ def test_no_proxy_stands_before_this_machine(chat, monkeypatch):
     for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
         monkeypatch.setenv(name, "http://127.0.0.1:1")
     assert try_out(settings(chat)).said.caption
+
+
+def test_a_proxy_stands_before_others(chat, monkeypatch):
+    monkeypatch.setenv("http_proxy", f"http://me:secret@localhost:{chat.port}")
+    with pytest.raises(EndpointError, match="192.0.2.7 finds nothing there"):  # it is no proxy
+        models(Settings(endpoint_url="http://192.0.2.7/v1", endpoint_remote=True))
+    assert chat.headers[-1]["Host"] == "192.0.2.7"
+
+
+@pytest.mark.parametrize(
+    "proxy",
+    [
+        "http://me:secret@host:notaport",
+        "http://me:secret@host:99999",
+        "http://me:secret@host:0",
+        "http://me:secret@",
+        "http://me:secret@[::1",
+        "http://me:secret@ho\x01st:80",
+        "ftp://me:secret@host:21",
+        "me:secret@host:3128",
+        "socks4://me:secret@host:1080",
+        "socks5://me:secret@host:1080",
+    ],
+)
+def test_a_proxy_that_cannot_be_used_is_named_and_not_shown(monkeypatch, capsys, proxy):
+    monkeypatch.setitem(sys.modules, "socksio", None)  # as where it is not installed
+    monkeypatch.setenv("https_proxy", proxy)
+    with pytest.raises(ConfigError, match="HTTPS_PROXY names no proxy that can be used") as caught:
+        models(Settings(endpoint_url="https://models.example.com/v1", endpoint_remote=True))
+    assert "secret" not in "".join(traceback.format_exception(caught.value))
+    told = ["--set", "endpoint_url=https://models.example.com/v1", "--set", "endpoint_remote=yes"]
+    with pytest.raises(SystemExit) as left:
+        main(["caption", str(FLOWER), "--engine", "endpoint", *told])
+    said = "".join(capsys.readouterr())
+    assert left.value.code == 2 and "HTTPS_PROXY" in said and "secret" not in said
 
 
 def test_the_key_goes_to_the_server_and_nowhere_else(chat, capsys, caplog):

@@ -74,7 +74,7 @@ class Server:
     Raises
     ------
     ConfigError
-        When the key cannot be one.
+        When the key cannot be one, or the proxy before the server none.
     """
 
     def __init__(self, address: Address, settings: Settings):
