@@ -266,7 +266,7 @@ class Pipeline:
                     "out, or choose a chat model or an endpoint as engine."
                 )
             for instruction in {wish.instruction for wish in wishes}:
-                instructions.check(instruction)
+                instructions.check_placeholders(instruction)
             return list(zip(pictures, wishes, strict=True))
 
         results = self._batcher(partial(self._run, style), asked, kind, waiting)
