@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import socket
 from concurrent.futures import ThreadPoolExecutor
@@ -505,6 +506,29 @@ def test_what_would_fit_a_gpu_instead(root, monkeypatch):
     monkeypatch.setattr(memory, "free", lambda device: 7 * 10**8)
     with pytest.raises(ConfigError, match="As caption_model, .* would fit"):
         memory.check_memory(settings, folders, "cuda")
+
+
+@pytest.mark.parametrize(
+    ("device", "settings", "size"),
+    [
+        ("cuda", {}, 2.0),
+        ("cpu", {}, 4.0),
+        ("cuda", {"precision": "fp32"}, 4.0),
+        ("cuda", {"quantize": "4bit"}, 0.7),
+    ],
+)
+def test_the_model_that_is_advised_fits(device, settings, size, monkeypatch):
+    """With as many bytes a weight as it would have there."""
+    room = 2 * 10**9
+    monkeypatch.setattr(memory, "parameters", lambda folder: 10**11)
+    monkeypatch.setattr(memory, "free", lambda device: room)
+    with pytest.raises(ConfigError, match="As caption_model") as caught:
+        memory.check_memory(Settings(**settings), {"caption": Path("large")}, device)
+    name = re.search("As caption_model, (.*) would fit", str(caught.value))[1]
+    sizes = {
+        part.name: part.parameters * size * 1.2 for part in weights.parts().values() if part.kind == "caption"
+    }
+    assert name == next(name for name, bytes in sizes.items() if bytes <= room)
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without a GPU")
