@@ -450,6 +450,16 @@ def test_auto_takes_the_best_that_is_installed_and_sensible(
         assert found.why.endswith("well on cuda." if gpu else "well on cpu.")
 
 
+@pytest.mark.parametrize(("names", "engine"), [([], "lite"), (["florence-2-base"], "full")])
+def test_a_pipeline_says_what_auto_stood_for(installed, names, engine):
+    """So that whoever gets its settings, as workers of Ray do, loads the same."""
+    installed(*names)
+    settings = load_pipeline(Settings(engine="auto", device="cpu")).settings
+    assert (settings.engine, settings.device) == (engine, "cpu")
+    if names:
+        assert (settings.caption_model, settings.clip_model, settings.regressor) == (*names, "lite", "lite")
+
+
 def test_auto_keeps_to_what_fits(installed, monkeypatch):
     installed("qwen3-vl-2b", "blip-large")
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)

@@ -35,10 +35,8 @@ from img2prompt.wording import LONGEST, as_unicode
 SIDE = 1024  # pixels, at most, of a picture that is sent
 QUALITY = 90  # of its JPEG
 MOST_CHARACTERS = 50_000  # of an answer
-PATIENCE, WATCHED = (
-    120.0,
-    8.0,
-)  # seconds in which a server may come back: for a batch, and while somebody looks on
+# Seconds in which a server may come back: for a batch, and while somebody looks on.
+PATIENCE, WATCHED = 120.0, 8.0
 FEW, FOREVER = 3, 10**6  # tries of a question on which the server itself fails, and of others
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 15.0  # seconds before another try
 # What not every server takes of a question, and the words of its complaint; then it is asked without.
