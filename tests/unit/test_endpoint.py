@@ -124,6 +124,8 @@ def test_addresses_of_this_machine_and_others(url, host, here, private):
         "http://2852039166/latest",
         "http://[::ffff:169.254.169.254]/",
         "http://[fe80::1]/v1",
+        "http://100.100.100.200/latest",
+        "http://192.0.0.192/latest",
         "http://[fd00:ec2::254]/latest",
         "http://[FD00:0EC2:0::254]/latest",
         "http://[fd20:ce::254]/computeMetadata/v1",
@@ -142,7 +144,10 @@ def test_addresses_where_no_model_server_is(url):
 @pytest.mark.parametrize("here", [True, False])
 @pytest.mark.parametrize(
     "peer",
-    ["169.254.169.254", "::ffff:169.254.169.254", "fe80::1%eth0", "fd00:ec2::254", "fd20:ce::254", "ff02::1"],
+    [
+        *("169.254.169.254", "::ffff:169.254.169.254", "100.100.100.200", "fe80::1%eth0", "fd00:ec2::254"),
+        *("fd20:ce::254", "ff02::1"),
+    ],
 )
 def test_a_name_that_leads_elsewhere_is_not_followed(chat, monkeypatch, here, peer):
     """What resolves to an address that would be refused gets nothing, though its name passed."""
