@@ -297,6 +297,16 @@ def test_a_link_stays_one(folder, tmp_path):
     assert (folder / "a.txt").is_symlink() and (tmp_path / "elsewhere.txt").read_text() == "a dog"
 
 
+@pytest.mark.skipif(os.name == "nt", reason="needs the permissions of POSIX")
+def test_a_caption_keeps_the_permissions_of_its_file(folder):
+    (folder / "a.txt").chmod(0o640)
+    with editing(folder) as editor:
+        replace(editor, "cat", "dog")
+        assert (folder / "a.txt").stat().st_mode & 0o777 == 0o640
+        editor.undo()
+    assert (folder / "a.txt").stat().st_mode & 0o777 == 0o640
+
+
 # The way back
 
 
