@@ -23,7 +23,14 @@ from img2prompt.batch.rows import Row
 from img2prompt.batch.sources import Item, on_disk
 from img2prompt.batch.texts import beside
 from img2prompt.errors import ConfigError, DataError, ImageError
-from img2prompt.files import cannot_read, cannot_write, replacing_path, sha256, sha256_of
+from img2prompt.files import (
+    cannot_read,
+    cannot_write,
+    copy_permissions,
+    replacing_path,
+    sha256,
+    sha256_of,
+)
 from img2prompt.posts import as_sentence, keywords
 from img2prompt.settings import Settings
 from img2prompt.xmp import HISTORY, MOST_BYTES, packets, properties_of, texts_of, with_packet, with_texts
@@ -321,17 +328,15 @@ def _check_unchanged(item: Item, file: Path, writable: bool) -> None:
 
 
 def _write(file: Path, new: bytes, like: Path | None) -> None:
-    """Write a file, with the dates, permissions and owner of another one, which may be itself."""
+    """Write a file; one that is new has the dates, permissions and owner of another one, if that is given."""
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise cannot_write(file, error) from error
-    with replacing_path(file, durable=like is not None) as part:
+    # A sidecar that is there may be a person's, with what no other file says; a new one is soon written again.
+    with replacing_path(file, durable=like is not None or file.exists()) as part:
         part.write_bytes(new)
         if like:
-            about = os.stat(like)
-            if hasattr(os, "chown"):
-                with suppress(PermissionError):  # only the administrator may give files away
-                    os.chown(part, about.st_uid, about.st_gid)
             shutil.copystat(like, part)
-            part.chmod(stat.S_IMODE(about.st_mode) | stat.S_IWUSR)
+            copy_permissions(like, part)
+            part.chmod(stat.S_IMODE(part.stat().st_mode) | stat.S_IWUSR)

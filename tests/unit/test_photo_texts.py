@@ -142,6 +142,18 @@ def test_a_sidecar_keeps_what_others_wrote(known, photos):
     assert texts(photos / "a.xmp")["writer"] == ("Mina",)
 
 
+@pytest.mark.skipif(os.name == "nt", reason="needs the permissions of POSIX")
+def test_a_person_s_sidecar_is_on_the_disk_before_it_takes_the_old_one_s_place(known, photos, monkeypatch):
+    items, journal = known
+    (photos / "a.xmp").write_bytes(with_texts(None, {"description": ["Mina at the sea"]}))
+    (photos / "a.xmp").chmod(0o640)
+    waited, fsync = [], os.fsync
+    monkeypatch.setattr(os, "fsync", lambda number: (waited.append(os.fstat(number).st_size), fsync(number)))
+    assert export_photos(items, None, journal, SIDECARS, LIMIT) == {}
+    assert stat.S_IMODE((photos / "a.xmp").stat().st_mode) == 0o640
+    assert waited == [(photos / "a.xmp").stat().st_size]  # and not for those that are new
+
+
 def test_own_texts_follow_the_caption_until_somebody_changes_them(known, photos):
     items, journal = known
     export_photos(items, None, journal, SIDECARS, LIMIT)
