@@ -185,7 +185,9 @@ def test_captions_that_no_file_could_hold():
         ({"text": "no text"}, "e"),  # what is wrong with one
         ({"pattern": edits.Pattern("^a cat")}, ""),
         ({"pattern": edits.Pattern("^a cat", is_regex=True)}, "a"),
-        ({"pictures": ("[ab]", "d*")}, "abd"),
+        ({"pictures": ("?", "[ab]")}, "abcdef"),
+        ({"pictures": ("[ab]",)}, ""),
+        ({"pictures": ("a", "b", "d*")}, "abd"),
         ({"tag": "sks"}, "b"),
         ({"word": "Dog's"}, "c"),
         ({"text": "oil painting"}, "c"),  # a label
@@ -676,7 +678,7 @@ def test_a_dry_run_shows_and_writes_nothing(run, folder):
 
 
 def test_commands_change_undo_and_redo(run, folder):
-    assert run("replace", r"\ba (\w+)", r"the \1", "--regex", "--picture", "[ac]*")[0] == 0
+    assert run("replace", r"\ba (\w+)", r"the \1", "--regex", "--picture", "a*", "--picture", "c*")[0] == 0
     assert run("prefix", "photo of ", "--tag", "sks")[0] == 0
     assert run("suffix", ", 35mm", "--max-words", 2)[0] == 0
     assert run("trigger", "sks", "--failed")[0] == 0
@@ -696,6 +698,16 @@ def test_commands_change_undo_and_redo(run, folder):
     assert run("undo")[0] == 2
     assert json.loads(run("redo", "--json")[1])["captions"] == 2
     assert [step["state"] for step in json.loads(run("log", "--json")[1])] == ["done"] + ["undone"] * 5
+
+
+def test_brackets_in_a_name_are_no_pattern(run, folder):
+    (folder / "a[1].jpg").touch()
+    (folder / "a1.jpg").touch()
+    assert run("edit", "a[1].jpg", "mine")[0] == 0
+    assert (folder / "a[1].txt").read_text() == "mine\n" and not (folder / "a1.txt").exists()
+    assert run("list", "--picture", "a[[]1].jpg")[2] == "img2prompt: 0 of 6 pictures.\n"
+    assert run("prefix", "still ", "--picture", "?[*].jpg")[0] == 0
+    assert (folder / "a[1].txt").read_text() == "still mine\n"
 
 
 def test_captions_of_another_folder_are_chosen_from(run, folder, tmp_path):
