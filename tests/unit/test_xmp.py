@@ -6,6 +6,7 @@ import shutil
 import struct
 import subprocess
 import time
+import tracemalloc
 import zlib
 
 import numpy as np
@@ -503,6 +504,22 @@ def test_compressed_and_old_forms_in_png():
     ):
         with pytest.raises(DataError, match="not as its format wants it"):
             packets(png(kind, content))
+
+
+def test_two_packets_are_refused_before_either_is_unpacked():
+    body = b"iTXtXML:com.adobe.xmp\0\1\0\0\0" + zlib.compress(bytes(MOST_BYTES))
+    part = struct.pack(">I", len(body) - 4) + body + struct.pack(">I", zlib.crc32(body))
+    tracemalloc.start()
+    try:
+        with pytest.raises(DataError, match="two XMP packets"):
+            packets(FILES["PNG"][:33] + part * 20 + FILES["PNG"][33:])
+        assert tracemalloc.get_traced_memory()[1] < MOST_BYTES
+    finally:
+        tracemalloc.stop()
+    webp = FILES["WebP, described"]
+    twice = webp[8:] + b"XMP \2\0\0\0ab" * 2
+    with pytest.raises(DataError, match="two XMP packets"):
+        packets(b"RIFF" + len(twice).to_bytes(4, "little") + twice)
 
 
 @pytest.mark.parametrize("form", ["GIF", "BMP", "AVIF"])
