@@ -368,6 +368,16 @@ def test_wrong_values_anywhere_in_a_graph(wrong):
         comfyui.read(None, {**drawn, "nodes": [{**drawn["nodes"][0], name: wrong}]})
 
 
+def test_numbers_that_no_tool_would_write():
+    whole = files.graph(seed=2**64)
+    for steps in (10**6, 2**63, 2**64, 10**4000, -1, 1e300):
+        whole["3"]["inputs"]["steps"] = steps
+        found = comfyui.read(whole, None)
+        assert (found.steps, found.seed, found.prompt) == (None, None, DREAM)
+    whole["3"]["inputs"]["steps"] = 999_999
+    assert comfyui.read(whole, None).steps == 999_999
+
+
 @pytest.mark.parametrize("wrong", WRONG, ids=repr)
 def test_wrong_values_for_every_tool(wrong):
     for name in FOOOCUS:
