@@ -33,7 +33,16 @@ from img2prompt.files import (
 )
 from img2prompt.posts import as_sentence, keywords
 from img2prompt.settings import Settings
-from img2prompt.xmp import HISTORY, MOST_BYTES, packets, properties_of, texts_of, with_packet, with_texts
+from img2prompt.xmp import (
+    HISTORY,
+    MOST_BYTES,
+    packets,
+    properties_of,
+    texts_of,
+    with_packet,
+    with_texts,
+    writable,
+)
 
 Texts = Mapping[str, tuple[str, ...]]  # field, as `xmp.FIELDS` has them → what it says
 
@@ -91,15 +100,18 @@ def photo_files(items: Sequence[Item], output: Path | None, options: PhotoFiles)
 def texts_for(row: Row) -> dict[str, tuple[str, ...]]:
     """What is written about a picture, by `FIELDS`; a person's caption stays as it is, and names no writer.
 
+    What no XMP can hold is left out already: else a text would never be what was read.
+
     >>> texts_for(Row("a.jpg", "a dog on the beach"))["description"]
     ('A dog on the beach.',)
     """
-    return {
+    texts = {
         "description": (row.caption if row.edited else as_sentence(row.caption),),
         "alt_text": (row.alt_text,),
         "keywords": keywords(seen_of(row)),
         "writer": () if row.edited else (WRITER,),
     }
+    return {name: tuple(filter(None, map(writable, values))) for name, values in texts.items()}
 
 
 def texts_in(data: bytes) -> dict[str, tuple[str, ...]]:
@@ -256,7 +268,7 @@ def _chosen(
     chosen = {
         name: wanted[name]
         for name in NAMES
-        if any(wanted[name])
+        if wanted[name]
         and name not in leave
         and wanted[name] != held.get(name)
         and (name not in held or replaceable(name, held[name]))

@@ -292,11 +292,16 @@ def _written(name: str) -> bytes:
     return ":".join([*name.split(" ")[2:], *name.split(" ")[1:2]]).encode()
 
 
+def writable(text: str) -> str:
+    """A text as it comes back from a packet, which holds neither controls nor blanks around it."""
+    return NOT_XML.sub("", text).strip()
+
+
 def _property(name: str, values: Sequence[str]) -> str:
     """A property as XML."""
     _, prefix, tag, form = FIELDS[name]
     language = ' xml:lang="x-default"' if form == "Alt" else ""
-    texts = [escape(NOT_XML.sub("", value), {"\r": "&#13;"}) for value in values]
+    texts = [escape(writable(value), {"\r": "&#13;"}) for value in values]
     if form:
         content = "".join(f"<rdf:li{language}>{text}</rdf:li>" for text in texts)
         content = f"<rdf:{form}>{content}</rdf:{form}>"

@@ -173,6 +173,20 @@ def test_own_texts_follow_the_caption_until_somebody_changes_them(known, photos)
     assert contents(photos)["c.xmp"] == before["c.xmp"]
 
 
+@pytest.mark.parametrize("options", [SIDECARS, ORIGINALS])
+def test_what_no_xmp_can_hold_is_not_written_again_and_again(photos, options):
+    items, journal = described(photos, caption="a dog\0 on\x1b\uffff the beach", alt_text="\x07")
+    with closing(journal):
+        journal.edit("a.jpg", " Mina\x0c\r\nam Meer\x1f ")
+        assert export_photos(items, None, journal, options, LIMIT) == {}
+        before = contents(photos)
+        assert export_photos(discover(photos), None, journal, options, LIMIT) == {}
+        assert contents(photos) == before
+    written = {file.stem: texts(file) for file in photos.iterdir() if options.embed or file.suffix == ".xmp"}
+    assert written["a"]["description"] == ("Mina\r\nam Meer",)
+    assert written["b"]["description"] == ("A dog on the beach.",) and "alt_text" not in written["b"]
+
+
 def test_what_a_photo_says_itself_is_not_said_otherwise_beside_it(known, photos):
     items, journal = known
     file = photos / "a.jpg"
