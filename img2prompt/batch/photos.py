@@ -167,11 +167,12 @@ def export_photos(
         item, file = files[row.name]
         try:
             data = _whole(item, limit)
-            if options.embed:
-                new = _embedded(row, item, data, journal, options)
-                new = _copy(data if new is None else new, file, journal, options) if output else new
-            else:
+            if not options.embed:
                 new = _sidecar(row, data, file, journal, options)
+            elif output:
+                new = _copy(row, item, data, file, journal, options)
+            else:
+                new, _ = _embedded(row, item, data, journal, options)
             if options.embed and item.file:
                 _check_unchanged(item, item.file, writable=not output)
         except (DataError, ImageError) as error:
@@ -209,45 +210,55 @@ def _sidecar(row: Row, data: bytes, file: Path, journal: Journal, options: Photo
     return _noted(with_texts(packet, texts, _event(row, texts), AGENT), texts, file, journal)
 
 
-def _embedded(row: Row, item: Item, data: bytes, journal: Journal, options: PhotoFiles) -> bytes | None:
-    """The content of a picture file with the texts in it; None if nothing changes."""
+def _embedded(
+    row: Row, item: Item, data: bytes, journal: Journal, options: PhotoFiles
+) -> tuple[bytes | None, str]:
+    """The content of a picture file with the texts in it, None if nothing changes; and a digest of all that
+    it is made of but the time, which is in its history.
+    """
     found = packets(data)
     texts = _chosen(row, texts_in(data), _replaceable(item.file, journal, options))
     if not texts:
-        return None
+        return None, sha256_of(data)
     apart = {name for packet in found[1:] for name in properties_of(packet)}
     if not apart.isdisjoint(texts):
         raise DataError(
             "The texts are in the part of the XMP that a JPEG keeps apart, which is not changed. Write a sidecar."
         )
     event = "" if HISTORY in apart else _event(row, texts)
+    made_of = "\0".join([sha256_of(data), event, *(value for name in texts for value in texts[name])])
     packet = with_texts(found[0] if found else None, texts, event, AGENT)
     if item.file and options.embed == ORIGINALS:
         _noted(packet, texts, item.file, journal)
-    return with_packet(data, packet)
+    return with_packet(data, packet), sha256_of(made_of.encode())
 
 
-def _copy(new: bytes, file: Path, journal: Journal, options: PhotoFiles) -> bytes | None:
-    """The content of a copy; None if it is there.
+def _copy(
+    row: Row, item: Item, data: bytes, file: Path, journal: Journal, options: PhotoFiles
+) -> bytes | None:
+    """The content of a copy with the texts in it; None if it is there, whenever it was made.
 
     Raises
     ------
     DataError
         When another file is there, or somebody has changed the copy.
     """
+    embedded, made_of = _embedded(row, item, data, journal, options)
+    new = data if embedded is None else embedded
     path, digest = str(file.absolute()), sha256_of(new)
     if os.path.lexists(file):
         try:
             there = sha256(file)
         except OSError as error:
             raise cannot_read(str(file), error, "a picture") from error
-        if there == digest:
+        if there == digest or journal.wrote(path, _digest(made_of, [there])):
             return None
         if not options.overwrite and not journal.wrote(path, there):
             raise DataError(
                 f"{file} is there, and not as this program wrote it. Name another folder, or add --overwrite."
             )
     journal.will_write([path], digest)
+    journal.will_write([path], _digest(made_of, [digest]))
     return new
 
 

@@ -10,6 +10,7 @@ import sys
 import zipfile
 from contextlib import closing
 from dataclasses import replace
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +25,7 @@ from img2prompt.batch.runs import Runs
 from img2prompt.errors import ConfigError, DataError
 from img2prompt.posts import Seen, keywords
 from img2prompt.results import Match
-from img2prompt.xmp import packets, texts_of, with_packet, with_texts
+from img2prompt.xmp import packet, packets, texts_of, with_packet, with_texts
 from tests.helpers import ROOT
 from tests.helpers.batches import finish
 from tests.helpers.pictures import CHINA, FLOWER, paint
@@ -223,6 +224,35 @@ def test_copies_have_the_texts_and_the_dates_and_originals_nothing(known, photos
     assert (tmp_path / "out" / "c.webp").read_bytes() == b"mine"
     assert export_photos(items, tmp_path / "out", journal, replace(COPIES, overwrite=True), LIMIT) == {}
     assert texts(tmp_path / "out" / "c.webp") == WHOLE
+
+
+class Later(datetime):
+    """A clock that is an hour ahead."""
+
+    @classmethod
+    def now(cls, tz=None):
+        return super().now(tz) + timedelta(hours=1)
+
+
+@pytest.mark.parametrize("source", ["folder", "archive"])
+def test_copies_that_are_there_are_not_written_again(photos, tmp_path, monkeypatch, source):
+    if source == "archive":
+        photos = Path(shutil.make_archive(str(tmp_path / "zipped"), "zip", photos))
+    items, journal = described(photos)
+    out = tmp_path / "out"
+    with closing(journal):
+        assert export_photos(items, out, journal, COPIES, LIMIT) == {}
+        before = {file.name: (file.read_bytes(), file.stat().st_ino) for file in out.iterdir()}
+        monkeypatch.setattr(packet, "datetime", Later)
+        assert export_photos(items, out, journal, COPIES, LIMIT) == {}
+        assert {file.name: (file.read_bytes(), file.stat().st_ino) for file in out.iterdir()} == before
+        journal.edit("a.jpg", "new words")
+        export_photos(items, out, journal, COPIES, LIMIT)
+        assert texts(out / "a.jpg")["description"] == ("new words",)
+        journal.edit("a.jpg", "")  # what it was made of once is not what is there
+        export_photos(items, out, journal, COPIES, LIMIT)
+        assert texts(out / "a.jpg") == WHOLE
+        assert all((out / name).read_bytes() == before[name][0] for name in ("b.png", "c.webp", "d.tiff"))
 
 
 def test_originals_keep_dates_and_permissions_and_are_not_described_again(known, photos):
