@@ -4,6 +4,7 @@ import json
 import os
 import sqlite3
 import sys
+import tracemalloc
 from contextlib import closing, contextmanager
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from img2prompt.captions import duplicates as comparing
 from img2prompt.captions.counts import Length, count
 from img2prompt.captions.editor import read
 from img2prompt.captions.journal import UNDOING, WRITING
-from img2prompt.captions.table import tags, token_counts, words
+from img2prompt.captions.table import Look, tags, token_counts, words
 from img2prompt.cli.main import main
 from img2prompt.clip_tokens import tokenizer
 from img2prompt.errors import ConfigError, DataError
@@ -627,15 +628,40 @@ def test_near_duplicates_are_found_and_other_pictures_are_not(looks):
 def test_pairs_are_those_of_a_comparison_of_each_with_each(monkeypatch):
     import numpy as np
 
-    monkeypatch.setattr(comparing, "BLOCK", 7)
+    monkeypatch.setattr(comparing, "PAIRS", 7 * 40)
     rng = np.random.default_rng(0)
     hashes = rng.integers(0, 2**63, 40, dtype=np.uint64)
     hashes[20:] = hashes[:20] ^ (np.uint64(1) << rng.integers(0, 63, 20).astype(np.uint64))
-    rows, columns = comparing._near(hashes, 1)
+    rows, columns = map(np.concatenate, zip(*comparing._near(hashes, 1), strict=True))
     expected = {
         (i, j) for i in range(40) for j in range(i + 1, 40) if int(hashes[i] ^ hashes[j]).bit_count() <= 1
     }
     assert set(zip(rows.tolist(), columns.tolist(), strict=True)) == expected and len(expected) >= 20
+
+
+def test_thousands_of_copies_take_no_more_than_their_number(monkeypatch):
+    """Both of one picture, whose pairs are 200 million, and of pictures that are nearly the same, one by one."""
+    pytest.importorskip("imagehash")
+    pytest.importorskip("scipy")
+
+    def seen(hashes):
+        return {str(number): Look("", f"{each:016x}", 1.0, 1.0) for number, each in enumerate(hashes)}
+
+    comparing.groups(seen([0, 1]))  # imports what it needs
+    tracemalloc.start()
+    try:
+        (same, others) = comparing.groups(seen([7] * 20_000 + [2**63 + 2**40, 2**63 + 2**41]), 2)
+        assert len(same) == 20_000 and others == ["20000", "20001"]
+        (near,) = comparing.groups(seen(range(4000)), 16)
+        assert len(near) == 4000
+        assert tracemalloc.get_traced_memory()[1] < 200 * 2**20
+    finally:
+        tracemalloc.stop()
+    # Groups that only meet in a later block are one, whatever their order.
+    monkeypatch.setattr(comparing, "PAIRS", 1)
+    chain = [(1 << length) - 1 for length in range(40)]
+    assert [len(group) for group in comparing.groups(seen(chain[::2] + chain[1::2]), 1)] == [40]
+    assert comparing.groups(seen(chain[::2]), 1) == []
 
 
 # The commands
