@@ -31,6 +31,7 @@ from img2prompt.files import (
     sha256,
     sha256_of,
 )
+from img2prompt.metadata import xmp as said
 from img2prompt.posts import as_sentence, keywords
 from img2prompt.settings import Settings
 from img2prompt.xmp import (
@@ -49,8 +50,12 @@ Texts = Mapping[str, tuple[str, ...]]  # field, as `xmp.FIELDS` has them → wha
 SIDECARS = ("stem", "full")
 COPIES, ORIGINALS = "copies", "originals"
 AGENT = f"img2prompt {__version__}"
-WRITER = f"{AGENT} (AI)"  # who wrote a description, as photo programs show it
-NAMES = {"description": "description", "alt_text": "alt text", "keywords": "keywords"}  # in the history
+WRITER = f"{AGENT} {said.WRITER_AI}"  # who wrote a description, as photo programs show it
+NAMES = {
+    "description": said.DESCRIPTION,
+    "alt_text": said.ALT_TEXT,
+    "keywords": said.KEYWORDS,
+}  # in the history
 CAPTION, KEYWORDS = (2, 120), (2, 25)  # in IPTC-IIM, the older form of such texts
 
 
@@ -318,8 +323,8 @@ def _digest(name: str, values: Sequence[str]) -> str:
 
 def _event(row: Row, texts: Collection[str]) -> str:
     """What the picture's history says of the texts, the IPTC having no field for who or what wrote them."""
-    names = ", ".join(said for name, said in NAMES.items() if name in texts)
-    return f"{names} {'from a caption by a person' if row.edited else 'written by AI'}"
+    names = ", ".join(called for name, called in NAMES.items() if name in texts)
+    return f"{names} {said.BY_A_PERSON if row.edited else said.BY_A_MODEL}"
 
 
 def _older_texts(data: bytes) -> dict[str, tuple[str, ...]]:

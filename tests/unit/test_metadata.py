@@ -469,6 +469,34 @@ def test_what_a_model_described_is_no_note_of_a_person():
     assert notes(files.encoded("JPEG", xmp=files.xmp(words + writer))) == metadata.Notes("A title")
 
 
+def test_the_history_says_which_words_are_a_model_s_in_whatever_form_it_is():
+    words = "<dc:description>A dog.</dc:description><dc:subject>dogs</dc:subject>"
+    space = "http://ns.adobe.com/xap/1.0/sType/ResourceEvent#"
+    forms = (
+        "<rdf:li xmlns:e='{0}' e:action='edited' e:parameters='{1}'/>",
+        "<rdf:li xmlns:e='{0}' rdf:parseType='Resource'><e:parameters>{1}</e:parameters></rdf:li>",
+    )
+
+    def found(*events):
+        both = []
+        for form in forms:
+            entries = "".join(form.format(space, each) for each in events)
+            history = "<m:History xmlns:m='http://ns.adobe.com/xap/1.0/mm/'><rdf:Seq>{}</rdf:Seq></m:History>"
+            both.append(notes(files.encoded("WEBP", xmp=files.xmp(words + history.format(entries)))))
+        assert both[0] == both[1]
+        return both[0]
+
+    assert found("keywords written by AI") == metadata.Notes(description="A dog.")
+    assert found("description, alt text written by AI") == metadata.Notes(keywords=("dogs",))
+    assert found("description, alt text, keywords written by AI") is None
+    assert found("description written by AI", "description, keywords from a caption by a person") == (
+        metadata.Notes(description="A dog.")
+    )
+    whole = metadata.Notes(description="A dog.", keywords=("dogs",))
+    assert found("a poem, keywords written by AI") == found("from image/png to image/jpeg") == whole
+    assert found(*["converted"] * 1000, "keywords written by AI") == metadata.Notes(description="A dog.")
+
+
 def test_notes_in_iptc():
     values = {
         5: ["Mina's birthday"],

@@ -23,6 +23,8 @@ from img2prompt.batch import Journal, PhotoFiles, Row, discover, export_photos
 from img2prompt.batch.photos import WRITER, texts_for, texts_in
 from img2prompt.batch.runs import Runs
 from img2prompt.errors import ConfigError, DataError
+from img2prompt.images import read_metadata
+from img2prompt.metadata import Notes
 from img2prompt.posts import Seen, keywords
 from img2prompt.results import Match
 from img2prompt.xmp import packet, packets, texts_of, with_packet, with_texts
@@ -308,6 +310,46 @@ def test_texts_in_the_part_that_a_jpeg_keeps_apart_are_kept(known, photos):
     assert texts_of(main) == {name: values for name, values in WHOLE.items() if name != "keywords"}
     refused = export_photos(items, None, journal, replace(ORIGINALS, overwrite=True), LIMIT)
     assert "a JPEG keeps apart" in refused["a.jpg"]
+
+
+@pytest.mark.parametrize(
+    ("theirs", "offered"),
+    [
+        ({}, None),
+        ({"description": ["Mina at sea"]}, Notes(description="Mina at sea")),
+        ({"keywords": ["Jeju", "Mina"]}, Notes(keywords=("Jeju", "Mina"))),
+        ({"description": ["Mina"], "writer": ["Mina"]}, Notes(description="Mina")),
+    ],
+)
+def test_what_was_written_into_a_photo_is_offered_to_nobody_as_their_own(known, photos, theirs, offered):
+    items, journal = known
+    for item in items:
+        item.file.write_bytes(with_packet(item.file.read_bytes(), with_texts(None, theirs)))
+    items = discover(photos)
+    assert export_photos(items, None, journal, ORIGINALS, LIMIT) == {}
+    for item in items:
+        assert len(texts(item.file)) >= 3
+        assert read_metadata(item.file).notes == offered, item.name
+
+
+def test_a_person_s_caption_is_offered_and_what_derives_from_it_is_not(known, photos):
+    items, journal = known
+    journal.edit("a.jpg", "a dog of Mina's")
+    export_photos(items, None, journal, ORIGINALS, LIMIT)
+    assert texts(photos / "a.jpg")["keywords"]
+    assert read_metadata(photos / "a.jpg").notes == Notes(description="a dog of Mina's")
+    journal.edit("a.jpg", "")
+    export_photos(discover(photos), None, journal, ORIGINALS, LIMIT)
+    assert texts(photos / "a.jpg") == WHOLE and read_metadata(photos / "a.jpg").notes is None
+
+
+def test_keywords_that_another_program_copied_are_still_not_theirs(known, photos):
+    items, journal = known
+    export_photos(items, None, journal, ORIGINALS, LIMIT)
+    data = (photos / "a.jpg").read_bytes()
+    copies = iim((25, "dogs"), (25, "beach"), (25, "holiday"), (120, "A dog on the beach."))
+    (photos / "a.jpg").write_bytes(data[:2] + copies + data[2:])
+    assert read_metadata(photos / "a.jpg").notes == Notes(keywords=("holiday",))
 
 
 def iim(*values: tuple[int, str]) -> bytes:
