@@ -9,7 +9,7 @@ import re
 import stat
 import tempfile
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 from uuid import uuid4
@@ -40,7 +40,7 @@ def resource(name: str) -> Path:
 def replacing(path: Path, durable: bool = True) -> Iterator[IO[bytes]]:
     """An open binary file that takes the place of `path` once it is complete.
 
-    Until then, and if writing fails, the old file stays as it is.
+    Until then, and if writing fails, the old file stays as it is. The new one has its permissions and owner.
 
     Parameters
     ----------
@@ -78,12 +78,26 @@ def replacing_path(path: Path, durable: bool = True, scratch: Path | None = None
                 if durable:
                     with open(part, "rb+") as file:
                         os.fsync(file.fileno())
+                with suppress(FileNotFoundError):  # a new one
+                    copy_permissions(path, part)
                 os.replace(part, path)
             except BaseException:
                 part.unlink(missing_ok=True)
                 raise
     except OSError as error:
         raise cannot_write(path, error) from error
+
+
+def copy_permissions(source: Path, target: Path) -> None:
+    """Give a file the owner and the permissions of another one, as far as the user and the disk let it."""
+    wanted, there = os.stat(source), os.stat(target)
+    if hasattr(os, "chown") and (wanted.st_uid, wanted.st_gid) != (there.st_uid, there.st_gid):
+        for user, group in ((wanted.st_uid, -1), (-1, wanted.st_gid)):  # the group may be allowed alone
+            with suppress(OSError):
+                os.chown(target, user, group)
+    if wanted.st_mode != os.stat(target).st_mode:  # which a new owner may have changed
+        with suppress(OSError):  # a disk that has no permissions
+            os.chmod(target, stat.S_IMODE(wanted.st_mode))
 
 
 @contextmanager

@@ -54,6 +54,7 @@ class Description:
         return {name: value for name, value in values.items() if value}
 
 
+MOST_STEPS = 10**6  # of a sampler; a file that tells of more does not tell the truth
 Labels = Mapping[str, Sequence[tuple[str, float]]]  # table name → matches, best first
 
 
@@ -65,7 +66,7 @@ class Stored:
     negative: str | None = None
     model: str | None = None
     sampler: str | None = None
-    steps: int | None = None
+    steps: int | None = None  # below `MOST_STEPS`
     seed: int | None = None  # below 2**64
     size: tuple[int, int] | None = None  # width and height in pixels, as the tool was asked for
     tool: str | None = None  # that made the picture; "AI" for one that is not named

@@ -43,6 +43,11 @@ CREATE TABLE IF NOT EXISTS edits (
     name TEXT PRIMARY KEY,
     caption TEXT NOT NULL
 );
+CREATE TABLE IF NOT EXISTS former (
+    name TEXT NOT NULL,
+    caption TEXT NOT NULL,
+    PRIMARY KEY (name, caption)
+) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS written (
     path TEXT NOT NULL,
     digest TEXT NOT NULL,
@@ -142,7 +147,10 @@ class Journal:
         values = [(item.stamp, self.settings, *encode(row)) for item, row in zip(items, rows, strict=True)]
         marks = ", ".join("?" * len(values[0]))
         # By name, as those that a journal of an earlier version lacked stand in another order in it.
-        self._write(f"INSERT OR REPLACE INTO results (stamp, settings, {COLUMNS}) VALUES ({marks})", values)
+        new = f"INSERT OR REPLACE INTO results (stamp, settings, {COLUMNS}) VALUES ({marks})"
+        old = "SELECT name, caption FROM results WHERE name = ? AND caption != ? AND error = ''"
+        captions = [(row.name, row.caption) for row in rows]
+        self._write_all((f"INSERT OR IGNORE INTO former {old}", captions), (new, values))
 
     def missing(self, items: Iterable[Item]) -> list[Item]:
         """The items that have no row yet or whose file has changed since, in the given order."""
@@ -207,12 +215,10 @@ class Journal:
         names = [(name,) for name in captions]
         values = [(name, text, name, self.settings, text) for name, text in captions.items()]
         same = "SELECT 1 FROM results WHERE name = ? AND settings = ? AND caption = ?"
-        try:
-            with self._turn, self._open() as database:
-                database.executemany("DELETE FROM edits WHERE name = ?", names)
-                database.executemany(f"INSERT INTO edits SELECT ?, ? WHERE NOT EXISTS ({same})", values)
-        except FAULTS as error:
-            raise self._explain(error) from error
+        self._write_all(
+            ("DELETE FROM edits WHERE name = ?", names),
+            (f"INSERT INTO edits SELECT ?, ? WHERE NOT EXISTS ({same})", values),
+        )
 
     def edited(self) -> set[str]:
         """The names of the pictures whose caption somebody edited."""
@@ -223,6 +229,18 @@ class Journal:
         query = "SELECT caption FROM results WHERE settings = ? AND name = ? AND error = ''"
         found = self._read(query, [self.settings, name])
         return found[0][0] if found and is_text(found[0][0]) else ""
+
+    def described_anew(self) -> list[tuple[str, str, str]]:
+        """Name, the model's caption before, and its caption now, of those that are not `forget_former` yet."""
+        query = (
+            "SELECT name, former.caption, results.caption FROM former JOIN results USING (name) "
+            "WHERE settings = ? AND error = ''"
+        )
+        return [texts for texts in self._read(query, [self.settings]) if all(map(is_text, texts))]
+
+    def forget_former(self, captions: Iterable[tuple[str, str]]) -> None:
+        """Delete captions (name, caption) that were the model's before."""
+        self._write("DELETE FROM former WHERE name = ? AND caption = ?", list(captions))
 
     def clear(self) -> None:
         """Delete all results, but keep the edited captions."""
@@ -265,9 +283,14 @@ class Journal:
             raise self._explain(error) from error
 
     def _write(self, query: str, values: Sequence[Sequence[object]]) -> None:
+        self._write_all((query, values))
+
+    def _write_all(self, *queries: tuple[str, Sequence[Sequence[object]]]) -> None:
+        """Several changes of the file, or none of them."""
         try:
             with self._turn, self._open() as database:
-                database.executemany(query, values)
+                for query, values in queries:
+                    database.executemany(query, values)
         except FAULTS as error:
             raise self._explain(error) from error
 

@@ -23,18 +23,39 @@ from img2prompt.batch.rows import Row
 from img2prompt.batch.sources import Item, on_disk
 from img2prompt.batch.texts import beside
 from img2prompt.errors import ConfigError, DataError, ImageError
-from img2prompt.files import cannot_read, cannot_write, replacing_path, sha256, sha256_of
+from img2prompt.files import (
+    cannot_read,
+    cannot_write,
+    copy_permissions,
+    replacing_path,
+    sha256,
+    sha256_of,
+)
+from img2prompt.metadata import xmp as said
 from img2prompt.posts import as_sentence, keywords
 from img2prompt.settings import Settings
-from img2prompt.xmp import HISTORY, MOST_BYTES, packets, properties_of, texts_of, with_packet, with_texts
+from img2prompt.xmp import (
+    HISTORY,
+    MOST_BYTES,
+    packets,
+    properties_of,
+    texts_of,
+    with_packet,
+    with_texts,
+    writable,
+)
 
 Texts = Mapping[str, tuple[str, ...]]  # field, as `xmp.FIELDS` has them → what it says
 
 SIDECARS = ("stem", "full")
 COPIES, ORIGINALS = "copies", "originals"
 AGENT = f"img2prompt {__version__}"
-WRITER = f"{AGENT} (AI)"  # who wrote a description, as photo programs show it
-NAMES = {"description": "description", "alt_text": "alt text", "keywords": "keywords"}  # in the history
+WRITER = f"{AGENT} {said.WRITER_AI}"  # who wrote a description, as photo programs show it
+NAMES = {
+    "description": said.DESCRIPTION,
+    "alt_text": said.ALT_TEXT,
+    "keywords": said.KEYWORDS,
+}  # in the history
 CAPTION, KEYWORDS = (2, 120), (2, 25)  # in IPTC-IIM, the older form of such texts
 
 
@@ -84,15 +105,18 @@ def photo_files(items: Sequence[Item], output: Path | None, options: PhotoFiles)
 def texts_for(row: Row) -> dict[str, tuple[str, ...]]:
     """What is written about a picture, by `FIELDS`; a person's caption stays as it is, and names no writer.
 
+    What no XMP can hold is left out already: else a text would never be what was read.
+
     >>> texts_for(Row("a.jpg", "a dog on the beach"))["description"]
     ('A dog on the beach.',)
     """
-    return {
+    texts = {
         "description": (row.caption if row.edited else as_sentence(row.caption),),
         "alt_text": (row.alt_text,),
         "keywords": keywords(seen_of(row)),
         "writer": () if row.edited else (WRITER,),
     }
+    return {name: tuple(filter(None, map(writable, values))) for name, values in texts.items()}
 
 
 def texts_in(data: bytes) -> dict[str, tuple[str, ...]]:
@@ -148,11 +172,12 @@ def export_photos(
         item, file = files[row.name]
         try:
             data = _whole(item, limit)
-            if options.embed:
-                new = _embedded(row, item, data, journal, options)
-                new = _copy(data if new is None else new, file, journal, options) if output else new
-            else:
+            if not options.embed:
                 new = _sidecar(row, data, file, journal, options)
+            elif output:
+                new = _copy(row, item, data, file, journal, options)
+            else:
+                new, _ = _embedded(row, item, data, journal, options)
             if options.embed and item.file:
                 _check_unchanged(item, item.file, writable=not output)
         except (DataError, ImageError) as error:
@@ -190,45 +215,55 @@ def _sidecar(row: Row, data: bytes, file: Path, journal: Journal, options: Photo
     return _noted(with_texts(packet, texts, _event(row, texts), AGENT), texts, file, journal)
 
 
-def _embedded(row: Row, item: Item, data: bytes, journal: Journal, options: PhotoFiles) -> bytes | None:
-    """The content of a picture file with the texts in it; None if nothing changes."""
+def _embedded(
+    row: Row, item: Item, data: bytes, journal: Journal, options: PhotoFiles
+) -> tuple[bytes | None, str]:
+    """The content of a picture file with the texts in it, None if nothing changes; and a digest of all that
+    it is made of but the time, which is in its history.
+    """
     found = packets(data)
     texts = _chosen(row, texts_in(data), _replaceable(item.file, journal, options))
     if not texts:
-        return None
+        return None, sha256_of(data)
     apart = {name for packet in found[1:] for name in properties_of(packet)}
     if not apart.isdisjoint(texts):
         raise DataError(
             "The texts are in the part of the XMP that a JPEG keeps apart, which is not changed. Write a sidecar."
         )
     event = "" if HISTORY in apart else _event(row, texts)
+    made_of = "\0".join([sha256_of(data), event, *(value for name in texts for value in texts[name])])
     packet = with_texts(found[0] if found else None, texts, event, AGENT)
     if item.file and options.embed == ORIGINALS:
         _noted(packet, texts, item.file, journal)
-    return with_packet(data, packet)
+    return with_packet(data, packet), sha256_of(made_of.encode())
 
 
-def _copy(new: bytes, file: Path, journal: Journal, options: PhotoFiles) -> bytes | None:
-    """The content of a copy; None if it is there.
+def _copy(
+    row: Row, item: Item, data: bytes, file: Path, journal: Journal, options: PhotoFiles
+) -> bytes | None:
+    """The content of a copy with the texts in it; None if it is there, whenever it was made.
 
     Raises
     ------
     DataError
         When another file is there, or somebody has changed the copy.
     """
+    embedded, made_of = _embedded(row, item, data, journal, options)
+    new = data if embedded is None else embedded
     path, digest = str(file.absolute()), sha256_of(new)
     if os.path.lexists(file):
         try:
             there = sha256(file)
         except OSError as error:
             raise cannot_read(str(file), error, "a picture") from error
-        if there == digest:
+        if there == digest or journal.wrote(path, _digest(made_of, [there])):
             return None
         if not options.overwrite and not journal.wrote(path, there):
             raise DataError(
                 f"{file} is there, and not as this program wrote it. Name another folder, or add --overwrite."
             )
     journal.will_write([path], digest)
+    journal.will_write([path], _digest(made_of, [digest]))
     return new
 
 
@@ -249,7 +284,7 @@ def _chosen(
     chosen = {
         name: wanted[name]
         for name in NAMES
-        if any(wanted[name])
+        if wanted[name]
         and name not in leave
         and wanted[name] != held.get(name)
         and (name not in held or replaceable(name, held[name]))
@@ -288,8 +323,8 @@ def _digest(name: str, values: Sequence[str]) -> str:
 
 def _event(row: Row, texts: Collection[str]) -> str:
     """What the picture's history says of the texts, the IPTC having no field for who or what wrote them."""
-    names = ", ".join(said for name, said in NAMES.items() if name in texts)
-    return f"{names} {'from a caption by a person' if row.edited else 'written by AI'}"
+    names = ", ".join(called for name, called in NAMES.items() if name in texts)
+    return f"{names} {said.BY_A_PERSON if row.edited else said.BY_A_MODEL}"
 
 
 def _older_texts(data: bytes) -> dict[str, tuple[str, ...]]:
@@ -321,17 +356,15 @@ def _check_unchanged(item: Item, file: Path, writable: bool) -> None:
 
 
 def _write(file: Path, new: bytes, like: Path | None) -> None:
-    """Write a file, with the dates, permissions and owner of another one, which may be itself."""
+    """Write a file; one that is new has the dates, permissions and owner of another one, if that is given."""
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise cannot_write(file, error) from error
-    with replacing_path(file, durable=like is not None) as part:
+    # A sidecar that is there may be a person's, with what no other file says; a new one is soon written again.
+    with replacing_path(file, durable=like is not None or file.exists()) as part:
         part.write_bytes(new)
         if like:
-            about = os.stat(like)
-            if hasattr(os, "chown"):
-                with suppress(PermissionError):  # only the administrator may give files away
-                    os.chown(part, about.st_uid, about.st_gid)
             shutil.copystat(like, part)
-            part.chmod(stat.S_IMODE(about.st_mode) | stat.S_IWUSR)
+            copy_permissions(like, part)
+            part.chmod(stat.S_IMODE(part.stat().st_mode) | stat.S_IWUSR)

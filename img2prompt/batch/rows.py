@@ -10,7 +10,7 @@ from typing import TypeVar
 import numpy as np
 
 from img2prompt.embeddings import WIDTH
-from img2prompt.results import Stored
+from img2prompt.results import MOST_STEPS, Stored
 
 MOST_PIXELS = 2**31  # a side; more is no picture's
 LARGEST = 2**64  # seeds are below
@@ -113,9 +113,10 @@ def stored_of(value: object) -> Stored | None:
     size = said.get("size")
     if size is not None and (not isinstance(size, list) or len(size) != 2 or None in map(_side, size)):
         raise ValueError("not a size")
+    steps = _count(said.get("steps"))
     return Stored(
         **{name: None if text is None else text_of(text) for name, text in texts.items()},
-        steps=_count(said.get("steps")),
+        steps=steps if steps is None or steps < MOST_STEPS else None,  # earlier versions kept any
         seed=_count(said.get("seed")),
         size=(size[0], size[1]) if size else None,
     )

@@ -376,6 +376,11 @@ class Run:
     def _editor(self) -> Iterator[Editor]:
         """The captions, for one change at a time."""
         with self._editing, closing(Steps(self._folder / STEPS)) as steps:
+            # A step from or to the model's caption is one from or to whatever that is now: undone, it must
+            # not leave an old model's words there as if they were a person's.
+            if anew := self.journal.described_anew():
+                steps.renew(anew)
+                self.journal.forget_former((name, old) for name, old, _ in anew)
             yield Editor(Captions(self.journal, self._by_name), steps)
 
     def lines(self) -> list[Line]:

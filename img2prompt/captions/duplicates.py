@@ -27,7 +27,7 @@ SIDE = 256  # pixels of the longer side at which sharpness and brightness are me
 # Below these a picture is marked; how often photos are, and blurred and darkened copies, docs/captions.md tells.
 SHARPNESS = 0.02
 BRIGHTNESS = 0.2
-BLOCK = 2048  # hashes compared with all others at a time
+PAIRS = 2**21  # of hashes that are compared at a time, for some 150 MB
 LIBRARIES = ("imagehash", "scipy")
 
 
@@ -133,12 +133,19 @@ def groups(looks: Mapping[str, Look], distance: int = DISTANCE) -> list[list[str
     names = list(looks)
     if not names:
         return []
-    hashes = np.array([int(seen.hash, 16) for seen in looks.values()], np.uint64)
-    rows, columns = _near(hashes, distance)
-    graph = coo_array((np.ones(len(rows), bool), (rows, columns)), shape=(len(names), len(names)))
-    _, numbers = connected_components(graph, directed=False)
+    # Pictures that are the same share a hash, so that a thousand copies are no million pairs.
+    hashes, places = np.unique(
+        np.array([int(seen.hash, 16) for seen in looks.values()], np.uint64), return_inverse=True
+    )
+    numbers = np.arange(len(hashes))  # of the group of each hash
+    for rows, columns in _near(hashes, distance):
+        count = numbers.max() + 1
+        pairs = numbers[rows], numbers[columns]
+        graph = coo_array((np.ones(len(rows), bool), pairs), shape=(count, count))
+        _, merged = connected_components(graph, directed=False)
+        numbers = merged[numbers]
     together: dict[int, list[str]] = {}
-    for name, number in zip(names, numbers.tolist(), strict=True):
+    for name, number in zip(names, numbers[places].tolist(), strict=True):
         together.setdefault(number, []).append(name)
     return sorted((each for each in together.values() if len(each) > 1), key=len, reverse=True)
 
@@ -164,17 +171,15 @@ def marks(looks: Mapping[str, Look], distance: int = DISTANCE) -> dict[str, froz
     return {name: held for name, held in found.items() if held}
 
 
-def _near(hashes: np.ndarray, distance: int) -> tuple[np.ndarray, np.ndarray]:
-    """Pairs (i, j), i < j, of N uint64 hashes that differ in at most so many bits."""
-    rows: list[np.ndarray] = []
-    columns: list[np.ndarray] = []
-    for start in range(0, len(hashes), BLOCK):
-        block = hashes[start : start + BLOCK]
+def _near(hashes: np.ndarray, distance: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Pairs (i, j), i < j, of N uint64 hashes that differ in at most so many bits; at most `PAIRS` at a time, or N."""
+    height = max(PAIRS // len(hashes), 1)
+    for start in range(0, len(hashes), height):
+        block = hashes[start : start + height]
         near = np.bitwise_count(block[:, None] ^ hashes[None, start:]) <= distance
         here, there = np.nonzero(np.triu(near, 1))
-        rows.append(here + start)
-        columns.append(there + start)
-    return np.concatenate(rows), np.concatenate(columns)
+        if len(here):
+            yield here + start, there + start
 
 
 def _laplacian(levels: np.ndarray) -> np.ndarray:

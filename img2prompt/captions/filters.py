@@ -57,7 +57,7 @@ class Filter:
             and (self.edited is None or entry.edited == self.edited)
             and (self.stored is None or bool(entry.stored) == self.stored)
             and self.marks <= entry.marks
-            and (not self.pictures or any(fnmatchcase(entry.name, each) for each in self.pictures))
+            and (not self.pictures or any(is_named(entry.name, each) for each in self.pictures))
             and (not self.text or self.text.casefold() in _searched(entry))
             and (not self.tag or self.tag.casefold() in map(str.casefold, tags(caption)))
             and (not self.word or self.word.casefold() in words(caption) or self.word in tags(caption))
@@ -67,6 +67,14 @@ class Filter:
             )
             and (not self.pattern or self.pattern.found_in(caption))
         )
+
+
+def is_named(name: str, pattern: str) -> bool:
+    """Whether a picture's name is this, where * stands for anything and ? for one character.
+
+    Nothing else does: many programs write names such as ``photo[1].jpg``.
+    """
+    return fnmatchcase(name, pattern.replace("[", "[[]"))
 
 
 def _searched(entry: Entry) -> str:

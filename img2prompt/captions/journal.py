@@ -231,6 +231,17 @@ class Journal:
         """Delete a step that was never completed."""
         self._write(_deletion([step]))
 
+    def renew(self, captions: Iterable[tuple[str, str, str]]) -> None:
+        """Put other captions in the place of some (name, old one, new one) wherever steps begin or end with them."""
+        rows = [(new, name, old) for name, old, new in captions]
+        each = "step IN (SELECT id FROM steps) AND name = ?"  # step by step, so that none are looked through
+        self._write(
+            [
+                (f"UPDATE changes SET {side} = ? WHERE {each} AND {side} = ?", rows)
+                for side in ("before", "after")
+            ]
+        )
+
     def looks(self) -> dict[str, Look]:
         """Name → what was seen of the picture, of those that were looked at."""
         found = {}

@@ -10,7 +10,6 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, fields, replace
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -655,7 +654,9 @@ def _tell(taken: Taken, what: str, as_json: bool) -> None:
 
 def _meant(entries: Sequence[Entry], picture: str, where: Where) -> list[Entry]:
     """The entries that a name, or one with * and ?, stands for."""
-    meant = [entry for entry in entries if fnmatchcase(entry.name, picture)]
+    from img2prompt.captions.filters import is_named
+
+    meant = [entry for entry in entries if is_named(entry.name, picture)]
     if not meant:
         raise ConfigError(
             f"{picture} names no picture in {where.folder}. img2prompt captions {where.folder} list"

@@ -8,11 +8,12 @@ from __future__ import annotations
 import re
 from collections import deque
 from collections.abc import Iterator
+from functools import partial
 from itertools import islice
 from typing import Any, NamedTuple
 
 from img2prompt.metadata.fields import MOST_CHARACTERS, as_number, as_size, as_text
-from img2prompt.results import Stored
+from img2prompt.results import MOST_STEPS, Stored
 
 GRAPHS = ("prompt", "workflow")  # as it ran, by names; as it was drawn, whose values have places only
 MOST_NODES = 20_000
@@ -152,7 +153,7 @@ def _stored(nodes: Nodes, sampler: Node) -> Stored:
         model=next((text for node in _from(nodes, model) if (text := _first_text(node, _MODEL))), None),
         sampler=_setting(nodes, sampler, "sampler", "sampler_name", as_text)
         or _first_text(sampler, ("scheduler",)),
-        steps=_setting(nodes, sampler, "sigmas", "steps", as_number),
+        steps=_setting(nodes, sampler, "sigmas", "steps", partial(as_number, most=MOST_STEPS)),
         seed=_setting(nodes, sampler, "noise", "noise_seed", as_number)
         or _setting(nodes, sampler, "noise", "seed", as_number),
         size=next((size for size in sizes if size), None),

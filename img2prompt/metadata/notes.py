@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date
 
 from PIL import ExifTags
 
 from img2prompt.metadata import Notes
 from img2prompt.metadata.fields import Fields, as_text
+from img2prompt.metadata.xmp import (
+    ALT_TEXT,
+    BY_A_MODEL,
+    BY_A_PERSON,
+    DESCRIPTION,
+    HISTORY,
+    KEYWORDS,
+    WRITER_AI,
+)
 from img2prompt.results import Stored
 
 MOST_KEYWORDS = 50
@@ -22,7 +31,6 @@ _EMPTY = re.compile(
     re.IGNORECASE | re.DOTALL,
 )
 _DATE = re.compile(r"(\d{4})[-:]?(\d{2})[-:]?(\d{2})(?!\d)")
-BY_A_MODEL = "(AI)"  # the end of a description writer's name, as `img2prompt batch --embed` writes its own
 FIRST_YEAR = 1826  # of which the oldest photograph is
 
 
@@ -33,9 +41,8 @@ def notes_in(fields: Fields, stored: Stored | None) -> Notes | None:
     ----------
     stored : what made the picture, whose prompt no person wrote about it
     """
-    texts, xmp, iptc, exif = fields.texts, dict(fields.xmp), fields.iptc, fields.exif
-    if any(writer.endswith(BY_A_MODEL) for writer in xmp.get("CaptionWriter", ())):
-        xmp |= {"description": [], "subject": []}
+    texts, xmp, iptc, exif = fields.texts, fields.xmp, fields.iptc, fields.exif
+    ours = _ours(xmp)
     if stored:
         texts = {}  # which are the tool's
     base = ExifTags.Base
@@ -45,16 +52,32 @@ def notes_in(fields: Fields, stored: Stored | None) -> Notes | None:
     descriptions += [exif.get(base.XPComment, ""), exif.get(base.XPSubject, ""), texts.get("Description", "")]
     keywords = [*xmp.get("subject", ()), *iptc.get(25, ()), *exif.get(base.XPKeywords, "")[:5000].split(";")]
     title = next(_written(titles, stored), "")
-    description = next((text for text in _written(descriptions, stored) if text != title), "")
+    described = (text for text in _written(descriptions, stored) if text != title and text not in ours)
     notes = Notes(
         title=title,
-        description=description,
-        keywords=tuple(dict.fromkeys(_names(keywords)))[:MOST_KEYWORDS],
+        description=next(described, ""),
+        keywords=tuple(name for name in dict.fromkeys(_names(keywords)) if name not in ours)[:MOST_KEYWORDS],
         date=_day([*xmp.get("DateTimeOriginal", ()), *xmp.get("DateCreated", ()), *iptc.get(55, ())])
         or ("" if stored else _day([exif.get(base.DateTimeOriginal, "")])),
         place=_place(fields),
     )
     return notes if notes != Notes() else None
+
+
+def _ours(xmp: Mapping[str, Sequence[str]]) -> set[str]:
+    """The descriptions and keywords that this program wrote into the XMP; other programs copy them elsewhere."""
+    fields: set[str] = set()
+    for event in xmp.get(HISTORY, ()):
+        names = set(event.removesuffix(BY_A_MODEL).removesuffix(BY_A_PERSON).strip().split(", "))
+        if names <= {DESCRIPTION, ALT_TEXT, KEYWORDS}:
+            fields |= names
+            if event.endswith(BY_A_PERSON):  # in whose own words it is; keywords only derive from them
+                fields.discard(DESCRIPTION)
+    if any(writer.endswith(WRITER_AI) for writer in xmp.get("CaptionWriter", ())):
+        fields |= {DESCRIPTION} if fields else {DESCRIPTION, KEYWORDS}  # where the history is lost, both
+    descriptions = xmp.get("description", ()) if DESCRIPTION in fields else ()
+    keywords = xmp.get("subject", ()) if KEYWORDS in fields else ()
+    return {text for text in map(as_text, descriptions) if text} | set(_names(keywords))
 
 
 def _written(texts: Iterable[str], stored: Stored | None) -> Iterator[str]:

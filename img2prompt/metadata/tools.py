@@ -14,7 +14,7 @@ from PIL import ExifTags
 
 from img2prompt.metadata import UNNAMED, comfyui
 from img2prompt.metadata.fields import Fields, as_number, as_size, as_text, parsed
-from img2prompt.results import Stored
+from img2prompt.results import MOST_STEPS, Stored
 
 NEGATIVE = "Negative prompt:"
 MOST_SETTINGS = 10_000  # characters of the line of settings that is read
@@ -82,7 +82,7 @@ def from_infotext(text: str, alone: bool = True) -> Stored | None:
         negative=as_text(negative),
         model=as_text(settings.get("Model")),
         sampler=as_text(sampler),
-        steps=as_number(settings.get("Steps"), 10**6),
+        steps=as_number(settings.get("Steps"), MOST_STEPS),
         seed=as_number(settings.get("Seed")),
         size=as_size(size[1], size[2]) if size else None,
         tool=_dialect(settings.get("Version", ""), settings.get("App", "")),
@@ -120,7 +120,7 @@ def from_fooocus(values: object) -> Stored | None:
         negative=as_text(values.get("negative_prompt")),
         model=as_text(values.get("base_model")),
         sampler=as_text(values.get("sampler")),
-        steps=as_number(values.get("steps"), 10**6),
+        steps=as_number(values.get("steps"), MOST_STEPS),
         seed=as_number(values.get("seed")),
         size=as_size(size[1], size[2]) if size else None,
         tool="Fooocus",
@@ -137,7 +137,7 @@ def from_swarmui(values: object) -> Stored | None:
         negative=as_text(values.get("negativeprompt")),
         model=as_text(values.get("model")),
         sampler=as_text(values.get("sampler")),
-        steps=as_number(values.get("steps"), 10**6),
+        steps=as_number(values.get("steps"), MOST_STEPS),
         seed=as_number(values.get("seed")),
         size=as_size(values.get("width"), values.get("height")),
         tool="SwarmUI",
@@ -159,7 +159,7 @@ def from_novelai(fields: Fields) -> Stored | None:
         negative=as_text(values.get("uc")),
         model=as_text(texts.get("Source")),
         sampler=as_text(values.get("sampler")),
-        steps=as_number(values.get("steps"), 10**6),
+        steps=as_number(values.get("steps"), MOST_STEPS),
         seed=as_number(values.get("seed")),
         size=as_size(values.get("width"), values.get("height")),
         tool="NovelAI",
@@ -177,7 +177,7 @@ def from_invokeai(fields: Fields) -> Stored | None:
             negative=as_text(values.get("negative_prompt")),
             model=as_text(model),
             sampler=as_text(values.get("scheduler")),
-            steps=as_number(values.get("steps"), 10**6),
+            steps=as_number(values.get("steps"), MOST_STEPS),
             seed=as_number(values.get("seed")),
             size=as_size(values.get("width"), values.get("height")),
             tool="InvokeAI",
@@ -195,7 +195,7 @@ def from_invokeai(fields: Fields) -> Stored | None:
             negative=as_text(", ".join(re.findall(r"\[([^\[\]]{1,5000})\]", text))),
             model=as_text(whole.get("model_weights")),
             sampler=as_text(values.get("sampler")),
-            steps=as_number(values.get("steps"), 10**6),
+            steps=as_number(values.get("steps"), MOST_STEPS),
             seed=as_number(values.get("seed")),
             size=as_size(values.get("width"), values.get("height")),
             tool="InvokeAI",

@@ -8,6 +8,13 @@ MOST_DEPTH = 64
 MOST_VALUES = 500
 MOST_CHARACTERS = 200_000  # of all values together
 
+# How `img2prompt batch` says which texts are its own: "description, keywords written by AI" in the history, and in
+# the name of the description's writer.
+HISTORY = "parameters"  # what was done to the picture
+DESCRIPTION, ALT_TEXT, KEYWORDS = "description", "alt text", "keywords"
+BY_A_MODEL, BY_A_PERSON = "written by AI", "from a caption by a person"
+WRITER_AI = "(AI)"  # the end
+
 _RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
 _SPACES = {
     "http://purl.org/dc/elements/1.1/": ("title", "description", "subject"),
@@ -24,6 +31,7 @@ _SPACES = {
     "http://ns.adobe.com/exif/1.0/": ("DateTimeOriginal",),
     "http://iptc.org/std/Iptc4xmpCore/1.0/xmlns/": ("Location",),
     "http://iptc.org/std/Iptc4xmpExt/2008-02-29/": ("DigitalSourceType",),
+    "http://ns.adobe.com/xap/1.0/sType/ResourceEvent#": (HISTORY,),
 }
 WANTED = {f"{space} {name}": name for space, names in _SPACES.items() for name in names}
 
@@ -91,7 +99,8 @@ class _Reader:
 
     def _keep(self, name: str, value: str) -> None:
         value = value.strip()
-        if not value:
+        # What others did to the picture is not kept: there may be thousands of such entries.
+        if not value or (name == HISTORY and not value.endswith((BY_A_MODEL, BY_A_PERSON))):
             return
         self._left -= len(value)
         self._values += 1

@@ -11,7 +11,15 @@ Python bindings are GPL and rebuild a TIFF, Pillow encodes the pixels again, and
 from __future__ import annotations
 
 from img2prompt.xmp.containers import packets, with_packet
-from img2prompt.xmp.packet import FIELDS, HISTORY, MOST_BYTES, properties_of, texts_of, with_texts
+from img2prompt.xmp.packet import (
+    FIELDS,
+    HISTORY,
+    MOST_BYTES,
+    properties_of,
+    texts_of,
+    with_texts,
+    writable,
+)
 
 __all__ = [
     "FIELDS",
@@ -22,4 +30,5 @@ __all__ = [
     "texts_of",
     "with_packet",
     "with_texts",
+    "writable",
 ]

@@ -23,6 +23,7 @@ from img2prompt.wording import reason
 
 MOST_BYTES = 8 * 2**20  # of a packet; those with a photographer's masks and history have a few
 DEEPEST = 100  # elements in one another
+MOST_PLACES = 1000  # at which properties of ours stand; each is there once, or a few times
 
 RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
 DC = "http://purl.org/dc/elements/1.1/"
@@ -36,7 +37,7 @@ EMPTY = (
 ).encode()
 BEGIN, END = '<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>\n'.encode(), b'<?xpacket end="w"?>'
 
-TAG = re.compile(rb"""<([^\s/>]+)(?:\s+[^\s=]+\s*=\s*(?:"[^"]*"|'[^']*'))*\s*/?>""")
+TAG = re.compile(rb"""<([^\s/>]+)(?:\s+[^\s=/>]+\s*=\s*(?:"[^"]*"|'[^']*'))*\s*/?>""")
 ATTRIBUTE = re.compile(rb"""\s+([^\s=]+)\s*=\s*(?:"[^"]*"|'[^']*')""")
 NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
@@ -69,12 +70,12 @@ def texts_of(packet: bytes) -> dict[str, tuple[str, ...]]:
     DataError
         When it is no XMP, too large or unsafe.
     """
-    texts: dict[str, tuple[str, ...]] = {}
+    texts: dict[str, list[str]] = {}
     for place in _Reader(packet).places:
-        values = tuple(value for value in map(str.strip, place.values) if value)
+        values = [value for value in map(str.strip, place.values) if value]
         if values and place.name in FIELDS:
-            texts[place.name] = texts.get(place.name, ()) + values
-    return texts
+            texts.setdefault(place.name, []).extend(values)
+    return {name: tuple(values) for name, values in texts.items()}
 
 
 def properties_of(packet: bytes) -> set[str]:
@@ -124,9 +125,11 @@ def with_texts(
         about = f'xmlns:rdf="{RDF}" rdf:about={quoteattr(reader.about)}'
         description = f" <rdf:Description {about}{declared}>{added}\n  </rdf:Description>\n "
         edits.append(reader.at_end(description.encode()))
-    data = reader.data
-    for start, stop, new in sorted(edits, reverse=True):
-        data = data[:start] + new + data[stop:]
+    parts, at = [], 0
+    for start, stop, new in sorted(edits):
+        parts += [reader.data[at:start], new]
+        at = stop
+    data = b"".join([*parts, reader.data[at:]])
     if len(data) > MOST_BYTES:
         raise _too_large(len(data))
     return data
@@ -172,6 +175,7 @@ class _Reader:
         self._open: list[int] = []  # where each element begins that is open
         self._base: int | None = None  # how many are open around rdf:RDF, while that is open
         self._now: _Place | None = None  # the property that is open
+        self._parts: list[str] = []  # of the value that is open
         self._parser = parser = expat.ParserCreate("UTF-8", " ")
         parser.namespace_prefixes = True
         parser.buffer_text = True
@@ -216,9 +220,10 @@ class _Reader:
         elif depth == self._base + 1 and name == f"{RDF} Description":
             self._look_at(attributes, start)
         elif depth == self._base + 2 and name in NAMES:
-            self._now = _Place(NAMES[name], [""], start)
+            self._now = _Place(NAMES[name], [], start)
+            self._parts.clear()
         elif self._now and name == f"{RDF} li":
-            self._now.values.append("")
+            self._end_value(self._now)
 
     def _stop(self, _: str) -> None:
         start, stop = self._open.pop(), self._parser.CurrentByteIndex
@@ -234,12 +239,22 @@ class _Reader:
             # Where an element ends: Expat tells of <a/> the end, and of </a> the beginning.
             opened = _tag_end(self.data, start)
             self._now.stop = opened if self._is_single(opened) else self.data.index(b">", stop) + 1
-            self.places.append(self._now)
+            self._end_value(self._now)
+            self._add(self._now)
             self._now = None
 
     def _text(self, text: str) -> None:
         if self._now:
-            self._now.values[-1] += text
+            self._parts.append(text)
+
+    def _end_value(self, place: _Place) -> None:
+        place.values.append("".join(self._parts))
+        self._parts.clear()
+
+    def _add(self, place: _Place) -> None:
+        if len(self.places) == MOST_PLACES:
+            raise _damaged(f"more than {MOST_PLACES} descriptions, keywords and the like")
+        self.places.append(place)
 
     def _look_at(self, attributes: Mapping[str, str], start: int) -> None:
         """Note what a description is about, and the properties among its attributes, where plain texts may stand."""
@@ -252,7 +267,7 @@ class _Reader:
             return
         for match in ATTRIBUTE.finditer(self.data, opening.end(1), opening.end()):
             if match[1] in known:
-                self.places.append(_Place(known[match[1]], [values[match[1]]], match.start(), match.end()))
+                self._add(_Place(known[match[1]], [values[match[1]]], match.start(), match.end()))
 
     def _is_single(self, end: int) -> bool:
         """Whether the tag that ends here is an element of its own."""
@@ -277,11 +292,16 @@ def _written(name: str) -> bytes:
     return ":".join([*name.split(" ")[2:], *name.split(" ")[1:2]]).encode()
 
 
+def writable(text: str) -> str:
+    """A text as it comes back from a packet, which holds neither controls nor blanks around it."""
+    return NOT_XML.sub("", text).strip()
+
+
 def _property(name: str, values: Sequence[str]) -> str:
     """A property as XML."""
     _, prefix, tag, form = FIELDS[name]
     language = ' xml:lang="x-default"' if form == "Alt" else ""
-    texts = [escape(NOT_XML.sub("", value), {"\r": "&#13;"}) for value in values]
+    texts = [escape(writable(value), {"\r": "&#13;"}) for value in values]
     if form:
         content = "".join(f"<rdf:li{language}>{text}</rdf:li>" for text in texts)
         content = f"<rdf:{form}>{content}</rdf:{form}>"

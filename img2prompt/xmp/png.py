@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterator
-from typing import NamedTuple
 
+from img2prompt.xmp.chunks import Chunk, only
 from img2prompt.xmp.packet import MOST_BYTES
 from img2prompt.xmp.refusals import damaged, signed
 
@@ -15,24 +15,13 @@ KEYWORD = b"XML:com.adobe.xmp\0"
 OLD_KEYWORD = b"Raw profile type xmp\0"  # ImageMagick's, in hexadecimal digits
 
 
-class Chunk(NamedTuple):
-    kind: bytes
-    start: int  # of its length, in bytes from the beginning of the file
-    stop: int
-    content: bytes
-
-
 def read(data: bytes) -> list[bytes]:
     """The packet, if there is one."""
-    packets = []
-    for chunk in _chunks(data):
-        if chunk.kind in (b"tEXt", b"zTXt") and chunk.content.startswith(OLD_KEYWORD):
-            raise damaged("XMP in ImageMagick's form")
-        if _is_xmp(chunk):
-            packets.append(_packet(chunk.content[len(KEYWORD) :]))
-    if len(packets) > 1:
-        raise damaged("two XMP packets")
-    return packets
+    chunks = list(_chunks(data))
+    if any(chunk.kind in (b"tEXt", b"zTXt") and chunk.content.startswith(OLD_KEYWORD) for chunk in chunks):
+        raise damaged("XMP in ImageMagick's form")
+    xmp = only(_is_xmp, chunks)  # unpacked only once it is alone
+    return [_packet(xmp.content[len(KEYWORD) :])] if xmp else []
 
 
 def write(data: bytes, packet: bytes) -> bytes:
@@ -42,7 +31,7 @@ def write(data: bytes, packet: bytes) -> bytes:
         raise signed()
     body = b"iTXt" + KEYWORD + b"\0\0\0\0" + packet  # not compressed, and in no language
     new = (len(body) - 4).to_bytes(4, "big") + body + zlib.crc32(body).to_bytes(4, "big")
-    old = next(filter(_is_xmp, chunks), None)
+    old = only(_is_xmp, chunks)
     start, stop = (old.start, old.stop) if old else (chunks[0].stop, chunks[0].stop)
     return data[:start] + new + data[stop:]
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple
 
+from img2prompt.xmp.chunks import Chunk, only
 from img2prompt.xmp.packet import MOST_BYTES
 from img2prompt.xmp.refusals import damaged, signed
 
@@ -15,19 +15,10 @@ START_CODE = b"\x9d\x01\x2a"  # of a lossy picture's frame
 LOSSLESS = 0x2F  # the first byte of a lossless picture
 
 
-class Chunk(NamedTuple):
-    kind: bytes
-    start: int  # of its name, in bytes from the beginning of the file
-    stop: int  # behind the byte that makes its length even
-    content: bytes
-
-
 def read(data: bytes) -> list[bytes]:
     """The packet, if there is one."""
-    packets = [chunk.content for chunk in _chunks(data) if chunk.kind == b"XMP "]
-    if len(packets) > 1:
-        raise damaged("two XMP packets")
-    return packets
+    xmp = only(_is_xmp, _chunks(data))
+    return [xmp.content] if xmp else []
 
 
 def write(data: bytes, packet: bytes) -> bytes:
@@ -35,7 +26,7 @@ def write(data: bytes, packet: bytes) -> bytes:
     chunks = list(_chunks(data))
     if any(chunk.kind == b"C2PA" for chunk in chunks):
         raise signed()
-    old = next((chunk for chunk in chunks if chunk.kind == b"XMP "), None)
+    old = only(_is_xmp, chunks)
     start, stop = (old.start, old.stop) if old else (chunks[-1].stop, chunks[-1].stop)
     first = chunks[0]
     if first.kind == b"VP8X":
@@ -61,6 +52,10 @@ def _chunks(data: bytes) -> Iterator[Chunk]:
         at = stop
     if at == 12:
         raise damaged("no picture in it")
+
+
+def _is_xmp(chunk: Chunk) -> bool:
+    return chunk.kind == b"XMP "
 
 
 def _canvas(first: Chunk) -> bytes:

@@ -4,6 +4,7 @@ import json
 import os
 import sqlite3
 import sys
+import tracemalloc
 from contextlib import closing, contextmanager
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from img2prompt.captions import duplicates as comparing
 from img2prompt.captions.counts import Length, count
 from img2prompt.captions.editor import read
 from img2prompt.captions.journal import UNDOING, WRITING
-from img2prompt.captions.table import tags, token_counts, words
+from img2prompt.captions.table import Look, tags, token_counts, words
 from img2prompt.cli.main import main
 from img2prompt.clip_tokens import tokenizer
 from img2prompt.errors import ConfigError, DataError
@@ -185,7 +186,9 @@ def test_captions_that_no_file_could_hold():
         ({"text": "no text"}, "e"),  # what is wrong with one
         ({"pattern": edits.Pattern("^a cat")}, ""),
         ({"pattern": edits.Pattern("^a cat", is_regex=True)}, "a"),
-        ({"pictures": ("[ab]", "d*")}, "abd"),
+        ({"pictures": ("?", "[ab]")}, "abcdef"),
+        ({"pictures": ("[ab]",)}, ""),
+        ({"pictures": ("a", "b", "d*")}, "abd"),
         ({"tag": "sks"}, "b"),
         ({"word": "Dog's"}, "c"),
         ({"text": "oil painting"}, "c"),  # a label
@@ -295,6 +298,16 @@ def test_a_link_stays_one(folder, tmp_path):
     with editing(folder) as editor:
         replace(editor, "cat", "dog")
     assert (folder / "a.txt").is_symlink() and (tmp_path / "elsewhere.txt").read_text() == "a dog"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs the permissions of POSIX")
+def test_a_caption_keeps_the_permissions_of_its_file(folder):
+    (folder / "a.txt").chmod(0o640)
+    with editing(folder) as editor:
+        replace(editor, "cat", "dog")
+        assert (folder / "a.txt").stat().st_mode & 0o777 == 0o640
+        editor.undo()
+    assert (folder / "a.txt").stat().st_mode & 0o777 == 0o640
 
 
 # The way back
@@ -615,15 +628,40 @@ def test_near_duplicates_are_found_and_other_pictures_are_not(looks):
 def test_pairs_are_those_of_a_comparison_of_each_with_each(monkeypatch):
     import numpy as np
 
-    monkeypatch.setattr(comparing, "BLOCK", 7)
+    monkeypatch.setattr(comparing, "PAIRS", 7 * 40)
     rng = np.random.default_rng(0)
     hashes = rng.integers(0, 2**63, 40, dtype=np.uint64)
     hashes[20:] = hashes[:20] ^ (np.uint64(1) << rng.integers(0, 63, 20).astype(np.uint64))
-    rows, columns = comparing._near(hashes, 1)
+    rows, columns = map(np.concatenate, zip(*comparing._near(hashes, 1), strict=True))
     expected = {
         (i, j) for i in range(40) for j in range(i + 1, 40) if int(hashes[i] ^ hashes[j]).bit_count() <= 1
     }
     assert set(zip(rows.tolist(), columns.tolist(), strict=True)) == expected and len(expected) >= 20
+
+
+def test_thousands_of_copies_take_no_more_than_their_number(monkeypatch):
+    """Both of one picture, whose pairs are 200 million, and of pictures that are nearly the same, one by one."""
+    pytest.importorskip("imagehash")
+    pytest.importorskip("scipy")
+
+    def seen(hashes):
+        return {str(number): Look("", f"{each:016x}", 1.0, 1.0) for number, each in enumerate(hashes)}
+
+    comparing.groups(seen([0, 1]))  # imports what it needs
+    tracemalloc.start()
+    try:
+        (same, others) = comparing.groups(seen([7] * 20_000 + [2**63 + 2**40, 2**63 + 2**41]), 2)
+        assert len(same) == 20_000 and others == ["20000", "20001"]
+        (near,) = comparing.groups(seen(range(4000)), 16)
+        assert len(near) == 4000
+        assert tracemalloc.get_traced_memory()[1] < 200 * 2**20
+    finally:
+        tracemalloc.stop()
+    # Groups that only meet in a later block are one, whatever their order.
+    monkeypatch.setattr(comparing, "PAIRS", 1)
+    chain = [(1 << length) - 1 for length in range(40)]
+    assert [len(group) for group in comparing.groups(seen(chain[::2] + chain[1::2]), 1)] == [40]
+    assert comparing.groups(seen(chain[::2]), 1) == []
 
 
 # The commands
@@ -666,7 +704,7 @@ def test_a_dry_run_shows_and_writes_nothing(run, folder):
 
 
 def test_commands_change_undo_and_redo(run, folder):
-    assert run("replace", r"\ba (\w+)", r"the \1", "--regex", "--picture", "[ac]*")[0] == 0
+    assert run("replace", r"\ba (\w+)", r"the \1", "--regex", "--picture", "a*", "--picture", "c*")[0] == 0
     assert run("prefix", "photo of ", "--tag", "sks")[0] == 0
     assert run("suffix", ", 35mm", "--max-words", 2)[0] == 0
     assert run("trigger", "sks", "--failed")[0] == 0
@@ -686,6 +724,16 @@ def test_commands_change_undo_and_redo(run, folder):
     assert run("undo")[0] == 2
     assert json.loads(run("redo", "--json")[1])["captions"] == 2
     assert [step["state"] for step in json.loads(run("log", "--json")[1])] == ["done"] + ["undone"] * 5
+
+
+def test_brackets_in_a_name_are_no_pattern(run, folder):
+    (folder / "a[1].jpg").touch()
+    (folder / "a1.jpg").touch()
+    assert run("edit", "a[1].jpg", "mine")[0] == 0
+    assert (folder / "a[1].txt").read_text() == "mine\n" and not (folder / "a1.txt").exists()
+    assert run("list", "--picture", "a[[]1].jpg")[2] == "img2prompt: 0 of 6 pictures.\n"
+    assert run("prefix", "still ", "--picture", "?[*].jpg")[0] == 0
+    assert (folder / "a[1].txt").read_text() == "still mine\n"
 
 
 def test_captions_of_another_folder_are_chosen_from(run, folder, tmp_path):

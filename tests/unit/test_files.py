@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import stat
 
 import pytest
 
@@ -30,6 +31,28 @@ def test_the_unfinished_file_lies_in_the_scratch_folder_under_its_own_name(tmp_p
         other.write_text("other")
     assert file.read_text() == "one", "the last that was finished"
     assert not list(scratch.iterdir())
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs the permissions of POSIX")
+@pytest.mark.parametrize("mode", [0o600, 0o640, 0o664, 0o444])
+@pytest.mark.parametrize("scratch", [False, True])
+def test_permissions_stay_whoever_may_read_new_files(tmp_path, mode, scratch):
+    file = tmp_path / "out.bin"
+    file.write_text("old")
+    file.chmod(mode)
+    with replacing_path(file, scratch=tmp_path if scratch else None) as part:
+        part.write_text("new")
+    assert file.read_text() == "new" and stat.S_IMODE(file.stat().st_mode) == mode
+
+
+@pytest.mark.skipif(os.name == "nt" or os.geteuid() != 0, reason="only the administrator may give files away")
+def test_the_owner_stays_though_somebody_else_writes(tmp_path):
+    file = tmp_path / "out.bin"
+    file.write_text("old")
+    os.chown(file, 1234, 4321)
+    with replacing_path(file) as part:
+        part.write_text("new")
+    assert (file.stat().st_uid, file.stat().st_gid) == (1234, 4321)
 
 
 def test_a_link_stays_one(tmp_path):

@@ -368,6 +368,16 @@ def test_wrong_values_anywhere_in_a_graph(wrong):
         comfyui.read(None, {**drawn, "nodes": [{**drawn["nodes"][0], name: wrong}]})
 
 
+def test_numbers_that_no_tool_would_write():
+    whole = files.graph(seed=2**64)
+    for steps in (10**6, 2**63, 2**64, 10**4000, -1, 1e300):
+        whole["3"]["inputs"]["steps"] = steps
+        found = comfyui.read(whole, None)
+        assert (found.steps, found.seed, found.prompt) == (None, None, DREAM)
+    whole["3"]["inputs"]["steps"] = 999_999
+    assert comfyui.read(whole, None).steps == 999_999
+
+
 @pytest.mark.parametrize("wrong", WRONG, ids=repr)
 def test_wrong_values_for_every_tool(wrong):
     for name in FOOOCUS:
@@ -457,6 +467,34 @@ def test_what_a_model_described_is_no_note_of_a_person():
     writer = "<photoshop:CaptionWriter>img2prompt 0.1.0 (AI)</photoshop:CaptionWriter>"
     assert notes(files.encoded("JPEG", xmp=files.xmp(words))).keywords == ("dogs",)
     assert notes(files.encoded("JPEG", xmp=files.xmp(words + writer))) == metadata.Notes("A title")
+
+
+def test_the_history_says_which_words_are_a_model_s_in_whatever_form_it_is():
+    words = "<dc:description>A dog.</dc:description><dc:subject>dogs</dc:subject>"
+    space = "http://ns.adobe.com/xap/1.0/sType/ResourceEvent#"
+    forms = (
+        "<rdf:li xmlns:e='{0}' e:action='edited' e:parameters='{1}'/>",
+        "<rdf:li xmlns:e='{0}' rdf:parseType='Resource'><e:parameters>{1}</e:parameters></rdf:li>",
+    )
+
+    def found(*events):
+        both = []
+        for form in forms:
+            entries = "".join(form.format(space, each) for each in events)
+            history = "<m:History xmlns:m='http://ns.adobe.com/xap/1.0/mm/'><rdf:Seq>{}</rdf:Seq></m:History>"
+            both.append(notes(files.encoded("WEBP", xmp=files.xmp(words + history.format(entries)))))
+        assert both[0] == both[1]
+        return both[0]
+
+    assert found("keywords written by AI") == metadata.Notes(description="A dog.")
+    assert found("description, alt text written by AI") == metadata.Notes(keywords=("dogs",))
+    assert found("description, alt text, keywords written by AI") is None
+    assert found("description written by AI", "description, keywords from a caption by a person") == (
+        metadata.Notes(description="A dog.")
+    )
+    whole = metadata.Notes(description="A dog.", keywords=("dogs",))
+    assert found("a poem, keywords written by AI") == found("from image/png to image/jpeg") == whole
+    assert found(*["converted"] * 1000, "keywords written by AI") == metadata.Notes(description="A dog.")
 
 
 def test_notes_in_iptc():

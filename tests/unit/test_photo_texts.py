@@ -10,6 +10,7 @@ import sys
 import zipfile
 from contextlib import closing
 from dataclasses import replace
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -22,9 +23,11 @@ from img2prompt.batch import Journal, PhotoFiles, Row, discover, export_photos
 from img2prompt.batch.photos import WRITER, texts_for, texts_in
 from img2prompt.batch.runs import Runs
 from img2prompt.errors import ConfigError, DataError
+from img2prompt.images import read_metadata
+from img2prompt.metadata import Notes
 from img2prompt.posts import Seen, keywords
 from img2prompt.results import Match
-from img2prompt.xmp import packets, texts_of, with_packet, with_texts
+from img2prompt.xmp import packet, packets, texts_of, with_packet, with_texts
 from tests.helpers import ROOT
 from tests.helpers.batches import finish
 from tests.helpers.pictures import CHINA, FLOWER, paint
@@ -142,6 +145,18 @@ def test_a_sidecar_keeps_what_others_wrote(known, photos):
     assert texts(photos / "a.xmp")["writer"] == ("Mina",)
 
 
+@pytest.mark.skipif(os.name == "nt", reason="needs the permissions of POSIX")
+def test_a_person_s_sidecar_is_on_the_disk_before_it_takes_the_old_one_s_place(known, photos, monkeypatch):
+    items, journal = known
+    (photos / "a.xmp").write_bytes(with_texts(None, {"description": ["Mina at the sea"]}))
+    (photos / "a.xmp").chmod(0o640)
+    waited, fsync = [], os.fsync
+    monkeypatch.setattr(os, "fsync", lambda number: (waited.append(os.fstat(number).st_size), fsync(number)))
+    assert export_photos(items, None, journal, SIDECARS, LIMIT) == {}
+    assert stat.S_IMODE((photos / "a.xmp").stat().st_mode) == 0o640
+    assert waited == [(photos / "a.xmp").stat().st_size]  # and not for those that are new
+
+
 def test_own_texts_follow_the_caption_until_somebody_changes_them(known, photos):
     items, journal = known
     export_photos(items, None, journal, SIDECARS, LIMIT)
@@ -159,6 +174,20 @@ def test_own_texts_follow_the_caption_until_somebody_changes_them(known, photos)
     found = texts(photos / "b.xmp")
     assert (found["description"], found["alt_text"]) == (("mine",), ("Two dogs.",))
     assert contents(photos)["c.xmp"] == before["c.xmp"]
+
+
+@pytest.mark.parametrize("options", [SIDECARS, ORIGINALS])
+def test_what_no_xmp_can_hold_is_not_written_again_and_again(photos, options):
+    items, journal = described(photos, caption="a dog\0 on\x1b\uffff the beach", alt_text="\x07")
+    with closing(journal):
+        journal.edit("a.jpg", " Mina\x0c\r\nam Meer\x1f ")
+        assert export_photos(items, None, journal, options, LIMIT) == {}
+        before = contents(photos)
+        assert export_photos(discover(photos), None, journal, options, LIMIT) == {}
+        assert contents(photos) == before
+    written = {file.stem: texts(file) for file in photos.iterdir() if options.embed or file.suffix == ".xmp"}
+    assert written["a"]["description"] == ("Mina\r\nam Meer",)
+    assert written["b"]["description"] == ("A dog on the beach.",) and "alt_text" not in written["b"]
 
 
 def test_what_a_photo_says_itself_is_not_said_otherwise_beside_it(known, photos):
@@ -197,6 +226,35 @@ def test_copies_have_the_texts_and_the_dates_and_originals_nothing(known, photos
     assert (tmp_path / "out" / "c.webp").read_bytes() == b"mine"
     assert export_photos(items, tmp_path / "out", journal, replace(COPIES, overwrite=True), LIMIT) == {}
     assert texts(tmp_path / "out" / "c.webp") == WHOLE
+
+
+class Later(datetime):
+    """A clock that is an hour ahead."""
+
+    @classmethod
+    def now(cls, tz=None):
+        return super().now(tz) + timedelta(hours=1)
+
+
+@pytest.mark.parametrize("source", ["folder", "archive"])
+def test_copies_that_are_there_are_not_written_again(photos, tmp_path, monkeypatch, source):
+    if source == "archive":
+        photos = Path(shutil.make_archive(str(tmp_path / "zipped"), "zip", photos))
+    items, journal = described(photos)
+    out = tmp_path / "out"
+    with closing(journal):
+        assert export_photos(items, out, journal, COPIES, LIMIT) == {}
+        before = {file.name: (file.read_bytes(), file.stat().st_ino) for file in out.iterdir()}
+        monkeypatch.setattr(packet, "datetime", Later)
+        assert export_photos(items, out, journal, COPIES, LIMIT) == {}
+        assert {file.name: (file.read_bytes(), file.stat().st_ino) for file in out.iterdir()} == before
+        journal.edit("a.jpg", "new words")
+        export_photos(items, out, journal, COPIES, LIMIT)
+        assert texts(out / "a.jpg")["description"] == ("new words",)
+        journal.edit("a.jpg", "")  # what it was made of once is not what is there
+        export_photos(items, out, journal, COPIES, LIMIT)
+        assert texts(out / "a.jpg") == WHOLE
+        assert all((out / name).read_bytes() == before[name][0] for name in ("b.png", "c.webp", "d.tiff"))
 
 
 def test_originals_keep_dates_and_permissions_and_are_not_described_again(known, photos):
@@ -252,6 +310,46 @@ def test_texts_in_the_part_that_a_jpeg_keeps_apart_are_kept(known, photos):
     assert texts_of(main) == {name: values for name, values in WHOLE.items() if name != "keywords"}
     refused = export_photos(items, None, journal, replace(ORIGINALS, overwrite=True), LIMIT)
     assert "a JPEG keeps apart" in refused["a.jpg"]
+
+
+@pytest.mark.parametrize(
+    ("theirs", "offered"),
+    [
+        ({}, None),
+        ({"description": ["Mina at sea"]}, Notes(description="Mina at sea")),
+        ({"keywords": ["Jeju", "Mina"]}, Notes(keywords=("Jeju", "Mina"))),
+        ({"description": ["Mina"], "writer": ["Mina"]}, Notes(description="Mina")),
+    ],
+)
+def test_what_was_written_into_a_photo_is_offered_to_nobody_as_their_own(known, photos, theirs, offered):
+    items, journal = known
+    for item in items:
+        item.file.write_bytes(with_packet(item.file.read_bytes(), with_texts(None, theirs)))
+    items = discover(photos)
+    assert export_photos(items, None, journal, ORIGINALS, LIMIT) == {}
+    for item in items:
+        assert len(texts(item.file)) >= 3
+        assert read_metadata(item.file).notes == offered, item.name
+
+
+def test_a_person_s_caption_is_offered_and_what_derives_from_it_is_not(known, photos):
+    items, journal = known
+    journal.edit("a.jpg", "a dog of Mina's")
+    export_photos(items, None, journal, ORIGINALS, LIMIT)
+    assert texts(photos / "a.jpg")["keywords"]
+    assert read_metadata(photos / "a.jpg").notes == Notes(description="a dog of Mina's")
+    journal.edit("a.jpg", "")
+    export_photos(discover(photos), None, journal, ORIGINALS, LIMIT)
+    assert texts(photos / "a.jpg") == WHOLE and read_metadata(photos / "a.jpg").notes is None
+
+
+def test_keywords_that_another_program_copied_are_still_not_theirs(known, photos):
+    items, journal = known
+    export_photos(items, None, journal, ORIGINALS, LIMIT)
+    data = (photos / "a.jpg").read_bytes()
+    copies = iim((25, "dogs"), (25, "beach"), (25, "holiday"), (120, "A dog on the beach."))
+    (photos / "a.jpg").write_bytes(data[:2] + copies + data[2:])
+    assert read_metadata(photos / "a.jpg").notes == Notes(keywords=("holiday",))
 
 
 def iim(*values: tuple[int, str]) -> bytes:

@@ -315,6 +315,44 @@ def test_edits_are_steps_that_are_undone_after_a_restart(described, runs):
     again.close()
 
 
+def test_an_edit_of_a_picture_that_is_described_anew_is_undone_to_the_new_caption(described, pipeline):
+    old = {line.name: line.caption for line in described.lines()}
+    described.edit("trip/0.jpg", "a zebra")
+    described.edit("trip/0.jpg", "two zebras")
+    described.edit("trip/1.jpg", "mine")
+    described.edit("trip/1.jpg", "")  # the model's again
+    described.edit("trip/2.jpg", "mine too")
+    described.undo()
+
+    other = Watched(pipeline)
+    other.settings = Settings.load(beams=1, trigger="sks")
+    described.start(lambda: other, Queue(working=1, waiting=1))
+    finish(described)
+    new = {line.name: line.caption for line in described.lines() if not line.error}
+    assert new.pop("trip/0.jpg") == "two zebras"
+    assert new["trip/1.jpg"] == f"sks, {old['trip/1.jpg']}"
+
+    def captions():
+        found = {entry.name: entry.caption for entry in described.entries() if not entry.problem}
+        return {**found, "edited": [entry.name for entry in described.entries() if entry.edited]}
+
+    assert described.undo().left == [] and captions()["trip/1.jpg"] == "mine"
+    assert described.undo().left == [] and captions()["trip/1.jpg"] == new["trip/1.jpg"]
+    described.undo()
+    assert captions()["trip/0.jpg"] == "a zebra" and captions()["edited"] == ["trip/0.jpg"]
+    described.undo()
+    assert captions() == {**new, "trip/0.jpg": f"sks, {old['trip/0.jpg']}", "edited": []}
+    for text, name in (
+        ("a zebra", 0),
+        ("two zebras", 0),
+        ("mine", 1),
+        (new["trip/1.jpg"], 1),
+        ("mine too", 2),
+    ):
+        assert described.redo().left == [] and captions()[f"trip/{name}.jpg"] == text
+    assert captions()["edited"] == ["trip/0.jpg", "trip/2.jpg"]
+
+
 def test_a_change_of_captions_is_made_whole_or_not_at_all(described):
     before = described.lines()
     entries = [entry for entry in described.entries() if not entry.problem]

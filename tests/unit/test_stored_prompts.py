@@ -2,8 +2,10 @@
 
 import csv
 import json
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from dataclasses import replace
 
 import pytest
@@ -138,6 +140,22 @@ def test_batches_have_columns_for_it(run, folder, tmp_path):
     assert rows[0]["stored_settings"] == (
         "AUTOMATIC1111, dreamy_v3, DPM++ 2M Karras, 28 steps, seed 1234567890, 832×1216"
     )
+    # A file that lies fails no export, nor does a journal that believed it.
+    hostile = files.graph(seed=2**64 - 1)
+    hostile["3"]["inputs"]["steps"], hostile["5"]["inputs"]["width"] = 2**63, 2**63
+    (folder / "graph.webp").write_bytes(
+        files.with_exif("WEBP", first={files.Base.Model: f"prompt:{json.dumps(hostile)}"})
+    )
+    export("jsonl")
+    with closing(sqlite3.connect(tmp_path / "journal")) as database, database:
+        database.execute(
+            "UPDATE results SET stored = json_set(stored, '$.steps', ?) WHERE stored != ''", [2**63 - 1]
+        )
+        database.execute("UPDATE results SET stored = replace(stored, ?, ?)", [str(2**63 - 1), str(2**63)])
+    table = parquet.read_table(export("parquet")).to_pylist()
+    assert [each["stored"] and each["stored"]["steps"] for each in table] == [None] * 4
+    assert (table[1]["stored"]["seed"], table[1]["stored"]["size"]) == (2**64 - 1, None)
+    assert [each["error"] for each in table] == [None] * 4
     # What was described with it is not described again without it.
     code, _, err = run(
         "batch", folder, "-o", tmp_path / "o.csv", "--journal", tmp_path / "journal", "--no-stored"

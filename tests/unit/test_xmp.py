@@ -6,6 +6,7 @@ import shutil
 import struct
 import subprocess
 import time
+import tracemalloc
 import zlib
 
 import numpy as np
@@ -194,6 +195,52 @@ def test_hostile_packets_are_refused_at_once(kind):
         with pytest.raises(DataError, match=r"^The XMP (is damaged \(|has \d+ MiB|declares a document type)"):
             read(HOSTILE[kind])
     assert time.process_time() - start < 2
+
+
+def inside(content: bytes) -> bytes:
+    """A packet with these properties."""
+    start = b'<rdf:Description rdf:about="" xmlns:dc="http://purl.org/dc/elements/1.1/">'
+    return EMPTY.replace(b"\n </rdf", start + content + b"</rdf:Description></rdf")
+
+
+BULKY = {
+    "one property again and again": inside(b"<dc:subject>a</dc:subject>" * 300_000),
+    "blank properties": inside(b"<dc:subject/>" * 300_000),
+    "descriptions": EMPTY.replace(
+        b"\n </rdf",
+        b'<rdf:Description xmlns:dc="http://purl.org/dc/elements/1.1/" dc:subject="a"/>' * 90_000 + b"</rdf",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", BULKY)
+def test_a_property_in_thousands_of_places_is_refused_at_once(kind):
+    """Compressed in a PNG they take some kilobytes."""
+    start = time.process_time()
+    for read in (texts_of, lambda packet: with_texts(packet, TEXTS)):
+        with pytest.raises(DataError, match=r"^The XMP is damaged \(more than 1000 "):
+            read(BULKY[kind])
+    assert time.process_time() - start < 2
+
+
+def test_as_many_places_and_values_as_there_may_be_take_a_moment():
+    packet = inside(b"<dc:subject>a</dc:subject>" * 1000)
+    assert texts_of(packet)["keywords"] == ("a",) * 1000
+    assert texts_of(with_texts(packet, {"keywords": ["b"]})) == {"keywords": ("b",)}
+    start = time.process_time()
+    assert texts_of(inside(b"<dc:subject>" + b"a<b/>" * 500_000 + b"</dc:subject>")) == {
+        "keywords": ("a" * 500_000,)
+    }
+    many = inside(
+        (b"<dc:subject><rdf:Bag>" + b"<rdf:li>a</rdf:li>" * 100 + b"</rdf:Bag></dc:subject>") * 1000
+    )
+    assert len(texts_of(many)["keywords"]) == 100_000
+    assert time.process_time() - start < 5  # with each copied for the next one, a minute
+
+
+def test_a_tag_ends_where_it_ends():
+    packet = inside(b"""<dc:subject />x="y"><dc:subject xml:lang='a/>b' >c</dc:subject>""")
+    assert with_texts(packet, {"keywords": []}) == inside(b"""x="y">""")
 
 
 def test_a_large_packet_is_read_and_kept():
@@ -457,6 +504,22 @@ def test_compressed_and_old_forms_in_png():
     ):
         with pytest.raises(DataError, match="not as its format wants it"):
             packets(png(kind, content))
+
+
+def test_two_packets_are_refused_before_either_is_unpacked():
+    body = b"iTXtXML:com.adobe.xmp\0\1\0\0\0" + zlib.compress(bytes(MOST_BYTES))
+    part = struct.pack(">I", len(body) - 4) + body + struct.pack(">I", zlib.crc32(body))
+    tracemalloc.start()
+    try:
+        with pytest.raises(DataError, match="two XMP packets"):
+            packets(FILES["PNG"][:33] + part * 20 + FILES["PNG"][33:])
+        assert tracemalloc.get_traced_memory()[1] < MOST_BYTES
+    finally:
+        tracemalloc.stop()
+    webp = FILES["WebP, described"]
+    twice = webp[8:] + b"XMP \2\0\0\0ab" * 2
+    with pytest.raises(DataError, match="two XMP packets"):
+        packets(b"RIFF" + len(twice).to_bytes(4, "little") + twice)
 
 
 @pytest.mark.parametrize("form", ["GIF", "BMP", "AVIF"])

@@ -6,6 +6,7 @@ import functools
 import sqlite3
 import tempfile
 from contextlib import closing, suppress
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 
@@ -60,6 +61,7 @@ def attempt(folder: Path) -> None:
             lambda: journal.overview(),
             lambda: journal.edit("0.jpg", "edited"),
             lambda: journal.wrote("run.csv", "digest"),
+            lambda: [text.encode() for each in journal.described_anew() for text in each],
             lambda: journal.forget_errors(),
             lambda: journal.add(items, rows()),
         ):
@@ -80,7 +82,9 @@ def sound() -> tuple[dict[str, bytes], ...]:
 def journal_of(count: int, killed: bool = False) -> dict[str, bytes]:
     with tempfile.TemporaryDirectory() as folder:
         with closing(Journal(Path(folder, JOURNAL), SETTINGS)) as journal:
-            journal.add(pictures()[:count], rows()[:count])
+            earlier = [replace(row, caption=row.caption and "a cat") for row in rows()[:count]]
+            journal.add(pictures()[:count], earlier)
+            journal.add(pictures()[:count], rows()[:count])  # described anew
             journal.edit("1.jpg", "a caption of my own")
             journal.will_write(["run.csv"], "digest")
             before = files_in(folder)
