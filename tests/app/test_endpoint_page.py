@@ -96,10 +96,33 @@ def test_addresses_beyond_this_machine_are_confirmed_one_by_one():
     assert not page.success and page.session_state["model_choice"] == {}
     button = next(button for button in page.button if button.key == "models-endpoint-confirm")
     assert button.label == f"Send my photos to {as_it_is('192.0.2.7:8000')}"
-    page.session_state["endpoint-hosts"] = ["192.0.2.8:8000"]  # another one does not count
+    page.session_state["endpoint-hosts"] = [("192.0.2.8:8000", False)]  # another one does not count
     assert page.run().warning[0].value == warning
     https = name_server(page, "https://models.example.com/v1").warning[0].value
     assert EN["models.endpoint.unencrypted"] not in https
+
+
+def test_who_confirmed_a_host_for_https_is_asked_again_before_everybody_may_read_it():
+    page = name_server(open_page(), "https://models.example.com/v1")
+    press(page, f"Send my photos to {as_it_is('models.example.com')}")
+    assert not page.warning and page.success
+    page = name_server(page, "http://models.example.com/v1")
+    assert page.warning[0].value.endswith(EN["models.endpoint.unencrypted"]) and not page.success
+    assert page.session_state["model_choice"]["endpoint_url"].startswith("https:")
+
+
+def test_a_model_that_was_chosen_is_that_servers(chat):
+    chat.models = ["seer-7b", "seer-70b"]
+    page = choose(name_server(open_page(), chat.address), "models-endpoint-model", "seer-70b")
+    with chat_server.serve() as other:
+        other.models = ["eye-3b"]
+        page = name_server(page, other.address)
+        [model] = [box for box in page.selectbox if box.key.startswith("models-endpoint-model")]
+        assert model.options == ["The server’s first", "eye-3b"]
+        chosen = page.session_state["model_choice"]
+        assert (chosen["endpoint_url"], chosen["endpoint_model"]) == (other.address, "")
+        press(page, "Test")
+        assert other.asked[-1]["model"] == "eye-3b"
 
 
 @pytest.mark.parametrize(
@@ -114,7 +137,7 @@ def test_another_visitor_names_no_address(chat, request_headers):
     """On a server the app must call nothing that a visitor names: the choice is not even offered."""
     request_headers(ELSEWHERE)
     page = open_page()
-    [engines] = [group for group in page.get("button_group") if group.key == "models-engine"]
+    [engines] = [group for group in page.get("button_group") if group.key.startswith("models-engine")]
     assert engines.options == ["Lite", "Full"]
     assert not page.text_input and not chat.headers
 
