@@ -26,7 +26,7 @@ from img2prompt.posts.grammar import (
     lemmas,
     singular,
 )
-from img2prompt.posts.limits import tidy
+from img2prompt.posts.limits import tidy, whole
 from img2prompt.posts.mechanics import faults
 from img2prompt.posts.neutral import plain_words, without_guesses
 from img2prompt.posts.numbers import numbers
@@ -92,7 +92,7 @@ class Rules:
         if faults(text, self._choices.language):
             return "mechanics"
         note = self._choices.detail
-        own = re.sub(re.escape(note), " ", text, flags=re.IGNORECASE) if note else text
+        own = whole(note).sub(" ", text) if note else text
         return next((name for name, breaks in self._rules.items() if breaks(own)), "")
 
     def _address(self, text: str) -> bool:

@@ -419,6 +419,25 @@ def test_the_note_is_in_every_post_and_the_voice_is_followed():
     assert [post.hook[-1] for post in posts] == ["!", "!"]
 
 
+@pytest.mark.parametrize(
+    ("note", "hook", "post"),
+    [
+        (
+            "Busan, with Mina",
+            "BUSAN, with mina, and the sea said yes",
+            "BUSAN, with mina, and the sea said yes",
+        ),
+        ("Bo", "all about the sea", "all about the sea\nBo"),
+        ("부산", "부산에서 만난 바다", "부산에서 만난 바다"),
+    ],
+)
+def test_the_note_stands_in_a_post_once(note, hook, post):
+    choices = Choices(
+        variants=1, note=note, emoji="off", hashtags=0, language="ko" if note == "부산" else "en"
+    )
+    assert [variant.text for variant in compose(DOG, choices, rewriter(as_json(posts_of(hook))))] == [post]
+
+
 # What the model is asked
 
 
