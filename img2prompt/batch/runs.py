@@ -300,11 +300,11 @@ class Run:
     def entries(self, text: str = "") -> list[Entry]:
         """All results with their captions and those of their labels that have a text in them, sorted by name."""
         labels = self.journal.labelled(text) if text else {}
-        stored = {line.name: line.stored for line in self.journal.overview()}
+        captions = Captions(self.journal, self._by_name)
         with self._editor() as editor:
-            found = read(editor.store, editor.journal, self.journal.edited())
+            found = read(captions, editor.journal, self.journal.edited())
         return [
-            replace(entry, stored=stored.get(entry.name, ""), labels=labels.get(entry.name, ()))
+            replace(entry, stored=captions.stored.get(entry.name, ""), labels=labels.get(entry.name, ()))
             for entry in found
         ]
 
