@@ -15,6 +15,8 @@ import img2prompt
 from img2prompt import Pipeline
 from img2prompt.engines.base import Question
 from img2prompt.errors import WeightsError
+from img2prompt.history import History, open_database
+from img2prompt.history.database import default_url
 from img2prompt.posts import Variant
 from img2prompt.web.caption import cards
 from img2prompt.web.caption.cards import Desk
@@ -128,6 +130,23 @@ def test_a_post_that_is_opened_again_has_what_the_model_wrote(talking, tmp_path,
     again = press(open_page(), catalogue("en")["history.go_on"])
     assert (posts(again), writers(again)) == before and len(asked) == 1
     assert posts(choose(again, "tone", "poetic"))[:3] == before[0][:3]
+
+
+def test_what_the_model_wrote_before_stays_in_the_history(talking, tmp_path, monkeypatch):
+    monkeypatch.setenv("IMG2PROMPT_DATABASE_URL", f"sqlite:///{tmp_path / 'history.db'}")
+    answers = iter([as_json(posts_of(GOOD[0])), as_json(posts_of(GOOD[1]))])
+    talking(lambda question: in_pieces(next(answers)))
+    page = press(press(choose(described(), "variants", 1), WRITE), WRITE)
+    assert posts(page)[0].startswith(GOOD[1]) and len(posts(page)) == 2
+
+    def kept() -> list[str]:
+        (post,) = History(open_database(default_url()), "local").posts()
+        return [variant.text for variant in post.variants if variant.writer == MODEL]
+
+    assert [text[: len(hook)] for text, hook in zip(kept(), GOOD, strict=False)] == GOOD[:2]
+    before = kept()
+    again = press(press(open_page(), "Flower"), "Start Captioning")  # in another session
+    assert not set(before) & set(posts(again)) and kept() == before
 
 
 def test_an_engine_that_fails_is_explained(talking):
