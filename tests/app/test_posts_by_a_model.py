@@ -17,7 +17,7 @@ from img2prompt.engines.base import Question
 from img2prompt.errors import WeightsError
 from img2prompt.history import History, open_database
 from img2prompt.history.database import default_url
-from img2prompt.posts import Variant
+from img2prompt.posts import Choices, Variant
 from img2prompt.web.caption import cards
 from img2prompt.web.caption.cards import Desk
 from img2prompt.web.caption.writing import Writing
@@ -119,7 +119,7 @@ def test_a_choice_asks_the_model_for_nothing_and_its_posts_stay(talking):
     press(page, WRITE)  # others, which differ from the first
     assert posts(page)[0] == first[1] and posts(page)[1].startswith(GOOD[2])
     assert first[0] not in posts(page) and GOOD[0] in asked[1].text
-    assert writers(page)[:2] == [f"By {MODEL}"] * 2
+    assert writers(page)[:2] == [f"By {MODEL}, for your earlier choices", f"By {MODEL}"]
 
 
 def test_a_post_that_is_opened_again_has_what_the_model_wrote(talking, tmp_path, monkeypatch):
@@ -130,6 +130,17 @@ def test_a_post_that_is_opened_again_has_what_the_model_wrote(talking, tmp_path,
     again = press(open_page(), catalogue("en")["history.go_on"])
     assert (posts(again), writers(again)) == before and len(asked) == 1
     assert posts(choose(again, "tone", "poetic"))[:3] == before[0][:3]
+
+
+def test_posts_for_other_choices_say_so(talking):
+    talking(lambda question: in_pieces(as_json(posts_of(*GOOD[:2]))))
+    page = press(choose(described(), "variants", 2), WRITE)
+    now, before = [f"By {MODEL}"] * 2, [f"By {MODEL}, for your earlier choices"] * 2
+    press(choose(page, "variants", 3), "Shuffle")  # which says nothing of a single post
+    assert writers(page)[:2] == now
+    choose(page, "note", "Busan, with Mina")
+    assert writers(page)[:2] == before and writers(page)[2:] == ["By the phrasebook"] * 3
+    assert writers(choose(page, "note", ""))[:2] == now
 
 
 def test_what_the_model_wrote_before_stays_in_the_history(talking, tmp_path, monkeypatch):
@@ -193,7 +204,7 @@ def test_a_model_that_writes_for_photos_that_are_gone_is_stopped():
         finally:
             ended.set()
 
-    desk = Desk([Photo("a", lambda: Image.new("RGB", (8, 8)))], writing=Writing(variants(), MODEL, 5))
+    desk = Desk([Photo("a", lambda: Image.new("RGB", (8, 8)))], writing=Writing(variants(), MODEL, Choices()))
     cards.leave(desk)
     left.set()
     assert ended.wait(PATIENCE) and len(desk.writing.posts) == 2
