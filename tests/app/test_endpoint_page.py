@@ -12,6 +12,8 @@ from streamlit.testing.v1 import AppTest
 
 pytest.importorskip("openai", reason="needs the extra endpoint")
 
+from img2prompt.batch.runs import DAYS
+from img2prompt.web.batch import sources
 from img2prompt.web.caption import work
 from img2prompt.web.shared import pipelines
 from img2prompt.web.shared.frame import as_it_is
@@ -19,6 +21,7 @@ from img2prompt.web.shared.i18n import catalogue
 from tests.app.test_caption_page import press
 from tests.app.test_models_page import choose, open_page
 from tests.helpers import chat_server
+from tests.helpers.batches import crop, finish
 from tests.helpers.chat_server import fails
 from tests.helpers.protocol import visit
 from tests.helpers.server import serve
@@ -252,6 +255,32 @@ def test_another_click_does_not_ask_again(chat):
     assert not page.exception and len(chat.asked) == 1
     [photo] = page.session_state["opened"].values()
     assert photo.result.caption == "a red ball lies on green grass" and "work" not in page.session_state
+
+
+def test_the_batch_page_says_where_a_batch_goes_as_long_as_it_does(chat, tmp_path, monkeypatch):
+    monkeypatch.setenv("IMG2PROMPT_RUNS", str(tmp_path / "runs"))
+    goes_on = threading.Event()
+
+    def slowly(handler):
+        assert goes_on.wait(60)
+        handler.stream(json.dumps(chat_server.RECORD))
+
+    chat.script.append(slowly)
+    here, host = EN["batch.privacy"].format(days=DAYS), f"model server {as_it_is(f'localhost:{chat.port}')}"
+    state = {"model_choice": {"engine": "endpoint", "endpoint_url": chat.address}}
+    page = open_page("pages/batch.py", state=state)
+    page.file_uploader[0].set_value([("a.jpg", crop(0), "image/jpeg")]).run()
+    press(page, "Start Captioning · 1 file")
+    (run,) = sources.runs()._open.values()
+    page.session_state["model_choice"] = {"engine": "lite"}
+    assert run.working and host in text(page.run()) and here not in text(page)
+    page.session_state["run"] = ""
+    page.query_params.clear()
+    assert page.run().file_uploader and host in text(page)  # where another batch would be begun, here
+    assert here in text(open_page("pages/batch.py"))  # somebody else
+    goes_on.set()
+    finish(run)
+    assert here in text(page.run()) and host not in text(page)
 
 
 def test_a_server_that_fails_is_told_and_asked_again(chat):

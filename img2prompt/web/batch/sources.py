@@ -15,7 +15,7 @@ from img2prompt.images import SUFFIXES
 from img2prompt.posts import Choices
 from img2prompt.settings import SERVER_FOLDERS, Settings, switch
 from img2prompt.web.batch import wishes
-from img2prompt.web.shared import account, instruction, keeping, pipelines, session, visitor
+from img2prompt.web.shared import account, instruction, keeping, pipelines, privacy, session, visitor
 from img2prompt.web.shared.frame import show_error
 from img2prompt.web.shared.i18n import t
 from img2prompt.web.shared.registry import Registry
@@ -69,7 +69,20 @@ def start(run: Run) -> None:
         keeping.save(run.owner, run.choices or Choices(variants=1), *described)
 
     keeps = bool(run.owner) and run.owner == account.owner()  # not by all who know the batch's address
-    runs().start(run, pipelines.loader(run.told), own(), save if keeps else None)
+    runs().start(
+        run, pipelines.loader(run.told), own(), save if keeps else None, privacy.destination(run.told)
+    )
+
+
+def destinations(shown: Run | None) -> list[str]:
+    """The model servers that pictures go to: those of this session's batches, and of what is begun next.
+
+    What is begun next does not count while a batch is shown that is at work, possibly with other settings.
+    """
+    hosts = [run.goes_to for run in runs().working(own())]
+    if shown is None or not shown.working:
+        hosts.append(privacy.destination())
+    return [host for host in dict.fromkeys(hosts) if host]
 
 
 def ask() -> None:
