@@ -21,6 +21,8 @@ from img2prompt.web.shared.i18n import t
 from img2prompt.web.shared.registry import Registry
 from img2prompt.web.shared.uploader import Words, ask_for_files
 
+START = "batch-start"  # key of the button
+
 _RUNS = Registry(Runs)
 
 
@@ -165,9 +167,10 @@ def _ask_for_folder() -> None:
 def _begin_button(count: int | None, **source: Any) -> None:
     """Ask what is wanted of the pictures, and begin; `source` is what `Runs.add` takes."""
     posts, owner = wishes.posts("batch"), wishes.owner()
-    told = instruction.ask("batch-instruction", posts.note if posts else "")
+    begins = bool(st.session_state.get(START))
+    told = instruction.ask("batch-instruction", posts.note if posts else "", waits=begins)
     label = t("batch.start.count", count=count) if count else t("batch.start")
-    if not st.button(label, type="primary", width="stretch", key="batch-start"):
+    if not st.button(label, type="primary", width="stretch", key=START):
         return
     try:
         with st.spinner(t("batch.saving")):
