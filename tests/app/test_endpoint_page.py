@@ -18,8 +18,9 @@ from img2prompt.web.caption import work
 from img2prompt.web.shared import pipelines
 from img2prompt.web.shared.frame import as_it_is
 from img2prompt.web.shared.i18n import catalogue
-from tests.app.test_caption_page import press
+from tests.app.test_caption_page import press, upload
 from tests.app.test_models_page import choose, open_page
+from tests.app.test_posts_by_a_model import GOOD
 from tests.helpers import chat_server
 from tests.helpers.batches import crop, finish
 from tests.helpers.chat_server import fails
@@ -255,6 +256,29 @@ def test_another_click_does_not_ask_again(chat):
     assert not page.exception and len(chat.asked) == 1
     [photo] = page.session_state["opened"].values()
     assert photo.result.caption == "a red ball lies on green grass" and "work" not in page.session_state
+
+
+def test_what_goes_along_with_a_photo_is_said(chat):
+    state = {"model_choice": {"engine": "endpoint", "endpoint_url": chat.address}}
+    page = open_page("pages/caption.py", state=state)
+    pipelines.pipelines(list(pipelines.pipelines._slots)[-1]).result()
+    page.run()
+    for field, said in (
+        (page.text_area(key="instruction-own"), "{name}: {note}"),
+        (page.text_input(key="note"), "Jeju"),
+    ):
+        field.set_value(said).run()
+    press(upload(page, ("Mina.png", crop(0))), "Start Captioning")
+    assert "Mina: Jeju" in json.dumps(chat.asked[-1])
+    assert "in it your detail and the file’s name" in text(page)
+    chat.say = lambda body: json.dumps({"posts": [{"hook": GOOD[0], "body": "", "call": ""}]})
+    press(page, "Write with seer-7b")
+    press(page, "Write with seer-7b")
+    asked = json.dumps(chat.asked[-1])
+    assert all(word in asked for word in ("Jeju", "earlier", GOOD[0]))
+    assert "your own captions, and the posts that a model wrote before" in text(page)
+    batch = open_page("pages/batch.py", state=state)
+    assert "in it your detail and the names of the file and its folder" in text(batch)
 
 
 def test_the_batch_page_says_where_a_batch_goes_as_long_as_it_does(chat, tmp_path, monkeypatch):
