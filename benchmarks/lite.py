@@ -4,7 +4,7 @@
 
 Times are medians. A cold run is `img2prompt caption photo.jpg` in a fresh process. Without a
 folder of photos (see `img2prompt evaluate`) only the two that come with scikit-learn are
-measured. They are the hard case, because the captioner searches a second time for both. Where
+measured. They are a hard case, because the captioner searches from more than one beginning for both. Where
 PyTorch is installed, the networks run in it too, in turns.
 """
 

@@ -39,9 +39,7 @@ from img2prompt.settings import AUTO, Settings
 Source = str | Path | bytes | Image.Image
 Asked = tuple[Image.Image, Request]
 
-GENERATED = (
-    0.85  # probability that a machine made a picture, from which its prompt is by itself a nearest one
-)
+GENERATED = 0.85  # probability that a machine made a picture, from which on its prompt is a nearest one
 NOBODY = "Qqzx"  # a name that no caption has and no rule knows
 LEAST_WORDS = 0.01  # of their share in the embedding, which the words of such a picture's prompt keep
 ON_CPU, ON_GPU = 16, 64  # pictures
@@ -251,11 +249,8 @@ class Pipeline:
         requests: Sequence[Request] | None = None,
     ) -> list[Result]:
         style = style or self.settings.style
-        kind = (
-            style,
-            self.settings.people,
-            self.settings.read_text,
-        )  # all in which callers of one model differ
+        # All in which callers of one model differ, but for their requests, which go with the pictures.
+        kind = style, self.settings.people, self.settings.read_text
 
         def asked() -> list[Asked]:
             pictures = opened()
@@ -266,7 +261,7 @@ class Pipeline:
                     "out, or choose a chat model or an endpoint as engine."
                 )
             for instruction in {wish.instruction for wish in wishes}:
-                instructions.check(instruction)
+                instructions.check_placeholders(instruction)
             return list(zip(pictures, wishes, strict=True))
 
         results = self._batcher(partial(self._run, style), asked, kind, waiting)

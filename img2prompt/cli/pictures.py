@@ -173,21 +173,24 @@ def post(
     by_model = pipeline.writes(writer)
     failed = 0
     for path, answer in described(pipeline, paths):
-        if isinstance(answer, Failure):
-            failed += 1
-            complain(answer)
-            if as_json:
-                print(json.dumps(as_record(path, answer)), flush=True)
-            continue
-        picture, result = answer
-        seen = see(result, picture)
-        posts = composing(seen, choices, pipeline.rewriter(picture) if by_model else None)
-        alt = alt_text(seen, note=note, language=language, length=alt_length)
+        if not isinstance(answer, Failure):
+            picture, result = answer
+            seen = see(result, picture)
+            posts = composing(seen, choices, pipeline.rewriter(picture) if by_model else None)
+            alt = alt_text(seen, note=note, language=language, length=alt_length)
+            try:
+                if as_json:
+                    record = {"path": path, "alt_text": alt, "variants": [asdict(post) for post in posts]}
+                    print(json.dumps(record), flush=True)
+                else:
+                    show_posts(path, alt, posts, several=len(paths) > 1, by_model=by_model)
+                continue
+            except AnswerError as error:
+                answer = AnswerError(f"{path}: {error}")
+        failed += 1
+        complain(answer)
         if as_json:
-            record = {"path": path, "alt_text": alt, "variants": [asdict(post) for post in posts]}
-            print(json.dumps(record), flush=True)
-        else:
-            show_posts(path, alt, posts, several=len(paths) > 1, by_model=by_model)
+            print(json.dumps(as_record(path, answer)), flush=True)
     finish(failed, len(paths))
 
 

@@ -17,11 +17,9 @@ Aspect = Literal["content", "style"]
 
 @dataclass(frozen=True)
 class Request:
-    """How one picture is to be described."""
+    """How one picture is to be described; the pipeline fills the placeholders of the instruction."""
 
-    instruction: str = (
-        ""  # in plain words; empty for the engine's own way. The pipeline fills its placeholders
-    )
+    instruction: str = ""  # in plain words; empty for the engine's own way
     hear: Callable[[str], object] | None = None  # told the words so far while they come, where the engine can
     trigger: str = ""  # the word that the pipeline has the caption begin with, for training
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from img2prompt.errors import ConfigError
-from img2prompt.instructions.template import bind, check
+from img2prompt.instructions.template import TOLD, bind, check
 from img2prompt.posts.data import of_user, own_files, read_toml
 from img2prompt.posts.limits import tidy
 from img2prompt.settings import STYLES
@@ -125,8 +125,11 @@ def settings_for(
     if language and language not in LANGUAGES:
         raise ConfigError(f"language is {language!r}; choose one of {', '.join(LANGUAGES)}.")
     words = words_of(instruction, preset)
+    check(words)
+    bound = bind(words, note=note, language=LANGUAGES.get(language, ""))
+    check(bound, TOLD)
     told = {
-        "instruction": bind(words, note=note, language=LANGUAGES.get(language, "")),
+        "instruction": bound,
         "trigger": tidy(trigger).strip(" ,"),
         "style": load_preset(preset).style if preset else "",
     }

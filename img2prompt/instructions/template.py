@@ -18,7 +18,9 @@ from img2prompt.posts.post import MAX_NOTE, THINGS
 if TYPE_CHECKING:
     from img2prompt.results import Match
 
-MOST = 4000  # characters of an instruction; all of the built-in ones have fewer than 700
+# Characters of an instruction as somebody writes it, of which all built-in ones have fewer than 700, and with what
+# is put in.
+MOST, TOLD = 4000, 8000
 # Placeholder → characters that it takes at most.
 PLACEHOLDERS = MappingProxyType(
     {"note": MAX_NOTE, "name": 100, "folder": 100, "labels": 300, "language": 40, "trigger": 60}
@@ -28,10 +30,15 @@ LABELS = MappingProxyType({THINGS: 6, "mediums": 1, "movements": 1, "flavors": 3
 _TOKEN = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]")
 
 
-def check(text: str) -> None:
-    """Raise ConfigError for an instruction that is too long, or has a placeholder that there is not."""
-    if len(text) > MOST:
-        raise ConfigError(f"The instruction has {len(text)} characters; at most {MOST} are taken.")
+def check(text: str, most: int = MOST) -> None:
+    """Raise ConfigError for an instruction of more characters, or with a placeholder that there is not."""
+    if len(text) > most:
+        raise ConfigError(f"The instruction has {len(text)} characters; at most {most} are taken.")
+    check_placeholders(text)
+
+
+def check_placeholders(text: str) -> None:
+    """Raise ConfigError for an instruction with a placeholder that there is not."""
     for match in _TOKEN.finditer(text):
         if match[0] not in ("{{", "}}") and match[1] not in PLACEHOLDERS:
             raise ConfigError(
@@ -55,12 +62,12 @@ def bind(text: str, **values: str) -> str:
     Raises
     ------
     ConfigError
-        As `check`.
+        As `check`, for more than `TOLD` characters: some values may be in the text already.
 
     >>> bind("{name}, in {language}", name="{labels}")
     '{{labels}}, in {language}'
     """
-    check(text)
+    check(text, TOLD)
     clean = {name: _clean(name, value) for name, value in values.items()}
 
     def filled(match: re.Match[str]) -> str:
@@ -73,17 +80,18 @@ def bind(text: str, **values: str) -> str:
 def fill(text: str, values: Mapping[str, str]) -> str:
     """An instruction with all placeholders filled, as an engine is told it.
 
-    A line with a placeholder for which there is no value is left out, unless no line would be left.
+    A line with a placeholder for which there is no value is left out, unless no line would be left. What is longer
+    than `TOLD` then is cut: a picture with a long name is no reason to stop.
 
     Raises
     ------
     ConfigError
-        As `check`.
+        As `check_placeholders`.
 
     >>> fill("Describe this picture.\\nIt shows: {labels}.", {})
     'Describe this picture.'
     """
-    check(text)
+    check_placeholders(text)
     clean = {name: _clean(name, value) for name, value in values.items()}
     lines = text.strip().splitlines()
     kept = [line for line in lines if all(map(clean.get, names(line)))]
@@ -91,7 +99,8 @@ def fill(text: str, values: Mapping[str, str]) -> str:
     def filled(match: re.Match[str]) -> str:
         return match[0][0] if match[1] is None else clean.get(match[1], "")
 
-    return _TOKEN.sub(filled, "\n".join(kept if any(map(str.strip, kept)) else lines)).strip()
+    told = _TOKEN.sub(filled, "\n".join(kept if any(map(str.strip, kept)) else lines)).strip()
+    return cut(told, TOLD, mark="", size=len)
 
 
 def _clean(name: str, value: str) -> str:

@@ -12,7 +12,7 @@ from img2prompt.posts.grammar import is_noun, lemmas
 from img2prompt.posts.korean import without_particle
 from img2prompt.posts.limits import size
 from img2prompt.posts.post import THINGS, Choices, Seen
-from img2prompt.posts.style import styles
+from img2prompt.posts.style import is_photo, styles
 from img2prompt.posts.themes import common_themes, themes_of
 from img2prompt.posts.topic import topic
 from img2prompt.posts.voice import voice_of
@@ -23,6 +23,7 @@ OWN = 2  # of the person's words that come before the picture's tags
 NAME = 3  # most words with capitals that make one tag: "New York City"
 NOT_IN_TAG = regex.compile(r"[^\p{L}\p{M}\p{N}_]+")
 WORDS = regex.compile(r"[^\s,;.!?…:/|()\[\]{}\"“”„«»、。，！？·–—]+")
+_SAYS_PHOTO = regex.compile(r"photo|snapshot|cameraroll|사진|스냅|출사").search
 SMALL_WORDS = frozenset(
     """a an and as at but by for from in is it me my of on or our so that the this to us was we were with you your i im am
     are be he she his her they their its not no yes very just all too when where what who how""".split()
@@ -52,11 +53,17 @@ def hashtags(seen: Seen | Sequence[Seen], choices: Choices) -> tuple[str, ...]:
 
 
 def _of_themes(pictures: Sequence[Seen], language: str) -> Iterator[str]:
-    """The tags of the pictures' themes by turns: the best two of the first, then one of each."""
+    """The tags of the pictures' themes by turns: the best two of the first, then one of each.
+
+    Those that say that it is a photo are of photos only.
+    """
     found = [themes_of(picture) for picture in pictures]
     shared = common_themes(pictures) if len(pictures) > 1 else []
     chosen = dict.fromkeys([*shared, *(theme for themes in found for theme in themes)])
-    lists = [list(theme.wording[language].tags) for theme in chosen]
+    photos = all(is_photo(picture) or not picture.labels.get("mediums") for picture in pictures)
+    lists = [
+        [tag for tag in theme.wording[language].tags if photos or not _SAYS_PHOTO(tag)] for theme in chosen
+    ]
     if lists:
         yield lists[0].pop(0)
     for tags in itertools.zip_longest(*lists):

@@ -53,6 +53,8 @@ class PhrasebookRewriter:
         apart = bool(note) and choices.length != "line"  # in a line of its own, not at the end of another
         leads = apart and choices.place.size(note) <= choices.place.fold
         woven = _woven(told, note, choices, dice) if apart and is_phrase(note) else []
+        said = {_bare(line.text.replace(note, "")) for line in woven}
+        lines = [line for line in lines if _bare(line.text) not in said]
         description = as_sentence(topic(seen).sentence)
         plain = choices.tone == "plain" and choices.language == "en" and all(map(is_trusted, seen))
         plain = plain and bool(description)  # a caption of tags is no sentence
@@ -108,12 +110,20 @@ def ordered(pools: Iterator[list[Line]], choices: Choices) -> list[Line]:
     while first or rest:
         mixed += [*first[:run], *rest[:1]]
         first, rest = first[run:], rest[1:]
-    lines = list({line.text: line for line in reversed([*mixed, *last])}.values())[::-1]
+    unique: dict[str, Line] = {}
+    for line in [*mixed, *last]:
+        unique.setdefault(line.text, line)
+    lines = list(unique.values())
     if voice := voice_of(choices):
         lines.sort(key=lambda line: voice.distance(line.text))
     elif choices.length == "line":
         lines.sort(key=lambda line: len(line.text.split()) > FEW_WORDS)
     return lines
+
+
+def _bare(line: str) -> str:
+    """A line as it is compared: "{note}. kept this one" says what "Kept this one!" does."""
+    return line.casefold().strip(" ,.!?")
 
 
 def is_phrase(note: str) -> bool:

@@ -162,15 +162,21 @@ def test_the_servers_own_setting_counts_for_visitors(chat, request_headers, monk
     assert EN["models.endpoint.off"] in text(open_page())
 
 
-def test_the_key_is_for_the_address_beside_it(chat, monkeypatch):
+def test_the_key_goes_to_the_address_beside_it(chat, monkeypatch):
     monkeypatch.setenv("IMG2PROMPT_ENDPOINT_KEY", KEY)
-    page = name_server(open_page(), chat.address)  # the only address there is
+    monkeypatch.setenv("IMG2PROMPT_ENDPOINT_URL", chat.address)
+    page = choose(open_page(), "models-engine", "endpoint")
     assert EN["models.endpoint.key.there"] in text(page)
     press(page, "Test")
     assert chat.headers[-1]["authorization"] == f"Bearer {KEY}"
     assert KEY not in str(page.session_state["model_choice"])
 
-    monkeypatch.setenv("IMG2PROMPT_ENDPOINT_URL", "http://localhost:1/v1")  # its own
+
+@pytest.mark.parametrize("own", ["", "http://localhost:1/v1"])
+def test_the_key_goes_to_no_address_that_a_visitor_names(own, chat, monkeypatch):
+    """Nor where the server's settings name none beside it."""
+    monkeypatch.setenv("IMG2PROMPT_ENDPOINT_KEY", KEY)
+    monkeypatch.setenv("IMG2PROMPT_ENDPOINT_URL", own)
     page = name_server(open_page(), chat.address)
     assert EN["models.endpoint.key"] in text(page)
     press(page, "Test")

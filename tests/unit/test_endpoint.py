@@ -6,12 +6,14 @@ import json
 import logging
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
 import time
+import traceback
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
-from ipaddress import IPv4Address
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +26,7 @@ from img2prompt import load_pipeline
 from img2prompt.batch import fingerprint
 from img2prompt.cli.main import main
 from img2prompt.engines.base import Question, Request
-from img2prompt.engines.endpoint import answers, asking, client, load, transport
+from img2prompt.engines.endpoint import answers, asking, client, load
 from img2prompt.engines.endpoint.address import parse, permitted
 from img2prompt.engines.endpoint.client import Server, data_url
 from img2prompt.engines.endpoint.trial import models, picture, try_out
@@ -122,6 +124,11 @@ def test_addresses_of_this_machine_and_others(url, host, here, private):
         "http://2852039166/latest",
         "http://[::ffff:169.254.169.254]/",
         "http://[fe80::1]/v1",
+        "http://100.100.100.200/latest",
+        "http://192.0.0.192/latest",
+        "http://[fd00:ec2::254]/latest",
+        "http://[FD00:0EC2:0::254]/latest",
+        "http://[fd20:ce::254]/computeMetadata/v1",
         "http://0.0.0.0:8000/v1",
         "http://[::]/v1",
         "http://224.0.0.1/v1",
@@ -134,13 +141,28 @@ def test_addresses_where_no_model_server_is(url):
     assert "secret" not in str(caught.value)
 
 
-def test_a_name_that_leads_elsewhere_is_not_followed(chat, monkeypatch):
-    """What resolves to a link-local address gets nothing, though its name passed."""
-    guarded = server(chat, endpoint_model="m")
-    monkeypatch.setattr(transport, "ip_address", lambda _: IPv4Address("169.254.169.254"))
-    with pytest.raises(EndpointError, match="leads to 169.254.169.254, where no model server is"):
+@pytest.mark.parametrize("here", [True, False])
+@pytest.mark.parametrize(
+    "peer",
+    [
+        *("169.254.169.254", "::ffff:169.254.169.254", "100.100.100.200", "fe80::1%eth0", "fd00:ec2::254"),
+        *("fd20:ce::254", "ff02::1"),
+    ],
+)
+def test_a_name_that_leads_elsewhere_is_not_followed(chat, monkeypatch, here, peer):
+    """What resolves to an address that would be refused gets nothing, though its name passed."""
+    guarded = Server(replace(parse(chat.address), is_here=here), settings(chat, endpoint_model="m"))
+    monkeypatch.setattr(socket.socket, "getpeername", lambda _: (peer, chat.port))
+    told = peer.removeprefix("::ffff:").partition("%")[0]
+    with pytest.raises(EndpointError, match=f"leads to {told}, where no model server is"):
         guarded.answer(Question("?"))
     assert not chat.asked
+
+
+@pytest.mark.parametrize("peer", ["127.0.0.1", "::1", "::ffff:127.0.0.1"])
+def test_this_machine_has_several_addresses(chat, monkeypatch, peer):
+    monkeypatch.setattr(socket.socket, "getpeername", lambda _: (peer, chat.port))
+    assert try_out(settings(chat)).said.caption
 
 
 # --- what is sent
@@ -247,6 +269,41 @@ def test_no_proxy_stands_before_this_machine(chat, monkeypatch):
     assert try_out(settings(chat)).said.caption
 
 
+def test_a_proxy_stands_before_others(chat, monkeypatch):
+    monkeypatch.setenv("http_proxy", f"http://me:secret@localhost:{chat.port}")
+    with pytest.raises(EndpointError, match="192.0.2.7 finds nothing there"):  # it is no proxy
+        models(Settings(endpoint_url="http://192.0.2.7/v1", endpoint_remote=True))
+    assert chat.headers[-1]["Host"] == "192.0.2.7"
+
+
+@pytest.mark.parametrize(
+    "proxy",
+    [
+        "http://me:secret@host:notaport",
+        "http://me:secret@host:99999",
+        "http://me:secret@host:0",
+        "http://me:secret@",
+        "http://me:secret@[::1",
+        "http://me:secret@ho\x01st:80",
+        "ftp://me:secret@host:21",
+        "me:secret@host:3128",
+        "socks4://me:secret@host:1080",
+        "socks5://me:secret@host:1080",
+    ],
+)
+def test_a_proxy_that_cannot_be_used_is_named_and_not_shown(monkeypatch, capsys, proxy):
+    monkeypatch.setitem(sys.modules, "socksio", None)  # as where it is not installed
+    monkeypatch.setenv("https_proxy", proxy)
+    with pytest.raises(ConfigError, match="HTTPS_PROXY names no proxy that can be used") as caught:
+        models(Settings(endpoint_url="https://models.example.com/v1", endpoint_remote=True))
+    assert "secret" not in "".join(traceback.format_exception(caught.value))
+    told = ["--set", "endpoint_url=https://models.example.com/v1", "--set", "endpoint_remote=yes"]
+    with pytest.raises(SystemExit) as left:
+        main(["caption", str(FLOWER), "--engine", "endpoint", *told])
+    said = "".join(capsys.readouterr())
+    assert left.value.code == 2 and "HTTPS_PROXY" in said and "secret" not in said
+
+
 def test_the_key_goes_to_the_server_and_nowhere_else(chat, capsys, caplog):
     caplog.set_level(logging.DEBUG)
     told = settings(chat, endpoint_key=KEY)
@@ -301,6 +358,31 @@ def test_a_server_without_schemas_is_asked_for_a_sentence_and_that_is_remembered
         assert asking.describe(asked, picture()) == Description("a red ball lies on green grass")
     assert ["response_format" in body for body in chat.asked] == [True, False, False]
     assert not asked.structures
+
+
+def test_first_questions_that_are_asked_together_find_out_together(seeing, chat):
+    """Each is refused its schema before any has learned from it, and each is asked again without."""
+    asked = threading.Barrier(4, timeout=60)
+
+    def refuse(handler):
+        asked.wait()
+        handler.reply(chat_server.NO_SCHEMAS, 400)
+
+    chat.structures = False
+    chat.script.extend([refuse] * 4)
+    photos = [Image.open(FLOWER).crop((0, 0, 100 + i, 100)) for i in range(4)]
+    assert {result.caption for result in seeing(photos)} == {"a red ball lies on green grass"}
+    assert ["response_format" in body for body in chat.asked] == [True] * 4 + [False] * 4
+
+
+def test_a_record_is_asked_for_with_its_schema_or_not_at_all(chat):
+    """Also where another question found out that there are no schemas while this one waited for its turn."""
+    chat.structures = False
+    asked = server(chat)
+    for _ in range(2):
+        with pytest.raises(client.Unstructured, match="takes no JSON schema"):
+            asked.answer(Question(answers.ASK, schema=answers.SCHEMA), strict=True)
+    assert len(chat.asked) == 1
 
 
 def test_a_server_that_takes_no_limit_is_asked_without(chat):
@@ -446,6 +528,24 @@ def test_the_server_says_how_long_to_wait(chat, monkeypatch):
     chat.script.extend([fails(429, "come next year", Retry_After="9999999")])
     with pytest.raises(EndpointError, match=r"wants fewer questions \(come next year\)"):
         server(chat).answer(Question("?"))
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        *("nan", "inf", "-inf", "1e999", "-5", "0", "1e-9", "", "soon"),
+        *("Mon, 01 Jan 0001 00:00:00 +2359", "Fri, 31 Dec 9999 23:59:59 -2359", "Mon, 99 Foo 2026"),
+    ],
+)
+def test_a_wait_that_is_none_is_our_own_that_grows(chat, monkeypatch, header):
+    monkeypatch.setattr(client, "LONGEST_PAUSE", 0.16)
+    waited = []
+    monkeypatch.setattr(threading.Event, "wait", lambda self, timeout=None: waited.append(timeout))
+    chat.script.extend([fails(429, Retry_After=header)] * 4)
+    server(chat).answer(Question("?"))
+    waited = [seconds for seconds in waited if seconds]  # threads wait too, without end
+    for seconds, expected in zip(waited, (0.02, 0.04, 0.08, 0.16), strict=True):
+        assert 0.75 * expected <= seconds <= 1.25 * expected
 
 
 @pytest.mark.parametrize(

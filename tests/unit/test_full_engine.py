@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import socket
 from concurrent.futures import ThreadPoolExecutor
@@ -449,6 +450,16 @@ def test_auto_takes_the_best_that_is_installed_and_sensible(
         assert found.why.endswith("well on cuda." if gpu else "well on cpu.")
 
 
+@pytest.mark.parametrize(("names", "engine"), [([], "lite"), (["florence-2-base"], "full")])
+def test_a_pipeline_says_what_auto_stood_for(installed, names, engine):
+    """So that whoever gets its settings, as workers of Ray do, loads the same."""
+    installed(*names)
+    settings = load_pipeline(Settings(engine="auto", device="cpu")).settings
+    assert (settings.engine, settings.device) == (engine, "cpu")
+    if names:
+        assert (settings.caption_model, settings.clip_model, settings.regressor) == (*names, "lite", "lite")
+
+
 def test_auto_keeps_to_what_fits(installed, monkeypatch):
     installed("qwen3-vl-2b", "blip-large")
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
@@ -505,6 +516,29 @@ def test_what_would_fit_a_gpu_instead(root, monkeypatch):
     monkeypatch.setattr(memory, "free", lambda device: 7 * 10**8)
     with pytest.raises(ConfigError, match="As caption_model, .* would fit"):
         memory.check_memory(settings, folders, "cuda")
+
+
+@pytest.mark.parametrize(
+    ("device", "settings", "size"),
+    [
+        ("cuda", {}, 2.0),
+        ("cpu", {}, 4.0),
+        ("cuda", {"precision": "fp32"}, 4.0),
+        ("cuda", {"quantize": "4bit"}, 0.7),
+    ],
+)
+def test_the_model_that_is_advised_fits(device, settings, size, monkeypatch):
+    """With as many bytes a weight as it would have there."""
+    room = 2 * 10**9
+    monkeypatch.setattr(memory, "parameters", lambda folder: 10**11)
+    monkeypatch.setattr(memory, "free", lambda device: room)
+    with pytest.raises(ConfigError, match="As caption_model") as caught:
+        memory.check_memory(Settings(**settings), {"caption": Path("large")}, device)
+    name = re.search("As caption_model, (.*) would fit", str(caught.value))[1]
+    sizes = {
+        part.name: part.parameters * size * 1.2 for part in weights.parts().values() if part.kind == "caption"
+    }
+    assert name == next(name for name, bytes in sizes.items() if bytes <= room)
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without a GPU")

@@ -27,7 +27,7 @@ from img2prompt.instructions import (
     words_of,
 )
 from img2prompt.instructions.preset import BUILT_IN, FOLDER, LANGUAGES
-from img2prompt.instructions.template import MOST, PLACEHOLDERS
+from img2prompt.instructions.template import MOST, PLACEHOLDERS, TOLD
 from img2prompt.posts import Choices, Seen, alt_text, compose
 from img2prompt.posts.prose import first_sentence, is_tags
 from img2prompt.posts.themes import themes_of
@@ -124,6 +124,25 @@ def test_values_are_one_line_and_not_long():
     with pytest.raises(ConfigError, match=f"{MOST + 1} characters; at most {MOST}"):
         check("x" * (MOST + 1))
     check("x" * MOST)
+
+
+def test_the_limit_is_for_what_is_written():
+    """What is put in may make it twice as long; then it is cut, as no picture with a long name ends a batch."""
+    long = {name: "word " * 100 for name in PLACEHOLDERS}
+    words = "x" * (MOST - 8) + " {name}."
+    check(words)
+    assert fill(bind(words, name=long["name"]), {}).endswith(f"x {long['name'][:99]}.")
+    everything = "{name} {folder} {labels}\n" * (MOST // 25)
+    told = fill(bind(everything, name="a b{" * 99, folder="c d}" * 99), {"labels": "e f{" * 99})
+    assert TOLD - 100 < len(told) <= TOLD and told.startswith("a b{a b{") and "\n" in told
+    assert len(settings_for("x" * (MOST - 6) + "{note}", note="y" * 300)["instruction"]) == MOST + 294
+    for wishes, most in (
+        ({"instruction": "x" * (MOST + 1)}, MOST),
+        ({"instruction": "x" * MOST, "preset": "short"}, MOST),
+        ({"instruction": "{note}" * 40, "note": "y" * 300}, TOLD),
+    ):
+        with pytest.raises(ConfigError, match=f"characters; at most {most} are taken"):
+            settings_for(**wishes)
 
 
 def test_a_line_without_its_value_is_left_out():
@@ -468,6 +487,26 @@ def test_a_batch_fills_names_and_folders_and_knows_its_instruction(follow, tmp_p
     for other in (["{folder}, {name}", "--trigger", "ohwx"], ["{folder}, {name}", "--trigger", "sks"]):
         _, _, err = run(*asked, *other)
         assert "2 tried now" in err
+
+
+def test_a_long_name_or_note_ends_no_batch(follow, tmp_path):
+    name, output = "y" * 99, tmp_path / "out.jsonl"
+    (tmp_path / "in").mkdir()
+    shutil.copy(CHINA, tmp_path / "in" / f"{name}.jpg")
+    words = "x" * (MOST - 20) + "{note} {name}"
+    code, _, err = follow()(
+        "batch", tmp_path / "in", "-o", output, "--instruction", words, "--note", "z" * 290
+    )
+    assert code == 0, err
+    (record,) = records(output.read_text("utf-8"))
+    assert record["caption"] == "x" * (MOST - 20) + "z" * 290 + f" {name}"
+
+
+def test_a_raw_instruction_that_is_too_long_is_refused_at_once(pipeline, sample_photos):
+    told = following(pipeline, instruction="x" * (TOLD + 1))
+    with pytest.raises(ConfigError, match=f"at most {TOLD} are taken"):
+        told(sample_photos[0])
+    assert not told.engine.heard
 
 
 def test_a_batch_without_posts_refuses_what_is_for_posts_only(run, tmp_path):

@@ -8,6 +8,7 @@ import pytest
 from img2prompt.errors import DataError
 from img2prompt.posts import Choices, Seen, compose, data
 from img2prompt.posts import themes as choosing
+from img2prompt.posts.hashtags import hashtags
 from img2prompt.posts.mechanics import faults
 from img2prompt.posts.phrases import FOLDER, NOTE, TONES, by_word, line_of_descent, themes
 from img2prompt.posts.rules import pattern
@@ -190,6 +191,12 @@ def test_lines_of_the_theme_come_with_those_of_its_parents_and_before_those_of_p
     assert len(set(hooks)) == 20
 
 
+def test_where_people_are_all_that_is_known_lines_of_any_photo_take_turns():
+    posts = compose(Seen("a person standing there", PHOTO), Choices("minimal", emoji="off", variants=6))
+    of_people = [v.hook in themes()["people"].wording["en"].lines["minimal"] for v in posts]
+    assert of_people == [True, False] * 3
+
+
 def test_two_themes_take_turns():
     seen = Seen("a dog on the beach", PHOTO)
     posts = compose(seen, Choices("minimal", emoji="off", variants=3))
@@ -307,3 +314,15 @@ def test_every_theme_has_a_line_of_descent_without_gaps():
         "pets",
         "animals",
     ]
+
+
+def test_tags_that_say_photo_are_of_photos_only():
+    photo, painting = (
+        {"mediums": [Match(medium, 0.4)], "things": [Match("street", 0.97)]}
+        for medium in ("a stock photo", "an oil painting")
+    )
+    for language in ("en", "ko"):
+        choices = Choices(language=language, hashtags=5)
+        of = [hashtags(Seen("a city street", labels), choices) for labels in (photo, painting)]
+        says = [[tag for tag in tags if "photo" in tag or "사진" in tag] for tags in of]
+        assert says[0] and not says[1] and of[1]

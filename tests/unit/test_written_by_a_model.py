@@ -8,7 +8,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from img2prompt.errors import ConfigError, WeightsError
+from img2prompt.engines.base import Question
+from img2prompt.errors import AnswerError, ConfigError, EndpointError, WeightsError
 from img2prompt.labels.tables import read_labels
 from img2prompt.posts import Choices, ModelRewriter, Seen, compose, composing
 from img2prompt.posts.answers import LONGEST, objects_with
@@ -513,6 +514,33 @@ def test_the_command_has_the_engine_write(run, pipeline, monkeypatch):
     assert f"[1] {MODEL}" in out and "[3] phrasebook" in out and GOOD[0] in out
     code, out, _ = run("post", FLOWER, "--writer", "phrasebook", "--variants", 3)
     assert MODEL not in out and len(asked) == 3
+
+
+def test_a_picture_that_the_model_fails_on_fails_alone(run, pipeline, monkeypatch):
+    def answer(question: Question) -> Iterator[str]:
+        yield from in_pieces(as_json(posts_of(*GOOD[:2])))
+        if len(asked) == 1:
+            raise AnswerError("talker-1b refuses to answer (no).")
+
+    asked = run_with(pipeline, monkeypatch, answer)
+    code, out, err = run("post", FLOWER, CHINA, "--json", "--variants", 3)
+    bad, good = records(out)
+    assert code == 3 and err.endswith(f"img2prompt: {FLOWER}: talker-1b refuses to answer (no).\n")
+    assert bad == {"path": str(FLOWER), "error": f"{FLOWER}: talker-1b refuses to answer (no)."}
+    assert len(good["variants"]) == 3
+    asked.clear()
+    code, out, err = run("post", FLOWER, "--variants", 3)
+    assert code == 2 and GOOD[1] in out and "refuses to answer" in err  # what came before stays
+
+
+def test_a_server_that_is_gone_ends_the_command(run, pipeline, monkeypatch):
+    def answer(question: Question) -> Iterator[str]:
+        yield ""
+        raise EndpointError("Nothing answers at localhost.")
+
+    asked = run_with(pipeline, monkeypatch, answer)
+    code, out, err = run("post", FLOWER, CHINA, "--json")
+    assert (code, out, len(asked)) == (1, "", 1) and "Nothing answers" in err
 
 
 def test_an_engine_that_does_not_chat_says_so(run, pipeline):

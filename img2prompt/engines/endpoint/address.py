@@ -11,6 +11,9 @@ from urllib.parse import urlsplit
 from img2prompt.errors import ConfigError
 
 EXAMPLE = "http://localhost:11434/v1"
+# Link-local addresses answer cloud machines with their own secrets, and so do these: Amazon's and Google's of IPv6,
+# Alibaba's and Oracle's.
+METADATA = tuple(map(ip_address, ("fd00:ec2::254", "fd20:ce::254", "100.100.100.200", "192.0.0.192")))
 _HOST = re.compile(r"[A-Za-z0-9._-]+|[0-9A-Fa-f:.]+")  # a name or an IPv4 address, or an IPv6 address
 
 
@@ -51,10 +54,7 @@ def parse(url: str) -> Address:
     if parts.scheme not in ("http", "https") or not _HOST.fullmatch(name) or parts.query or parts.fragment:
         raise ConfigError(f'endpoint_url is no address of a model server. Write it like "{EXAMPLE}".')
     ip = _ip(name)
-    if ip and (
-        ip.is_link_local or ip.is_multicast or ip.is_unspecified or ip == IPv4Address("255.255.255.255")
-    ):
-        # Link-local addresses answer cloud machines with their own secrets.
+    if ip and has_no_server(ip):
         raise ConfigError(f"{name} is no address of a model server. For this machine, write localhost.")
     is_here = name == "localhost" or (ip is not None and ip.is_loopback)
     host = f"[{name}]" if ":" in name else name
@@ -84,13 +84,33 @@ def permitted(url: str, remote: bool) -> Address:
     return address
 
 
+def plain_ip(text: str) -> IPv4Address | IPv6Address:
+    """The IP address that a text is; that of IPv4 where it is written as one of IPv6. ValueError if it is none.
+
+    >>> plain_ip("::ffff:127.0.0.1"), plain_ip("fe80::1%eth0")
+    (IPv4Address('127.0.0.1'), IPv6Address('fe80::1'))
+    """
+    ip = ip_address(text.partition("%")[0])
+    return getattr(ip, "ipv4_mapped", None) or ip
+
+
+def has_no_server(ip: IPv4Address | IPv6Address) -> bool:
+    """Whether no model server can be at an address, or nothing may be sent there."""
+    return (
+        ip.is_link_local
+        or ip.is_multicast
+        or ip.is_unspecified
+        or ip == IPv4Address("255.255.255.255")
+        or ip in METADATA
+    )
+
+
 def _ip(name: str) -> IPv4Address | IPv6Address | None:
     """The IP address that a host is, in whatever spelling systems take: 2130706433 and 0x7f.1 are 127.0.0.1."""
     try:
-        ip = ip_address(name)
+        return plain_ip(name)
     except ValueError:
         try:
             return IPv4Address(socket.inet_aton(name))
         except OSError:
             return None
-    return getattr(ip, "ipv4_mapped", None) or ip

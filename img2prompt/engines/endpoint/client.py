@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+import math
 import random
 import ssl
 import threading
@@ -34,10 +35,8 @@ from img2prompt.wording import LONGEST, as_unicode
 SIDE = 1024  # pixels, at most, of a picture that is sent
 QUALITY = 90  # of its JPEG
 MOST_CHARACTERS = 50_000  # of an answer
-PATIENCE, WATCHED = (
-    120.0,
-    8.0,
-)  # seconds in which a server may come back: for a batch, and while somebody looks on
+# Seconds in which a server may come back: for a batch, and while somebody looks on.
+PATIENCE, WATCHED = 120.0, 8.0
 FEW, FOREVER = 3, 10**6  # tries of a question on which the server itself fails, and of others
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 15.0  # seconds before another try
 # What not every server takes of a question, and the words of its complaint; then it is asked without.
@@ -73,12 +72,11 @@ class Server:
     Raises
     ------
     ConfigError
-        When the key cannot be one.
+        When the key cannot be one, or the proxy before the server none.
     """
 
     def __init__(self, address: Address, settings: Settings):
         self.address = address
-        self.structures = True  # whether it takes a JSON schema, as far as is known
         self._seconds = settings.endpoint_timeout
         self._key = settings.endpoint_key.strip()
         if not (self._key.isascii() and self._key.isprintable()) or " " in self._key:
@@ -100,6 +98,11 @@ class Server:
                 timeout=self._seconds,
             ),
         )
+
+    @property
+    def structures(self) -> bool:
+        """Whether it takes a JSON schema, as far as is known."""
+        return "response_format" not in self._left_out
 
     @property
     def model(self) -> str:
@@ -164,7 +167,7 @@ class Server:
 
         def read() -> str:
             text = ""
-            for piece in self._pieces(body):
+            for piece in self._pieces(body, strict):
                 text += piece
                 if len(text) > MOST_CHARACTERS:
                     raise AnswerError(f"{self._name} does not stop. Choose another model.")
@@ -172,7 +175,7 @@ class Server:
                     hear(text)
             return text
 
-        return self._patiently(read, WATCHED if hear else PATIENCE, stop, strict)
+        return self._patiently(read, body, WATCHED if hear else PATIENCE, stop)
 
     def chat(self, question: Question) -> Iterator[str]:
         """The pieces of the answer, as they come; errors as of `answer`."""
@@ -182,7 +185,7 @@ class Server:
             pieces = self._pieces(body)
             return next(pieces, ""), pieces
 
-        first, rest = self._patiently(begin, WATCHED)
+        first, rest = self._patiently(begin, body, WATCHED)
         with closing(rest):  # whoever has heard enough frees the server
             yield first
             try:
@@ -208,10 +211,10 @@ class Server:
             body["response_format"] = {"type": "json_schema", "json_schema": schema}
         return body
 
-    def _pieces(self, body: Mapping[str, Any]) -> Generator[str, None, None]:
+    def _pieces(self, body: dict[str, Any], strict: bool = False) -> Generator[str, None, None]:
         """The pieces of the answer to one try."""
         said = False
-        with self._turns, self._client.chat.completions.create(**self._without_left_out(body)) as stream:
+        with self._turns, self._client.chat.completions.create(**self._taken(body, strict)) as stream:
             self._met = True
             for choice in self._choices(stream):
                 # A server that does not stream sends a message.
@@ -239,8 +242,17 @@ class Server:
         for chunk in stream:
             yield from (chunk.choices or ())[:1]
 
-    def _without_left_out(self, body: Mapping[str, Any]) -> dict[str, Any]:
-        return {name: value for name, value in body.items() if name not in self._left_out}
+    def _taken(self, body: dict[str, Any], strict: bool) -> dict[str, Any]:
+        """The body without what the server is known not to take, which is gone from the body itself then.
+
+        So a body holds what its own last try sent: others may have found out meanwhile what the server takes.
+        """
+        if strict and not self.structures:
+            raise Unstructured(f"{self._name} takes no JSON schema.")
+        for name in OPTIONAL:
+            if name in self._left_out:
+                body.pop(name, None)
+        return body
 
     @property
     def _name(self) -> str:
@@ -249,11 +261,11 @@ class Server:
     def _patiently(
         self,
         work: Callable[[], Answer],
+        body: Mapping[str, Any],
         patience: float,
         stop: threading.Event | None = None,
-        strict: bool = False,
     ) -> Answer:
-        """Try until it works, as long as another try may help and the patience lasts."""
+        """Try until it works, as long as another try may help and the patience lasts; `work` sends the body."""
         stop = stop or threading.Event()
         end = time.monotonic() + patience
         tries = 0
@@ -261,11 +273,8 @@ class Server:
             try:
                 return work()
             except Exception as error:  # noqa: BLE001 - as in `models`
-                if named := self._complains_of(error):
+                if named := _complains_of(error, body):
                     self._left_out.add(named)
-                    self.structures = "response_format" not in self._left_out
-                    if strict and named == "response_format":
-                        raise Unstructured(f"{self._name} takes no JSON schema.") from None
                     continue
                 problem = self._explain(error)
                 tries += 1
@@ -274,15 +283,6 @@ class Server:
             )
             if tries >= problem.tries or time.monotonic() + pause > end or stop.wait(pause):
                 raise problem.error from None
-
-    def _complains_of(self, error: Exception) -> str:
-        """The optional part of a question that the server does not take; empty if there is none."""
-        if isinstance(error, openai.BadRequestError | openai.UnprocessableEntityError):
-            text = json.dumps(error.body, default=str).lower()
-            for name, words in OPTIONAL.items():
-                if name not in self._left_out and any(word in text for word in words):
-                    return name
-        return ""
 
     def _explain(self, error: Exception) -> _Problem:
         """What went wrong, and whether it may go better another time."""
@@ -367,6 +367,16 @@ def data_url(picture: Image.Image) -> str:
     return f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode()}"
 
 
+def _complains_of(error: Exception, body: Mapping[str, Any]) -> str:
+    """The optional part of the body that the server does not take; empty if there is none."""
+    if isinstance(error, openai.BadRequestError | openai.UnprocessableEntityError):
+        text = json.dumps(error.body, default=str).lower()
+        for name, words in OPTIONAL.items():
+            if name in body and any(word in text for word in words):
+                return name
+    return ""
+
+
 def _chain(error: BaseException | None) -> Iterator[BaseException]:
     """An error and those that it came from."""
     while error is not None:
@@ -383,13 +393,16 @@ def _said(error: openai.APIStatusError) -> str:
 
 
 def _retry_after(header: str) -> float | None:
-    """Seconds to wait, from a number of them or a date; None where the header says nothing of the kind."""
+    """Seconds to wait, from a number of them or a date; None where the header says nothing of the kind.
+
+    Neither does it with less than our own first pause: that grows, while a server may say "0.001" for ever.
+    """
     try:
         seconds = float(header)
     except ValueError:
         try:
             date = parsedate_to_datetime(header)
-        except ValueError:
+            seconds = (date.astimezone(timezone.utc) - datetime.now(timezone.utc)).total_seconds()
+        except (ValueError, OverflowError):  # no date, or one at the edge of all dates
             return None
-        seconds = (date.astimezone(timezone.utc) - datetime.now(timezone.utc)).total_seconds()
-    return max(seconds, 0.0) or None
+    return seconds if math.isfinite(seconds) and seconds >= FIRST_PAUSE else None

@@ -5,13 +5,13 @@ from __future__ import annotations
 import time
 import urllib.request
 from collections.abc import Iterator, Mapping
-from ipaddress import ip_address
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx2
 
-from img2prompt.engines.endpoint.address import Address
-from img2prompt.errors import AnswerError, EndpointError
+from img2prompt.engines.endpoint.address import Address, has_no_server, plain_ip
+from img2prompt.errors import AnswerError, ConfigError, EndpointError
 
 MOST_BYTES = 8 * 2**20  # of an answer, with what is around its words
 SENT = ("accept", "authorization", "connection", "content-length", "content-type", "host")  # headers
@@ -24,12 +24,18 @@ class Guard(httpx2.BaseTransport):
     ----------
     seconds : that an answer may take; a server that says nothing for so long meanwhile may take twice as long
     has_key : without one, no header says that there might be
+
+    Raises
+    ------
+    ConfigError
+        When this machine's variables name a proxy that cannot be used.
     """
 
     def __init__(self, address: Address, seconds: float, has_key: bool):
         self._address, self._seconds, self._has_key = address, seconds, has_key
-        self._proxy = None if address.is_here else _proxy(address)
-        self._inner = httpx2.HTTPTransport(proxy=self._proxy)
+        proxied = None if address.is_here else _through_proxy(address)
+        self._is_direct = proxied is None
+        self._inner = proxied or httpx2.HTTPTransport()
 
     def handle_request(self, request: httpx2.Request) -> httpx2.Response:
         for name in list(request.headers):
@@ -38,7 +44,7 @@ class Guard(httpx2.BaseTransport):
                 del request.headers[name]
         request.headers["Accept-Encoding"] = "identity"
         request.headers["User-Agent"] = "img2prompt"
-        if self._proxy is None:
+        if self._is_direct:
             request.extensions = {**request.extensions, "trace": self._check_peer}
         end = time.monotonic() + self._seconds
         response = self._inner.handle_request(request)
@@ -58,8 +64,8 @@ class Guard(httpx2.BaseTransport):
     def _check_peer(self, event: str, info: Mapping[str, Any]) -> None:
         """Before anything is sent: a name leads to no place where a literal address would be refused."""
         if event == "connection.connect_tcp.complete":
-            peer = ip_address(str(info["return_value"].get_extra_info("server_addr")[0]).partition("%")[0])
-            if (self._address.is_here and not peer.is_loopback) or peer.is_link_local:
+            peer = plain_ip(str(info["return_value"].get_extra_info("server_addr")[0]))
+            if (self._address.is_here and not peer.is_loopback) or has_no_server(peer):
                 raise EndpointError(
                     f"{self._address.host} leads to {peer}, where no model server is. Correct endpoint_url."
                 )
@@ -87,8 +93,19 @@ class _Bounded(httpx2.SyncByteStream):
         self._stream.close()
 
 
-def _proxy(address: Address) -> str | None:
-    """The proxy that this machine's variables name for an address beyond it."""
-    if urllib.request.proxy_bypass(address.host):
+def _through_proxy(address: Address) -> httpx2.HTTPTransport | None:
+    """The way through the proxy that this machine's variables name for an address beyond it; None without one."""
+    scheme = address.url.partition(":")[0]
+    proxy = urllib.request.getproxies().get(scheme)
+    if not proxy or urllib.request.proxy_bypass(address.host):
         return None
-    return urllib.request.getproxies().get(address.url.partition(":")[0])
+    try:
+        parts = urlsplit(proxy)
+        if not parts.hostname or parts.port == 0:
+            raise ValueError
+        return httpx2.HTTPTransport(proxy=proxy)
+    except (ValueError, ImportError, httpx2.InvalidURL):  # whose words may repeat a password
+        raise ConfigError(
+            f"{scheme.upper()}_PROXY names no proxy that can be used. Write it like http://HOST:PORT; for SOCKS, "
+            "install socksio."
+        ) from None

@@ -36,16 +36,22 @@ def parameters(folder: Path) -> int:
 
 def needed(settings: Settings, folders: Folders, device: str) -> int:
     """Bytes that the parts take on a device, about."""
-    precision = settings.precision
-    if precision == "auto":
-        precision = "fp16" if device.startswith("cuda") else "fp32"
     sizes = []
     for kind, folder in folders.items():
-        if (kind, precision, device) == ("clip", "fp32", "cpu"):
+        form = _form(settings, kind, device)
+        if (kind, form, device) == ("clip", "fp32", "cpu"):
             continue  # its weights stay in their file, from which they are mapped
-        is_quantized = kind == "caption" and settings.quantize != NONE
-        sizes.append(parameters(folder) * BYTES[settings.quantize if is_quantized else precision])
+        sizes.append(parameters(folder) * BYTES[form])
     return round(ROOM * (max(sizes, default=0) if settings.low_vram else sum(sizes)))
+
+
+def _form(settings: Settings, kind: str, device: str) -> str:
+    """How the weights of a kind of part are kept on a device: one of `BYTES`."""
+    if kind == "caption" and settings.quantize != NONE:
+        return settings.quantize
+    if settings.precision != "auto":
+        return settings.precision
+    return "fp16" if device.startswith("cuda") else "fp32"
 
 
 def free(device: str) -> int | None:
@@ -107,11 +113,11 @@ def _advice(settings: Settings, folders: Folders, device: str, room: int) -> str
             return f"It would fit with {name}={value}."
     others = {kind: folder for kind, folder in folders.items() if kind != "caption"}
     left = room - needed(settings, others, device)
-    precision = settings.precision if settings.precision != "auto" else "fp16"
+    weight = BYTES[_form(settings, "caption", device)]
     fitting = [
         part.name
         for part in weights.parts().values()
-        if part.kind == "caption" and part.parameters and ROOM * part.parameters * BYTES[precision] <= left
+        if part.kind == "caption" and part.parameters and ROOM * part.parameters * weight <= left
     ]
     if "caption" in folders and fitting:
         return f"As caption_model, {fitting[0]} would fit."

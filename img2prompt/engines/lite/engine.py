@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache, partial
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -59,6 +60,17 @@ class Features:
     prompts: np.ndarray  # (N, 384) unit vectors: the predicted embeddings of prompts, had machines made them
     made: np.ndarray  # (N,) probability that the picture was generated or drawn
     vividness: Sequence[float]  # of the N pictures, see `img2prompt.posts.facts.vividness`
+
+
+class Beginning(NamedTuple):
+    """Where the captioner sets out to write."""
+
+    row: int  # of the picture
+    start: int  # NOBODY or SOMEBODY
+    shown: str = ""  # the name of a thing
+    written: str = ""  # what the captioner writes in its place,
+    tokens: tuple[int, ...] = ()  # and that in its words
+    most: int | None = None  # captions that are compared with the others; all of them unless it says so
 
 
 class LiteEngine:
@@ -193,20 +205,20 @@ class LiteEngine:
         is there; and the things that the classifier or the evidence is sure of, by themselves and as
         the beginning of a caption.
         """
-        beams = beams or BEAMS
         count = len(features.somebody)
+        known = [self.naming.find(classes, self.config["sure"]) for classes in features.classes]
         # Of each picture its candidates: text and score.
         written: list[list[tuple[str, float]]] = [[] for _ in range(count)]
-        tried: list[tuple[int, int]] = []  # picture and beginning
-        for row, somebody in enumerate(features.somebody):
-            if somebody < self.config["surely"]:
-                tried.append((row, NOBODY))
-            if somebody > self.config["hardly"]:
-                tried.append((row, SOMEBODY))
-        for (row, _), found in zip(tried, self._search(features, tried, beams), strict=True):
-            written[row] += [(self._text(tokens), score) for tokens, score in found]
-        known = [self.naming.find(classes, self.config["sure"]) for classes in features.classes]
-        self._begin(written, features, known, beams)
+        begun: list[Beginning] = []
+        for row in range(count):
+            begun += self._free(features, row)
+            named = self._named(features, row, known[row])
+            written[row] += [(name.shown, 0.0) for name in named]
+            begun += [name for name in named if UNK not in name.tokens]
+        for beginning, found in zip(begun, self._search(features, begun, beams or BEAMS), strict=True):
+            for tokens, score in found[: beginning.most]:
+                text = beginning.shown + self._text(tokens).removeprefix(beginning.written)
+                written[beginning.row].append((text, score))
         written = list(map(choice.true_colours, written, features.vividness))
 
         texts = [text for row in written for text, _ in row]
@@ -234,47 +246,37 @@ class LiteEngine:
             sure=thing.probability if thing and self.naming.mentioned(text, thing) else 0.0,
         )
 
-    def _begin(
-        self,
-        written: list[list[tuple[str, float]]],
-        features: Features,
-        known: Sequence[imagenet.Thing | None],
-        beams: int,
-    ) -> None:
-        """Add, to each picture's (text, score), the names of what it surely shows and captions that begin so."""
-        begun: list[tuple[int, str, str, list[int]]] = []  # picture, name, how the captioner writes it
-        for row, thing in enumerate(known):
-            names = []
-            if thing and thing.probability >= self.config["named"]:
-                names.append((thing.shown, thing.written or thing.shown.lower()))
-            label = int(features.labels[row].argmax())
-            if label < len(self.labels) and features.labels[row, label] >= self.config["named"]:
-                names.append((self.labels[label], self.labels[label].lower()))
-            for shown, beginning in names:
-                written[row].append((shown, 0.0))
-                tokens = self.tokenizer.encode(beginning).ids
-                if UNK not in tokens:
-                    begun.append((row, shown, beginning, tokens))
-        tried = [(row, SOMEBODY if features.somebody[row] > 0.5 else NOBODY) for row, *_ in begun]
-        searched = self._search(features, tried, beams, [tokens for *_, tokens in begun])
-        for (row, shown, beginning, _), found in zip(begun, searched, strict=True):
-            for tokens, score in found[:BEGUN]:
-                written[row].append((shown + self._text(tokens).removeprefix(beginning), score))
+    def _free(self, features: Features, row: int) -> list[Beginning]:
+        """What any caption of a picture begins with: nobody, somebody, or both where it is open who is there."""
+        somebody = float(features.somebody[row])
+        starts = [NOBODY] * (somebody < self.config["surely"]) + [SOMEBODY] * (
+            somebody > self.config["hardly"]
+        )
+        return [Beginning(row, start) for start in starts]
+
+    def _named(self, features: Features, row: int, thing: imagenet.Thing | None) -> list[Beginning]:
+        """The names of what a picture surely shows, as beginnings of captions."""
+        names = []
+        if thing and thing.probability >= self.config["named"]:
+            names.append((thing.shown, thing.written or thing.shown.lower()))
+        label = int(features.labels[row].argmax())
+        if label < len(self.labels) and features.labels[row, label] >= self.config["named"]:
+            names.append((self.labels[label], self.labels[label].lower()))
+        start = SOMEBODY if features.somebody[row] > 0.5 else NOBODY
+        return [
+            Beginning(row, start, shown, written, tuple(self.tokenizer.encode(written).ids), BEGUN)
+            for shown, written in names
+        ]
 
     def _search(
-        self,
-        features: Features,
-        tried: Sequence[tuple[int, int]],
-        beams: int,
-        prefix: list[list[int]] | None = None,
+        self, features: Features, begun: Sequence[Beginning], beams: int
     ) -> list[list[tuple[list[int], float]]]:
-        """Beam search for these (picture, beginning) pairs."""
-        if not tried:
-            return []
-        rows = [row for row, _ in tried]
+        """Beam search from all beginnings at once: each word reads all of the captioner's weights."""
+        rows = [beginning.row for beginning in begun]
         step = self.networks.writer([array[rows] for array in features.pictures])
         words = self.config["captioner"]["max_words"]
-        return search(step, [start for _, start in tried], beams, words, prefix, SHORTEST)
+        starts, prefixes = [one.start for one in begun], [one.tokens for one in begun]
+        return search(step, starts, beams, words, prefixes, SHORTEST)
 
     def _text(self, tokens: list[int]) -> str:
         return " ".join(str(self.tokenizer.id_to_token(token)) for token in tokens)

@@ -62,9 +62,9 @@ def settings(told: Mapping[str, str] | None = None) -> Settings:
 
 
 def with_own_key(chosen: Settings) -> Settings:
-    """These settings without the key, if that stands beside another address in the server's: it is for that one."""
-    theirs = Settings.load().endpoint_url
-    return replace(chosen, endpoint_key="") if theirs and theirs != chosen.endpoint_url else chosen
+    """These settings without the key, unless their address is the server's own: no key goes where a visitor says."""
+    is_own = chosen.endpoint_url == Settings.load().endpoint_url
+    return chosen if is_own else replace(chosen, endpoint_key="")
 
 
 def choose(**choice: str | bool) -> None:

@@ -6,6 +6,7 @@ Pictures are answered in batches, padded on the left; each gets the words that i
 from __future__ import annotations
 
 import queue
+import re
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -94,7 +95,10 @@ class ChatModel:
         self._batches = Batches(place, self._net, batch_size)
         self._details = details
         self._mark = getattr(self._processor, "image_token", "")  # of a picture's place in a prompt
-        self._control = {*self._tokenizer.all_special_tokens, self._mark} - {""}
+        # Those that have no name of their own, as of the template's turns, are among the added ones only.
+        added = [str(token) for token in self._tokenizer.added_tokens_decoder.values() if token.special]
+        control = {*self._tokenizer.all_special_tokens, *added, self._mark} - {""}
+        self._control = re.compile("|".join(map(re.escape, control)))
         self._prompt(Turn(CAPTION, Image.new("RGB", (1, 1)), SHORT))  # a bad template is to fail here
 
     def prepare(self, image: Image.Image) -> Image.Image:
@@ -178,8 +182,9 @@ class ChatModel:
     def _prompt(self, turn: Turn) -> str:
         """The words that the model goes on from, with a place for the picture."""
         text = turn.text
-        for token in self._control:  # which nobody's text may write
-            text = text.replace(token, "")
+        # Nobody's text may write one, nor two of which one is left: each round shortens it.
+        while (shorter := self._control.sub("", text)) != text:
+            text = shorter
         picture = [] if turn.picture is None else [{"type": "image"}]
         prompt = self._render([*picture, {"type": "text", "text": text}])
         if AS_LIST in prompt:  # a template for plain text; some of these put the picture's place themselves
