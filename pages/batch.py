@@ -9,11 +9,18 @@ from img2prompt.web.shared import frame, pipelines, privacy
 from img2prompt.web.shared.i18n import t
 
 frame.begin(t("batch"))
-frame.end(privacy.of_batches(DAYS))
+run = problem = None
+try:
+    run = sources.current()
+except Img2PromptError as error:  # which is told below, where its page would be
+    problem = error
+frame.end(privacy.of_batches(DAYS, sources.destinations(run)))
 pipelines.start_loading()
 
 try:
-    if run := sources.current():
+    if problem:
+        raise problem
+    if run:
         results.show(run)
     else:
         st.markdown(t("batch.intro"))

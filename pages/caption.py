@@ -29,7 +29,7 @@ with right:
     photos.samples()
 fold = st.empty()
 with fold.container():
-    st.session_state[session.TOLD] = instruction.ask("instruction", post_choices.note)
+    st.session_state[session.TOLD] = instruction.ask("instruction", post_choices.note, reading.is_asked_for())
 privacy.note()
 
 chosen = photos.chosen(settings)

@@ -145,6 +145,7 @@ class Run:
     def __init__(self, run_folder: Path, limits: Limits):
         self.id = run_folder.name
         self.error = ""  # why the last work ended early; empty if it did not
+        self.goes_to = ""  # the model server that the last work sends pictures to; empty for none
         self._folder = run_folder
         self._manifest = Manifest.load(run_folder / MANIFEST)
         self.kept: Keeper | None = None  # of the last work; None where the pictures are kept nowhere else
@@ -237,13 +238,16 @@ class Run:
         left = (total - pace.done) / rate if self.working and rate else None
         return Progress(total, pace.done, self._failed, rate, left)
 
-    def start(self, load: Callable[[], Pipeline], queue: Queue, save: Save | None = None) -> None:
+    def start(
+        self, load: Callable[[], Pipeline], queue: Queue, save: Save | None = None, goes_to: str = ""
+    ) -> None:
         """Describe the missing pictures when the queue comes to it, unless that is so already.
 
         Parameters
         ----------
         load : returns the pipeline; may take long
         save : keeps each picture somewhere else too
+        goes_to : host of the model server that the pipeline asks; empty for none
 
         Raises
         ------
@@ -253,7 +257,7 @@ class Run:
         with self._start:
             if self.working:
                 return
-            self.error = ""
+            self.error, self.goes_to = "", goes_to
             self.kept = Keeper(save) if save else None
             self._stop.clear()
             self._waiting = True
@@ -300,11 +304,11 @@ class Run:
     def entries(self, text: str = "") -> list[Entry]:
         """All results with their captions and those of their labels that have a text in them, sorted by name."""
         labels = self.journal.labelled(text) if text else {}
-        stored = {line.name: line.stored for line in self.journal.overview()}
+        captions = Captions(self.journal, self._by_name)
         with self._editor() as editor:
-            found = read(editor.store, editor.journal, self.journal.edited())
+            found = read(captions, editor.journal, self.journal.edited())
         return [
-            replace(entry, stored=stored.get(entry.name, ""), labels=labels.get(entry.name, ()))
+            replace(entry, stored=captions.stored.get(entry.name, ""), labels=labels.get(entry.name, ()))
             for entry in found
         ]
 
@@ -664,6 +668,7 @@ class Runs:
         load: Callable[[], Pipeline],
         own: Collection[str] = (),
         save: Save | None = None,
+        goes_to: str = "",
     ) -> None:
         """Describe the missing pictures of a batch when its turn comes.
 
@@ -671,7 +676,7 @@ class Runs:
         ----------
         load : returns the pipeline
         own : ids of the session's batches
-        save : keeps each picture somewhere else too
+        save, goes_to : as for `Run.start`
 
         Raises
         ------
@@ -680,7 +685,11 @@ class Runs:
         """
         if not run.working:
             self._check_turn(own)
-            run.start(load, self.queue, save)
+            run.start(load, self.queue, save, goes_to)
+
+    def working(self, ids: Collection[str]) -> list[Run]:
+        """Those of the batches with these ids on which there is work, or which wait for their turn."""
+        return [run for id, run in list(self._open.items()) if id in ids and run.working]
 
     def remove(self, id: str) -> None:
         """Stop a batch and delete it with everything in it."""
@@ -732,7 +741,7 @@ class Runs:
     def _check_turn(self, own: Collection[str]) -> None:
         """Raise DataError if no further batch, or none of this session, may wait for its turn."""
         self.queue.check()
-        if sum(id in own and run.working for id, run in list(self._open.items())) >= self.limits.own_working:
+        if len(self.working(own)) >= self.limits.own_working:
             raise DataError(
                 f"{self.limits.own_working} of your batches are at work or wait already. "
                 "Wait for one of them, or stop it."

@@ -69,7 +69,8 @@ class History:
 
         The same pictures in the same order, with the same engine and prompts, are the same post.
         Saving it again keeps its id, date, embeddings and those of its variants that were copied,
-        starred or edited, and replaces everything else; without `replace`, it changes nothing.
+        starred or edited, or that a model wrote, and replaces everything else; without `replace`, it
+        changes nothing.
         """
         try:
             return self._save(post, replace)
@@ -371,7 +372,7 @@ def _fill(row: PostRow, post: Post) -> None:
     row.hashtag_count, row.variant_count = choices.most_hashtags, choices.variants
     row.platform = choices.platform
     written = {variant.text: variant.writer for variant in post.variants}
-    row.variants = [v for v in row.variants if v.text in written or _is_marked(v)]
+    row.variants = [v for v in row.variants if v.text in written or _stays(v)]
     for variant in row.variants:  # one that was marked before it was saved has another writer so far
         variant.writer = written.get(variant.text, variant.writer)
     known = {variant.text for variant in row.variants}
@@ -404,9 +405,10 @@ def _fill(row: PostRow, post: Post) -> None:
     _index(row)
 
 
-def _is_marked(variant: VariantRow) -> bool:
-    """Whether the person did something with a variant."""
-    return variant.copied or variant.starred or variant.edited is not None
+def _stays(variant: VariantRow) -> bool:
+    """Whether the person did something with a variant, or a model wrote it, which nobody can have written again."""
+    is_marked = variant.copied or variant.starred or variant.edited is not None
+    return is_marked or variant.writer != PHRASEBOOK
 
 
 def _fill_picture(row: PostRow, position: int, picture: Picture) -> None:

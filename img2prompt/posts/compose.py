@@ -7,7 +7,7 @@ from collections.abc import Callable, Generator, Sequence
 from img2prompt.posts.emoji import decorate, emoji_of
 from img2prompt.posts.frames import TemplateRewriter
 from img2prompt.posts.hashtags import hashtags
-from img2prompt.posts.limits import cut
+from img2prompt.posts.limits import cut, whole
 from img2prompt.posts.lines import PhrasebookRewriter
 from img2prompt.posts.phrases import TONES
 from img2prompt.posts.post import Choices, Seen, Variant
@@ -68,7 +68,7 @@ def finish(draft: Draft, tags: tuple[str, ...], signs: Sequence[str], choices: C
     """Add the note, emoji and hashtags to a draft, within the limits; `turn` varies the emoji."""
     place = choices.place
     note = choices.detail
-    if any(note in sentence for sentence in (draft.hook, *draft.body)):
+    if any(whole(note).search(sentence) for sentence in (draft.hook, *draft.body)):
         note = ""
     voice = voice_of(choices)
     sentences: tuple[str, ...] = (draft.hook, *draft.body)

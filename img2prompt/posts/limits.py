@@ -5,6 +5,7 @@ Sizes are UTF-16 units, as in browsers and on phones: an emoji has two or more. 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 import regex
@@ -71,3 +72,11 @@ def tidy(text: str) -> str:
     """Make text one line of valid Unicode: surrogate pairs joined, controls removed, single spaces."""
     joined = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "ignore")
     return " ".join(UNWANTED.sub(" ", joined).split())
+
+
+def whole(words: str) -> re.Pattern[str]:
+    """A pattern that finds words in whatever letters, but not within others: "Bo" is not in "about".
+
+    A Korean particle may follow: 부산 is in 부산에서.
+    """
+    return re.compile(rf"(?<!\w){re.escape(words)}(?![^\W가-힣])", re.IGNORECASE)

@@ -15,7 +15,7 @@ import regex
 
 from img2prompt.posts.answers import objects_with
 from img2prompt.posts.compose import without_model
-from img2prompt.posts.limits import cut, tidy
+from img2prompt.posts.limits import cut, tidy, whole
 from img2prompt.posts.lines import calls_to_action
 from img2prompt.posts.post import THINGS, Choices, Seen
 from img2prompt.posts.rewriter import Draft
@@ -148,7 +148,7 @@ class _Check:
     def __call__(self, draft: Draft) -> bool:
         choices, place = self._choices, self._choices.place
         prose = "\n".join(filter(None, (draft.hook, *draft.body, draft.call)))
-        note = "" if choices.detail.lower() in prose.lower() else choices.detail
+        note = "" if whole(choices.detail).search(prose) else choices.detail
         letters, below = _letters(draft.hook), [_letters(line) for line in draft.body]
         says_twice = len({letters, *below}) <= len(below)
         fits = (

@@ -26,9 +26,10 @@ from img2prompt.posts.grammar import (
     lemmas,
     singular,
 )
-from img2prompt.posts.limits import tidy
+from img2prompt.posts.limits import tidy, whole
 from img2prompt.posts.mechanics import faults
 from img2prompt.posts.neutral import plain_words, without_guesses
+from img2prompt.posts.numbers import numbers
 from img2prompt.posts.people import caption_words, mentions_people
 from img2prompt.posts.phrases import Theme, line_of_descent
 from img2prompt.posts.post import TEXT, Choices, Seen
@@ -71,6 +72,8 @@ class Rules:
         told = [choices.detail] if people == "neutral" else [choices.detail, *self._captions]
         self._tells_gender = _says_gender(" ".join(told))
         self._shows_people = mentions_people(" ".join(told)) or any(map(mentions_people, self._captions))
+        counts = (number for caption in self._captions for number in numbers(re.sub(r"\d", " ", caption)))
+        self._numbers = {*numbers(choices.detail), *counts}
         self._rules: dict[str, Callable[[str], bool]] = {
             "address": self._address,
             "markup": self._markup,
@@ -89,7 +92,7 @@ class Rules:
         if faults(text, self._choices.language):
             return "mechanics"
         note = self._choices.detail
-        own = re.sub(re.escape(note), " ", text, flags=re.IGNORECASE) if note else text
+        own = whole(note).sub(" ", text) if note else text
         return next((name for name, breaks in self._rules.items() if breaks(own)), "")
 
     def _address(self, text: str) -> bool:
@@ -106,7 +109,8 @@ class Rules:
         return right < RIGHT_SCRIPT * len(letters)
 
     def _number(self, text: str) -> bool:
-        return not set(re.findall(r"\d+", text)) <= set(re.findall(r"\d+", self._choices.detail))
+        """Numbers that nobody gave; a caption gives how many there are, and no digits, which may be read from a sign."""
+        return not numbers(pattern("sayings").sub(" ", text.lower())) <= self._numbers
 
     def _stale(self, text: str) -> bool:
         return any(pattern(name).search(text.lower().replace("’", "'")) for name in ("stale", "tics"))
@@ -187,7 +191,8 @@ def _acts(words: Sequence[str], i: int) -> bool:
 
 
 def _says_gender(text: str) -> bool:
-    return is_gendered(text) or bool(pattern("gender_ko").search(text))
+    told = pattern("genderless").sub(" ", text.lower().replace("’", "'"))
+    return is_gendered(text) or bool(_gender().search(told) or pattern("gender_ko").search(text))
 
 
 def _bare(word: str) -> str:
@@ -207,6 +212,12 @@ def _is_word(word: str) -> bool:
 def pattern(name: str) -> re.Pattern[str]:
     """One of the regular expressions in ``rules.toml``, whose lines are joined."""
     return re.compile(data.read_toml("rules.toml")[name].replace("\n", ""))
+
+
+@functools.cache
+def _gender() -> re.Pattern[str]:
+    """An English word that says a gender; not the first part of one with a hyphen, as in "king-size"."""
+    return re.compile(rf"(?<!\w)(?:{'|'.join(sorted(listed('gender')))})(?:e?s)?(?![\w-])")
 
 
 @functools.cache

@@ -69,6 +69,8 @@ def ask(server: Settings) -> Settings | None:
 def _may_go_to(url: str, server: Settings) -> bool:
     """Whether photos may go there: it is this machine, or the visitor says so, once for each host in a visit.
 
+    A host that may get them encrypted may not yet get them as anybody on the way can read them.
+
     Raises
     ------
     ConfigError
@@ -78,7 +80,7 @@ def _may_go_to(url: str, server: Settings) -> bool:
     confirmed = st.session_state.setdefault(session.ENDPOINT_HOSTS, [])
     if (
         address.is_here
-        or address.host in confirmed
+        or (address.host, address.is_private) in confirmed
         or (server.endpoint_remote and url == server.endpoint_url)
     ):
         return True
@@ -89,7 +91,7 @@ def _may_go_to(url: str, server: Settings) -> bool:
         t("models.endpoint.confirm", host=host),
         key="models-endpoint-confirm",
         on_click=confirmed.append,
-        args=(address.host,),
+        args=((address.host, address.is_private),),
     )
     return False
 
@@ -112,7 +114,8 @@ def _ask_for_model(chosen: Settings, current: str) -> str:
             format_func=lambda name: name or t("models.endpoint.first"),
             accept_new_options=True,
             help=t("models.endpoint.model.help"),
-            key=f"models-endpoint-model-{language()}",
+            # Another server has other models, whatever was chosen of the last one's.
+            key=f"models-endpoint-model-{language()}-{chosen.endpoint_url}",
         )
         or ""
     )

@@ -23,7 +23,9 @@ from img2prompt.web.shared.sentences import say
 def choose() -> None:
     """Let the visitor choose the engine and its parts; only installed ones take effect."""
     server, current = Settings.load(), pipelines.wished()
-    resolved = _resolved(current)
+    # Where `auto` stands for something else, as after a download, the widgets are new ones: else they would keep
+    # what they showed, and so choose it for a visitor who chose nothing.
+    stands, resolved = _resolved(server), _resolved(current)
     st.header(t("models.engine"), anchor=False)
     engine = st.segmented_control(
         t("models.engine"),
@@ -32,7 +34,7 @@ def choose() -> None:
         required=True,
         format_func=lambda name: t(f"models.{name}"),
         label_visibility="collapsed",
-        key="models-engine",
+        key=f"models-engine-{stands.engine}",
     )
     st.caption(t(f"models.{engine}.help"))
     if current.engine == AUTO:
@@ -44,9 +46,9 @@ def choose() -> None:
         try:
             chosen = replace(
                 chosen,
-                caption_model=_choose_part(columns[0], "caption", shown.caption_model),
-                clip_model=_choose_part(columns[1], "clip", shown.clip_model),
-                regressor=_choose_part(columns[2], "regressor", shown.regressor),
+                caption_model=_choose_part(columns[0], "caption", shown.caption_model, stands.caption_model),
+                clip_model=_choose_part(columns[1], "clip", shown.clip_model, stands.clip_model),
+                regressor=_choose_part(columns[2], "regressor", shown.regressor, stands.regressor),
             )
         except ConfigError as error:
             show_error(error)
@@ -59,7 +61,7 @@ def choose() -> None:
     if problem := pipelines.missing(chosen):
         _show_missing(chosen, problem)
         return
-    is_server_choice = chosen == _resolved(server)
+    is_server_choice = chosen == stands
     fields = ["engine", "caption_model", "clip_model", "regressor"]
     if engine == "endpoint":
         fields += ["endpoint_url", "endpoint_model", "endpoint_remote"]
@@ -162,8 +164,8 @@ def _show_part(part: weights.Part, installed: bool) -> None:
     st.markdown(f"**{part.name}** {_badge(installed)}{use}  \n:small[{' · '.join(facts)}]")
 
 
-def _choose_part(column: st.delta_generator.DeltaGenerator, kind: str, current: str) -> str:
-    """Ask for a part of one kind, in a column."""
+def _choose_part(column: st.delta_generator.DeltaGenerator, kind: str, current: str, stands: str) -> str:
+    """Ask for a part of one kind, in a column; `stands` is the one that `auto` stands for."""
     if kind == "regressor":
         names = weights.regressors()
     else:
@@ -175,7 +177,7 @@ def _choose_part(column: st.delta_generator.DeltaGenerator, kind: str, current: 
         options,
         index=options.index(current),
         format_func=_with_state,
-        key=f"models-{kind}-{language()}",  # a selectbox keeps the words it was first drawn with
+        key=f"models-{kind}-{language()}-{stands}",  # a selectbox keeps the words it was first drawn with
     )
 
 

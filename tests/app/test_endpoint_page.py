@@ -12,13 +12,17 @@ from streamlit.testing.v1 import AppTest
 
 pytest.importorskip("openai", reason="needs the extra endpoint")
 
+from img2prompt.batch.runs import DAYS
+from img2prompt.web.batch import sources
 from img2prompt.web.caption import work
 from img2prompt.web.shared import pipelines
 from img2prompt.web.shared.frame import as_it_is
 from img2prompt.web.shared.i18n import catalogue
-from tests.app.test_caption_page import press
+from tests.app.test_caption_page import press, upload
 from tests.app.test_models_page import choose, open_page
+from tests.app.test_posts_by_a_model import GOOD
 from tests.helpers import chat_server
+from tests.helpers.batches import crop, finish
 from tests.helpers.chat_server import fails
 from tests.helpers.protocol import visit
 from tests.helpers.server import serve
@@ -96,10 +100,33 @@ def test_addresses_beyond_this_machine_are_confirmed_one_by_one():
     assert not page.success and page.session_state["model_choice"] == {}
     button = next(button for button in page.button if button.key == "models-endpoint-confirm")
     assert button.label == f"Send my photos to {as_it_is('192.0.2.7:8000')}"
-    page.session_state["endpoint-hosts"] = ["192.0.2.8:8000"]  # another one does not count
+    page.session_state["endpoint-hosts"] = [("192.0.2.8:8000", False)]  # another one does not count
     assert page.run().warning[0].value == warning
     https = name_server(page, "https://models.example.com/v1").warning[0].value
     assert EN["models.endpoint.unencrypted"] not in https
+
+
+def test_who_confirmed_a_host_for_https_is_asked_again_before_everybody_may_read_it():
+    page = name_server(open_page(), "https://models.example.com/v1")
+    press(page, f"Send my photos to {as_it_is('models.example.com')}")
+    assert not page.warning and page.success
+    page = name_server(page, "http://models.example.com/v1")
+    assert page.warning[0].value.endswith(EN["models.endpoint.unencrypted"]) and not page.success
+    assert page.session_state["model_choice"]["endpoint_url"].startswith("https:")
+
+
+def test_a_model_that_was_chosen_is_that_servers(chat):
+    chat.models = ["seer-7b", "seer-70b"]
+    page = choose(name_server(open_page(), chat.address), "models-endpoint-model", "seer-70b")
+    with chat_server.serve() as other:
+        other.models = ["eye-3b"]
+        page = name_server(page, other.address)
+        [model] = [box for box in page.selectbox if box.key.startswith("models-endpoint-model")]
+        assert model.options == ["The server’s first", "eye-3b"]
+        chosen = page.session_state["model_choice"]
+        assert (chosen["endpoint_url"], chosen["endpoint_model"]) == (other.address, "")
+        press(page, "Test")
+        assert other.asked[-1]["model"] == "eye-3b"
 
 
 @pytest.mark.parametrize(
@@ -114,7 +141,7 @@ def test_another_visitor_names_no_address(chat, request_headers):
     """On a server the app must call nothing that a visitor names: the choice is not even offered."""
     request_headers(ELSEWHERE)
     page = open_page()
-    [engines] = [group for group in page.get("button_group") if group.key == "models-engine"]
+    [engines] = [group for group in page.get("button_group") if group.key.startswith("models-engine")]
     assert engines.options == ["Lite", "Full"]
     assert not page.text_input and not chat.headers
 
@@ -235,6 +262,55 @@ def test_another_click_does_not_ask_again(chat):
     assert not page.exception and len(chat.asked) == 1
     [photo] = page.session_state["opened"].values()
     assert photo.result.caption == "a red ball lies on green grass" and "work" not in page.session_state
+
+
+def test_what_goes_along_with_a_photo_is_said(chat):
+    state = {"model_choice": {"engine": "endpoint", "endpoint_url": chat.address}}
+    page = open_page("pages/caption.py", state=state)
+    pipelines.pipelines(list(pipelines.pipelines._slots)[-1]).result()
+    page.run()
+    for field, said in (
+        (page.text_area(key="instruction-own"), "{name}: {note}"),
+        (page.text_input(key="note"), "Jeju"),
+    ):
+        field.set_value(said).run()
+    press(upload(page, ("Mina.png", crop(0))), "Start Captioning")
+    assert "Mina: Jeju" in json.dumps(chat.asked[-1])
+    assert "in it your detail and the file’s name" in text(page)
+    chat.say = lambda body: json.dumps({"posts": [{"hook": GOOD[0], "body": "", "call": ""}]})
+    press(page, "Write with seer-7b")
+    press(page, "Write with seer-7b")
+    asked = json.dumps(chat.asked[-1])
+    assert all(word in asked for word in ("Jeju", "earlier", GOOD[0]))
+    assert "your own captions, and the posts that a model wrote before" in text(page)
+    batch = open_page("pages/batch.py", state=state)
+    assert "in it your detail and the names of the file and its folder" in text(batch)
+
+
+def test_the_batch_page_says_where_a_batch_goes_as_long_as_it_does(chat, tmp_path, monkeypatch):
+    monkeypatch.setenv("IMG2PROMPT_RUNS", str(tmp_path / "runs"))
+    goes_on = threading.Event()
+
+    def slowly(handler):
+        assert goes_on.wait(60)
+        handler.stream(json.dumps(chat_server.RECORD))
+
+    chat.script.append(slowly)
+    here, host = EN["batch.privacy"].format(days=DAYS), f"model server {as_it_is(f'localhost:{chat.port}')}"
+    state = {"model_choice": {"engine": "endpoint", "endpoint_url": chat.address}}
+    page = open_page("pages/batch.py", state=state)
+    page.file_uploader[0].set_value([("a.jpg", crop(0), "image/jpeg")]).run()
+    press(page, "Start Captioning · 1 file")
+    (run,) = sources.runs()._open.values()
+    page.session_state["model_choice"] = {"engine": "lite"}
+    assert run.working and host in text(page.run()) and here not in text(page)
+    page.session_state["run"] = ""
+    page.query_params.clear()
+    assert page.run().file_uploader and host in text(page)  # where another batch would be begun, here
+    assert here in text(open_page("pages/batch.py"))  # somebody else
+    goes_on.set()
+    finish(run)
+    assert here in text(page.run()) and host not in text(page)
 
 
 def test_a_server_that_fails_is_told_and_asked_again(chat):

@@ -1,7 +1,9 @@
 """The fold in which a visitor says how photos are to be described, on the Caption page and on the Batch page."""
 
+import concurrent.futures
 import json
 import re
+import threading
 
 import pytest
 from streamlit.testing.v1 import AppTest
@@ -153,6 +155,57 @@ def test_while_the_model_loads_the_fold_says_so_and_keeps_what_was_wished(follow
     monkeypatch.setattr(pipelines, "engine", engine)
     page.run()
     assert fields(page) and page.session_state["told"] == {"instruction": "one word"}
+
+
+@pytest.fixture
+def another(pipeline, monkeypatch):
+    """Let a page choose another model, which follows or not, and is loaded as soon as somebody waits for it."""
+
+    def another(page: AppTest, follows: bool) -> None:
+        may_load = threading.Event()
+
+        def load_pipeline(settings):
+            assert may_load.wait(PATIENCE)
+            told = following(pipeline, "") if follows else pipeline.with_words()
+            told.settings = settings
+            return told
+
+        def waited(futures):
+            may_load.set()
+            return concurrent.futures.wait(futures)
+
+        monkeypatch.setattr("img2prompt.pipeline.load_pipeline", load_pipeline)
+        monkeypatch.setattr("img2prompt.web.shared.instruction.wait", waited)
+        page.session_state["model_choice"] = {"ratio": 0.3}
+        page.run()
+        assert not page.exception and not fields(page)
+
+    return another
+
+
+@pytest.mark.parametrize("does", [True, False])
+def test_what_one_model_was_told_another_is_told_only_if_it_follows(follows, another, does):
+    follows()
+    page = press(choose(open_page(), "instruction-own", "Name {name}."), "Flower")
+    another(page, does)
+    assert page.session_state["told"] == {}
+    press(page, "Start Captioning")
+    assert (words(page)["Caption"] == "Name Flower.") == does and not page.error
+    assert page.session_state["told"] == ({"instruction": "Name {name}."} if does else {})
+
+
+@pytest.mark.parametrize("does", [True, False])
+def test_a_batch_waits_for_the_model_before_it_is_told_anything(follows, another, server, does):
+    follows()
+    page = open_page("pages/batch.py")
+    page.file_uploader[0].set_value([("a.jpg", uploads(1, None)[0][1].getvalue(), "image/jpeg")])
+    choose(page.run(), "batch-instruction-own", "{name}")
+    another(page, does)
+    press(page, "Start Captioning")
+    (run,) = sources.runs()._open.values()
+    finish(run)
+    assert run.told == ({"instruction": "{name}"} if does else {}) and not run.error
+    assert ([line.caption for line in run.lines()] == ["a"]) == does
 
 
 @pytest.fixture

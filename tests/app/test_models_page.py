@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 from pathlib import Path
 
 import huggingface_hub.constants
@@ -137,6 +138,29 @@ def test_what_is_installed_and_runs_well_is_taken_at_once(places):
     assert result.model == "florence-2-base" and result.labels["mediums"]
     korean = open_page(locale="ko-KR")
     assert any("florence-2-base이에요" in caption.value for caption in korean.caption)
+    pipelines.pipelines.clear()
+
+
+@pytest.mark.slow
+def test_who_never_chose_moves_to_what_is_installed_meanwhile(places, small_models):
+    from tests.unit.test_families import FRESH
+
+    pytest.importorskip("torch")
+    from tests.helpers.fresh_models import save_chat
+
+    page, by_choice = open_page(), open_page()
+    assert page.success[0].value.startswith("Lite")
+    save_chat(places / "caption" / "florence-2-base", *FRESH["florence2"]())
+    assert page.run().success[0].value.startswith("Full") and page.session_state["model_choice"] == {}
+    choose(choose(by_choice.run(), "models-engine", "full"), "models-regressor-", "none")
+    chosen = by_choice.session_state["model_choice"]
+    assert chosen["clip_model"] == "lite" and chosen["regressor"] == "none"
+
+    clip = weights.folder_in(places, "clip", SMALL_CLIP)
+    shutil.copytree(weights.folder_in(small_models, "clip", SMALL_CLIP), clip)
+    assert page.run().session_state["model_choice"] == {}
+    assert {box.label: box.value for box in page.selectbox}["CLIP model"] == SMALL_CLIP
+    assert by_choice.run().session_state["model_choice"] == chosen
     pipelines.pipelines.clear()
 
 

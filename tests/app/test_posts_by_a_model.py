@@ -15,7 +15,9 @@ import img2prompt
 from img2prompt import Pipeline
 from img2prompt.engines.base import Question
 from img2prompt.errors import WeightsError
-from img2prompt.posts import Variant
+from img2prompt.history import History, open_database
+from img2prompt.history.database import default_url
+from img2prompt.posts import Choices, Variant
 from img2prompt.web.caption import cards
 from img2prompt.web.caption.cards import Desk
 from img2prompt.web.caption.writing import Writing
@@ -117,7 +119,7 @@ def test_a_choice_asks_the_model_for_nothing_and_its_posts_stay(talking):
     press(page, WRITE)  # others, which differ from the first
     assert posts(page)[0] == first[1] and posts(page)[1].startswith(GOOD[2])
     assert first[0] not in posts(page) and GOOD[0] in asked[1].text
-    assert writers(page)[:2] == [f"By {MODEL}"] * 2
+    assert writers(page)[:2] == [f"By {MODEL}, for your earlier choices", f"By {MODEL}"]
 
 
 def test_a_post_that_is_opened_again_has_what_the_model_wrote(talking, tmp_path, monkeypatch):
@@ -128,6 +130,34 @@ def test_a_post_that_is_opened_again_has_what_the_model_wrote(talking, tmp_path,
     again = press(open_page(), catalogue("en")["history.go_on"])
     assert (posts(again), writers(again)) == before and len(asked) == 1
     assert posts(choose(again, "tone", "poetic"))[:3] == before[0][:3]
+
+
+def test_posts_for_other_choices_say_so(talking):
+    talking(lambda question: in_pieces(as_json(posts_of(*GOOD[:2]))))
+    page = press(choose(described(), "variants", 2), WRITE)
+    now, before = [f"By {MODEL}"] * 2, [f"By {MODEL}, for your earlier choices"] * 2
+    press(choose(page, "variants", 3), "Shuffle")  # which says nothing of a single post
+    assert writers(page)[:2] == now
+    choose(page, "note", "Busan, with Mina")
+    assert writers(page)[:2] == before and writers(page)[2:] == ["By the phrasebook"] * 3
+    assert writers(choose(page, "note", ""))[:2] == now
+
+
+def test_what_the_model_wrote_before_stays_in_the_history(talking, tmp_path, monkeypatch):
+    monkeypatch.setenv("IMG2PROMPT_DATABASE_URL", f"sqlite:///{tmp_path / 'history.db'}")
+    answers = iter([as_json(posts_of(GOOD[0])), as_json(posts_of(GOOD[1]))])
+    talking(lambda question: in_pieces(next(answers)))
+    page = press(press(choose(described(), "variants", 1), WRITE), WRITE)
+    assert posts(page)[0].startswith(GOOD[1]) and len(posts(page)) == 2
+
+    def kept() -> list[str]:
+        (post,) = History(open_database(default_url()), "local").posts()
+        return [variant.text for variant in post.variants if variant.writer == MODEL]
+
+    assert [text[: len(hook)] for text, hook in zip(kept(), GOOD, strict=False)] == GOOD[:2]
+    before = kept()
+    again = press(press(open_page(), "Flower"), "Start Captioning")  # in another session
+    assert not set(before) & set(posts(again)) and kept() == before
 
 
 def test_an_engine_that_fails_is_explained(talking):
@@ -174,7 +204,7 @@ def test_a_model_that_writes_for_photos_that_are_gone_is_stopped():
         finally:
             ended.set()
 
-    desk = Desk([Photo("a", lambda: Image.new("RGB", (8, 8)))], writing=Writing(variants(), MODEL, 5))
+    desk = Desk([Photo("a", lambda: Image.new("RGB", (8, 8)))], writing=Writing(variants(), MODEL, Choices()))
     cards.leave(desk)
     left.set()
     assert ended.wait(PATIENCE) and len(desk.writing.posts) == 2

@@ -90,7 +90,10 @@ def test_notes_are_offered_and_used_only_when_pressed():
     assert page.text_input(key="note").value == "Mina's *first* garden"
     assert all("Mina's *first* garden" in post for post in posts(page))
     assert suggestions(page) == [description]
-    press(page, description)  # too long to stand beside the title
+    too_long = next(button for button in page.button if button.label == description)
+    assert too_long.disabled and "is no room" in too_long.help
+    page.text_input(key="note").set_value("").run()
+    press(page, description)
     note = page.text_input(key="note").value
     assert note.startswith("We planted it together.") and len(note) <= 300
 
@@ -104,6 +107,17 @@ def test_a_note_of_ones_own_stays_before_what_is_pressed():
     assert page.text_input(key="note").value == "with Mina, Busan"
     korean = upload(open_page("ko-KR"), ("busan.jpg", data))
     assert "2024년 5월 31일" in suggestions(korean)
+
+
+def test_nothing_that_was_typed_gives_way_to_what_is_pressed():
+    page = upload(open_page(), ("busan.jpg", files.with_segment(0xED, files.iptc({90: ["Busan"]}))))
+    story = "a long story. " * 22  # longer than posts take
+    page.text_input(key="note").set_value(story)
+    press(page, "Busan")  # before the page has heard of it
+    assert page.text_input(key="note").value == story and page.button(key="suggest-Busan").disabled
+    page.text_input(key="note").set_value(story[:280])
+    page.run()
+    assert press(page, "Busan").text_input(key="note").value == f"{story[:280].strip()}, Busan"
 
 
 @pytest.mark.parametrize("server", [False, True])

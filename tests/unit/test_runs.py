@@ -24,6 +24,7 @@ from hypothesis import strategies as st
 from pyarrow import parquet
 
 from img2prompt.batch import runs as run_module
+from img2prompt.batch.journal import Journal
 from img2prompt.batch.keeper import MOST_IN_A_ROW
 from img2prompt.batch.limits import Limits
 from img2prompt.batch.queue import Queue
@@ -366,6 +367,12 @@ def test_a_change_of_captions_is_made_whole_or_not_at_all(described):
         described.change("replace", [".*", ""], everything)
     assert described.lines() == before
     assert [step.kind for step in described.steps()] == ["edit", "edit"]
+
+
+def test_a_list_of_all_pictures_is_read_once(described, monkeypatch):
+    read, calls = Journal.overview, []
+    monkeypatch.setattr(Journal, "overview", lambda journal: calls.append(1) or read(journal))
+    assert len(described.entries()) == len(described.items) and len(calls) == 1
 
 
 def test_pictures_are_compared_once(described, monkeypatch):

@@ -15,11 +15,13 @@ from img2prompt.images import SUFFIXES
 from img2prompt.posts import Choices
 from img2prompt.settings import SERVER_FOLDERS, Settings, switch
 from img2prompt.web.batch import wishes
-from img2prompt.web.shared import account, instruction, keeping, pipelines, session, visitor
+from img2prompt.web.shared import account, instruction, keeping, pipelines, privacy, session, visitor
 from img2prompt.web.shared.frame import show_error
 from img2prompt.web.shared.i18n import t
 from img2prompt.web.shared.registry import Registry
 from img2prompt.web.shared.uploader import Words, ask_for_files
+
+START = "batch-start"  # key of the button
 
 _RUNS = Registry(Runs)
 
@@ -69,7 +71,20 @@ def start(run: Run) -> None:
         keeping.save(run.owner, run.choices or Choices(variants=1), *described)
 
     keeps = bool(run.owner) and run.owner == account.owner()  # not by all who know the batch's address
-    runs().start(run, pipelines.loader(run.told), own(), save if keeps else None)
+    runs().start(
+        run, pipelines.loader(run.told), own(), save if keeps else None, privacy.destination(run.told)
+    )
+
+
+def destinations(shown: Run | None) -> list[str]:
+    """The model servers that pictures go to: those of this session's batches, and of what is begun next.
+
+    What is begun next does not count while a batch is shown that is at work, possibly with other settings.
+    """
+    hosts = [run.goes_to for run in runs().working(own())]
+    if shown is None or not shown.working:
+        hosts.append(privacy.destination())
+    return [host for host in dict.fromkeys(hosts) if host]
 
 
 def ask() -> None:
@@ -152,9 +167,10 @@ def _ask_for_folder() -> None:
 def _begin_button(count: int | None, **source: Any) -> None:
     """Ask what is wanted of the pictures, and begin; `source` is what `Runs.add` takes."""
     posts, owner = wishes.posts("batch"), wishes.owner()
-    told = instruction.ask("batch-instruction", posts.note if posts else "")
+    begins = bool(st.session_state.get(START))
+    told = instruction.ask("batch-instruction", posts.note if posts else "", waits=begins)
     label = t("batch.start.count", count=count) if count else t("batch.start")
-    if not st.button(label, type="primary", width="stretch", key="batch-start"):
+    if not st.button(label, type="primary", width="stretch", key=START):
         return
     try:
         with st.spinner(t("batch.saving")):

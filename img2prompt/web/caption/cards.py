@@ -59,6 +59,7 @@ class Desk:
     file: dict[str, Any] | None = None  # the last file that was downloaded: id of the click, and text
     by_model: list[Variant] = field(default_factory=list)  # the posts that a model wrote last
     writers: dict[str, str] = field(default_factory=dict)  # text → the model that wrote it, of all such posts
+    written_for: dict[str, Choices] = field(default_factory=dict)  # text → the choices then, where known
     writing: Writing | None = None  # a model that is at work
     wrote: Writing | None = None  # the last one that was
 
@@ -72,7 +73,7 @@ class Desk:
         rewriter = pipeline.rewriter(picture, earlier=list(self.writers))
         seen = [photo.seen for photo in self.photos if photo.seen]
         model = pipeline.engine.captioner or pipeline.engine.name
-        self.writing = Writing(composing(seen, choices, rewriter), model, choices.variants)
+        self.writing = Writing(composing(seen, choices, rewriter), model, choices)
         self.wrote = None
 
     def take(self) -> None:
@@ -81,16 +82,20 @@ class Desk:
             is_done, posts = self.writing.done, self.writing.posts
             self.by_model, self.writing.shown = posts or self.by_model, len(posts)
             self.writers |= {variant.text: variant.writer for variant in self.by_model}
+            self.written_for |= {variant.text: self.writing.choices for variant in posts}
             if is_done:
                 error, self.wrote, self.writing = self.writing.error, self.writing, None
                 if error and not isinstance(error, Img2PromptError):
                     raise error
 
-    def writer(self, text: str) -> str:
-        """Who wrote a post, in words; "" where no model wrote any."""
+    def writer(self, text: str, choices: Choices) -> str:
+        """Who wrote a post, in words, and whether for other choices; "" where no model wrote any."""
         if not self.writers:
             return ""
-        return t("written_by", writer=self.writers.get(text) or t("phrasebook"))
+        writer = self.writers.get(text) or t("phrasebook")
+        if _of_a_post(self.written_for.get(text, choices)) != _of_a_post(choices):
+            return t("written_before", writer=writer)
+        return t("written_by", writer=writer)
 
     def now(self, text: str) -> str:
         """The current text of a post."""
@@ -169,7 +174,12 @@ def begin(photos: list[Photo]) -> Desk:
     elif desk.photos != photos:
         leave(desk)
         desk = Desk(
-            photos, edits=desk.edits, starred=desk.starred, reopened=desk.reopened, writers=desk.writers
+            photos,
+            edits=desk.edits,
+            starred=desk.starred,
+            reopened=desk.reopened,
+            writers=desk.writers,
+            written_for=desk.written_for,
         )
     st.session_state[session.DESK] = desk
     reading.answered(photos)
@@ -238,6 +248,11 @@ def as_text(posts: list[str], alts: list[str]) -> str:
     return "\n\n\n".join(f"— {title} —\n\n{text}" for title, text in parts) + "\n"
 
 
+def _of_a_post(choices: Choices) -> Choices:
+    """The choices without those that say nothing of a single post."""
+    return replace(choices, seed=0, variants=1)
+
+
 def _shown(desk: Desk, posts: list[str]) -> str:
     """The post for the preview: the chosen one, else the first starred one, else the first."""
     candidates = [desk.shown, *desk.starred, *posts]
@@ -276,7 +291,7 @@ def _card(number: int, text: str, shown: bool, desk: Desk, choices: Choices) -> 
             "number": number,
             "text": desk.now(text),
             "outcome": outcome,
-            "writer": desk.writer(text),
+            "writer": desk.writer(text, choices),
             "starred": text in desk.starred,
             "shown": shown,
             "limits": {"first": place.fold, "all": place.post, "weighted": place.weighted},

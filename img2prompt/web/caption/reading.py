@@ -112,6 +112,12 @@ def ask_for(photos: list[Photo]) -> None:
         photo.asked = True
 
 
+def is_asked_for() -> bool:
+    """Whether the visitor waits for any photo to be described."""
+    opened = st.session_state.get(session.OPENED, {}).values()
+    return any(isinstance(photo, Photo) and photo.asked for photo in opened)
+
+
 def answered(photos: list[Photo]) -> None:
     """Note that the visitor has what they asked for, or knows why not."""
     for photo in photos:

@@ -67,7 +67,13 @@ def suggest(photos: Sequence[Photo]) -> None:
             for text in texts:
                 label = text if len(text) <= LABEL else f"{text[: LABEL - 1].rstrip()}…"
                 st.button(
-                    as_it_is(label), key=f"suggest-{text}", icon=":material/add:", on_click=_use, args=(text,)
+                    as_it_is(label),
+                    key=f"suggest-{text}",
+                    icon=":material/add:",
+                    help=None if _with(text) else t("suggest.full", note=t("note"), most=MAX_NOTE),
+                    disabled=not _with(text),
+                    on_click=_use,
+                    args=(text,),
                 )
 
 
@@ -79,8 +85,13 @@ def _offered(notes: Notes) -> Iterator[str]:
             yield cut(tidy(text), MAX_NOTE, mark="")
 
 
-def _use(text: str) -> None:
-    """Put a text into the note, after what is there as far as there is room."""
+def _with(text: str) -> str:
+    """The note with a text after what is there; "" where there is no room for it."""
     note = tidy(st.session_state.get(NOTE, ""))
     longer = f"{note}, {text}" if note else text
-    st.session_state[NOTE] = longer if size(longer) <= MAX_NOTE else text
+    return longer if size(longer) <= MAX_NOTE else ""
+
+
+def _use(text: str) -> None:
+    if longer := _with(text):  # more may have been typed since the button was drawn
+        st.session_state[NOTE] = longer

@@ -6,6 +6,7 @@ ends that run, and the next one goes on with the same work: nobody waits, or pay
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import replace
@@ -39,7 +40,8 @@ class Work:
         self.settings = pipeline.settings
         self._heard = [""] * len(photos)
         self._ahead = 0  # others in the line, when it was looked at last
-        self._left = False
+        self._turn = threading.Lock()  # of the next two
+        self._is_watched, self._is_out = True, False
         hear = [partial(self._heard.__setitem__, place) for place in range(len(photos))]
         requests = [
             replace(pipeline.request(PurePath(photo.name).stem), hear=each)
@@ -50,10 +52,11 @@ class Work:
         self._done = pool.submit(pipeline.describe, pictures, waiting=self._wait, requests=requests)
         pool.shutdown(wait=False)
 
-    @property
-    def was_left(self) -> bool:
-        """Whether it left the line, so that it has no results."""
-        return self._done.done() and isinstance(self._done.exception(), _Left)
+    def stay(self) -> bool:
+        """Stay in the line, as somebody watches again; False where it has left already."""
+        with self._turn:
+            self._is_watched = True
+            return not self._is_out
 
     def watch(self) -> list[Result]:
         """Show the place in the line, then the words as they come; return the results.
@@ -61,10 +64,9 @@ class Work:
         When the visitor has gone, or has changed something, Streamlit ends the run in here. Then work that
         has not begun leaves the line, unless it is watched again at once.
         """
-        self._left = False
         neutral = self.settings.people == "neutral"
-        line = st.empty()
         try:
+            line = st.empty()
             while wait([self._done], INTERVAL).not_done:
                 if said := [text for text in self._heard if text]:
                     shown = [as_it_is(neutral_people(text) if neutral else text) for text in said]
@@ -74,20 +76,23 @@ class Work:
                 else:
                     line.empty()
         finally:
-            self._left = True
+            with self._turn:
+                self._is_watched = False
         line.empty()
         return self._done.result()
 
     def _wait(self, others: int) -> None:
-        if self._left:
-            raise _Left
+        with self._turn:
+            if not self._is_watched:
+                self._is_out = True
+                raise _Left
         self._ahead = others
 
 
 def current(pipeline: Pipeline, photos: Sequence[Photo]) -> Work:
     """The work of this visit that is under way with this pipeline, on whichever photos; else new work on these."""
     work: Work | None = st.session_state.get(session.WORK)
-    if work is None or work.settings != pipeline.settings or work.was_left:
+    if work is None or work.settings != pipeline.settings or not work.stay():
         work = st.session_state[session.WORK] = Work(pipeline, photos)
     return work
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from streamlit.delta_generator import DeltaGenerator
 
     from img2prompt import Pipeline
-    from img2prompt.posts import Variant
+    from img2prompt.posts import Choices, Variant
 
 LOOK = 0.2  # seconds after which it is looked whether another post is there
 
@@ -31,11 +31,11 @@ class Writing:
     ----------
     variants : as `img2prompt.posts.composing` gives them
     model : its name
-    number : of the variants
+    choices : for which it writes
     """
 
-    def __init__(self, variants: Generator[Variant, None, None], model: str, number: int):
-        self.model, self.number = model, number
+    def __init__(self, variants: Generator[Variant, None, None], model: str, choices: Choices):
+        self.model, self.choices, self.number = model, choices, choices.variants
         self.arrived: list[Variant] = []
         self.shown = 0  # how many of `posts` are on the page
         self._left = False

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from typing import TYPE_CHECKING
 
 import streamlit as st
@@ -27,34 +27,42 @@ def is_ignored() -> bool:
     return engine is not None and not engine.follows
 
 
-def ask(key: str, note: str = "") -> dict[str, str]:
+def ask(key: str, note: str = "", waits: bool = False) -> dict[str, str]:
     """Show a fold with a preset and a field for the visitor's own words, which outlast a visit to another page.
 
     Parameters
     ----------
     key : begins the keys of the widgets
     note : what ``{note}`` is
+    waits : whether pictures are described right now: then a model that is loading is waited for, if there was a
+        wish before
 
     Returns
     -------
     The settings that the wishes come to, as `img2prompt.instructions.settings_for` does; none where there is no
-    wish, the engine follows none, or they cannot be used: then the page says so.
+    wish, the engine follows none, or they cannot be used: then the page says so. While a model loads, those that
+    it was told before; another one may follow none.
     """
-    loading = pipelines.start_loading()
+    loading, model = pipelines.start_loading(), pipelines.settings({})
+    last_model, last = st.session_state.get(f"{key}-told", (model, {}))
+    if waits and last and not loading.done():
+        with st.spinner(t("loading")):
+            wait([loading])
     engine = pipelines.engine(loading)
     told: dict[str, str] = {}
     try:
         with st.expander(t("instruction"), icon=":material/edit_note:"):
             if engine is None:  # nobody knows yet whether it follows
                 st.fragment(_wait, run_every=EVERY)(loading)
-                return st.session_state.get(f"{key}-told", {})
+                return last if waits or last_model == model else {}
             if engine.follows:
+                st.session_state[f"{key}-told"] = model, told  # if the wishes cannot be used
                 told = _ask(key, note)
+                st.session_state[f"{key}-told"] = model, told
             else:
                 _explain(engine)
     except Img2PromptError as error:
         show_error(error)  # below the fold, which may be closed
-    st.session_state[f"{key}-told"] = told
     return told
 
 
