@@ -524,7 +524,7 @@ def test_what_would_fit_a_gpu_instead(root, monkeypatch):
         ("cuda", {}, 2.0),
         ("cpu", {}, 4.0),
         ("cuda", {"precision": "fp32"}, 4.0),
-        ("cuda", {"quantize": "4bit"}, 0.7),
+        ("cuda", {"quantize": "4bit"}, 0.8),
     ],
 )
 def test_the_model_that_is_advised_fits(device, settings, size, monkeypatch):

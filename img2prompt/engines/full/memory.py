@@ -13,7 +13,7 @@ from img2prompt import weights
 from img2prompt.errors import ConfigError
 from img2prompt.settings import NONE, Settings
 
-BYTES = {"fp32": 4.0, "fp16": 2.0, "bf16": 2.0, "8bit": 1.1, "4bit": 0.7}  # a weight; embeddings stay whole
+BYTES = {"fp32": 4.0, "fp16": 2.0, "bf16": 2.0, "8bit": 1.15, "4bit": 0.8}  # a weight; embeddings stay whole
 ROOM = 1.2  # for what networks compute, as a factor
 
 Folders = Mapping[str, Path]  # kind (caption, clip, regressor) → folder

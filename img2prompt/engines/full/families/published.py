@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -104,6 +105,8 @@ def _quantized(quantize: str, dtype: torch.dtype, device: torch.device) -> dict[
         raise ConfigError(f"quantize is {quantize!r}, which needs {', '.join(absent)}. {install(*absent)}")
     from transformers import BitsAndBytesConfig
 
+    # Of bf16 it says for each layer and word that its inputs are cast.
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
     if quantize == "8bit":
         bits = BitsAndBytesConfig(load_in_8bit=True)
     else:
