@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from img2prompt.embeddings import WIDTH
 from img2prompt.engines.lite.search import EOS, OFFERED
-from img2prompt.training.lite.net.captioner import Captioner, CaptionerConfig, DecoderLayer
+from img2prompt.training.lite.net.captioner import Attention, Captioner, CaptionerConfig, DecoderLayer
 from img2prompt.training.lite.net.generated import Generated
 from img2prompt.training.lite.net.heads import Evidence, Locator, Regressor, pool
 from img2prompt.training.lite.net.tower import (
@@ -126,12 +126,19 @@ class Write(nn.Module):
             normed = layer.norm1(x).flatten(0, 1)[:, None]
             key, value = layer.own.prepare(normed)
             key, value = torch.cat([old_key, key], dim=2), torch.cat([old_value, value], dim=2)
-            x = x + layer.own(normed, key, value).view(count, beams, -1)
+            x = x + attend(layer.own, normed, key, value).view(count, beams, -1)
             # All captions of a picture look at the same keys and values.
-            x = x + layer.picture(layer.norm2(x), *pictures[2 * number : 2 * number + 2])
+            x = x + attend(layer.picture, layer.norm2(x), *pictures[2 * number : 2 * number + 2])
             x = x + layer.feedforward(layer.norm3(x))
             following += [key, value]
         logits = net.logits(net.norm(x))
         logp = net.allowed(logits).log_softmax(-1)
         best = logp.topk(min(OFFERED, logp.shape[-1]), dim=-1)
         return best.values, best.indices, logp[:, :, EOS], *following
+
+
+def attend(attention: Attention, x: Tensor, key: Tensor, value: Tensor) -> Tensor:
+    """What the attention returns, in operators that ONNX Runtime fuses: PyTorch's own one would copy all keys."""
+    query = attention.split(attention.query(x)) * key.shape[-1] ** -0.5
+    mixed = (query @ key.transpose(2, 3)).softmax(-1) @ value
+    return attention.out(mixed.transpose(1, 2).flatten(2))
