@@ -9,12 +9,13 @@ from img2prompt.web.shared import frame, pipelines, privacy
 from img2prompt.web.shared.i18n import t
 
 frame.begin(t("batch"))
-run = problem = None
+run, problem, hosts = None, None, []
 try:
     run = sources.current()
+    hosts = sources.destinations(run)
 except Img2PromptError as error:  # which is told below, where its page would be
     problem = error
-frame.end(privacy.of_batches(DAYS, sources.destinations(run)))
+frame.end(privacy.of_batches(DAYS, hosts))
 pipelines.start_loading()
 
 try:

@@ -73,8 +73,11 @@ def _ours(xmp: Mapping[str, Sequence[str]]) -> set[str]:
             fields |= names
             if event.endswith(BY_A_PERSON):  # in whose own words it is; keywords only derive from them
                 fields.discard(DESCRIPTION)
-    if any(writer.endswith(WRITER_AI) for writer in xmp.get("CaptionWriter", ())):
+    writers = xmp.get("CaptionWriter", ())
+    if any(writer.endswith(WRITER_AI) for writer in writers):
         fields |= {DESCRIPTION} if fields else {DESCRIPTION, KEYWORDS}  # where the history is lost, both
+    elif writers:  # somebody has described it since
+        fields.discard(DESCRIPTION)
     descriptions = xmp.get("description", ()) if DESCRIPTION in fields else ()
     keywords = xmp.get("subject", ()) if KEYWORDS in fields else ()
     return {text for text in map(as_text, descriptions) if text} | set(_names(keywords))

@@ -23,7 +23,9 @@ OWN = 2  # of the person's words that come before the picture's tags
 NAME = 3  # most words with capitals that make one tag: "New York City"
 NOT_IN_TAG = regex.compile(r"[^\p{L}\p{M}\p{N}_]+")
 WORDS = regex.compile(r"[^\s,;.!?…:/|()\[\]{}\"“”„«»、。，！？·–—]+")
-_SAYS_PHOTO = regex.compile(r"photo|snapshot|cameraroll|사진|스냅|출사").search
+_SAYS_PHOTO = regex.compile(
+    r"photo|shot|cameraroll|pics?$|picture|사진|스냅|출사|포토|샷", regex.IGNORECASE
+).search
 SMALL_WORDS = frozenset(
     """a an and as at but by for from in is it me my of on or our so that the this to us was we were with you your i im am
     are be he she his her they their its not no yes very just all too when where what who how""".split()
@@ -55,17 +57,17 @@ def hashtags(seen: Seen | Sequence[Seen], choices: Choices) -> tuple[str, ...]:
 def _of_themes(pictures: Sequence[Seen], language: str) -> Iterator[str]:
     """The tags of the pictures' themes by turns: the best two of the first, then one of each.
 
-    Those that say that it is a photo are of photos only.
+    Of a picture that is no photo there are none that say so.
     """
     found = [themes_of(picture) for picture in pictures]
     shared = common_themes(pictures) if len(pictures) > 1 else []
     chosen = dict.fromkeys([*shared, *(theme for themes in found for theme in themes)])
-    photos = all(is_photo(picture) or not picture.labels.get("mediums") for picture in pictures)
-    lists = [
-        [tag for tag in theme.wording[language].tags if photos or not _SAYS_PHOTO(tag)] for theme in chosen
-    ]
+    photos = not any(is_photo(picture) is False for picture in pictures)
+    tags_of = (theme.wording[language].tags for theme in chosen)
+    lists = [[tag for tag in tags if photos or not _SAYS_PHOTO(tag)] for tags in tags_of]
     if lists:
-        yield lists[0].pop(0)
+        yield from lists[0][:1]
+        del lists[0][:1]
     for tags in itertools.zip_longest(*lists):
         yield from filter(None, tags)
 

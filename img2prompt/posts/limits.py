@@ -77,6 +77,6 @@ def tidy(text: str) -> str:
 def whole(words: str) -> re.Pattern[str]:
     """A pattern that finds words in whatever letters, but not within others: "Bo" is not in "about".
 
-    A Korean particle may follow: 부산 is in 부산에서.
+    Korean letters may follow, as particles do: 부산 is in 부산에서.
     """
     return re.compile(rf"(?<!\w){re.escape(words)}(?![^\W가-힣])", re.IGNORECASE)

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from img2prompt.posts import data, facts
 from img2prompt.posts.grammar import COLOURS
+from img2prompt.posts.limits import whole
 from img2prompt.posts.phrases import NOTE, Theme, Wording, line_of_descent, themes
 from img2prompt.posts.post import THINGS, Choices, Seen
 from img2prompt.posts.rewriter import Draft
@@ -53,8 +54,8 @@ class PhrasebookRewriter:
         apart = bool(note) and choices.length != "line"  # in a line of its own, not at the end of another
         leads = apart and choices.place.size(note) <= choices.place.fold
         woven = _woven(told, note, choices, dice) if apart and is_phrase(note) else []
-        said = {_bare(line.text.replace(note, "")) for line in woven}
-        lines = [line for line in lines if _bare(line.text) not in said]
+        told_below = {_bare(line.text.removeprefix(note)) for line in woven}
+        lines = [line for line in lines if _bare(line.text) not in told_below]
         description = as_sentence(topic(seen).sentence)
         plain = choices.tone == "plain" and choices.language == "en" and all(map(is_trusted, seen))
         plain = plain and bool(description)  # a caption of tags is no sentence
@@ -67,7 +68,7 @@ class PhrasebookRewriter:
             if choices.length == "long":
                 more = description if plain else next(stories)
                 sentences += [more] if more not in ("", line.text) else []
-            if leads and note not in line.text and turn % 3 == 0:
+            if leads and not whole(note).search(line.text) and turn % 3 == 0:
                 sentences.insert(0, note)
             yield Draft(sentences[0], tuple(sentences[1:]), next(calls), line.emoji)
 

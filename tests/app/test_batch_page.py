@@ -82,6 +82,13 @@ def test_an_empty_page_explains_itself(server):
     assert not page.button
 
 
+def test_a_setting_that_cannot_be_used_is_told_in_a_sentence(tmp_path, monkeypatch):
+    monkeypatch.setenv("IMG2PROMPT_RUNS", str(tmp_path / "others"))
+    monkeypatch.setenv("IMG2PROMPT_RUNS_GIGABYTES", "much")
+    page = open_page()
+    assert "IMG2PROMPT_RUNS_GIGABYTES" in page.error[0].value
+
+
 def test_from_uploads_to_edited_captions(server):
     page = open_page()
     run = begin(page)

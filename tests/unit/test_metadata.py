@@ -493,6 +493,14 @@ def test_the_history_says_which_words_are_a_model_s_in_whatever_form_it_is():
         metadata.Notes(description="A dog.")
     )
     whole = metadata.Notes(description="A dog.", keywords=("dogs",))
+    author = "<p:CaptionWriter xmlns:p='http://ns.adobe.com/photoshop/1.0/'>{}</p:CaptionWriter>"
+    event = forms[0].format(space, "description written by AI")
+    for name, described in (("Mina", whole), ("img2prompt (AI)", metadata.Notes(keywords=("dogs",)))):
+        history = (
+            f"<m:History xmlns:m='http://ns.adobe.com/xap/1.0/mm/'><rdf:Seq>{event}</rdf:Seq></m:History>"
+        )
+        xmp = files.xmp(words + history + author.format(name))
+        assert notes(files.encoded("WEBP", xmp=xmp)) == described  # Mina has described it since
     assert found("a poem, keywords written by AI") == found("from image/png to image/jpeg") == whole
     assert found(*["converted"] * 1000, "keywords written by AI") == metadata.Notes(description="A dog.")
 

@@ -326,3 +326,11 @@ def test_tags_that_say_photo_are_of_photos_only():
         of = [hashtags(Seen("a city street", labels), choices) for labels in (photo, painting)]
         says = [[tag for tag in tags if "photo" in tag or "사진" in tag] for tags in of]
         assert says[0] and not says[1] and of[1]
+
+
+@pytest.mark.parametrize("medium", ["a digital painting", "an oil painting", "a stock photo"])
+def test_a_theme_whose_tags_all_say_photo_may_have_none(medium):
+    seen = Seen("a person taking a photo", {"mediums": [Match(medium, 0.4)]})
+    tags = " ".join(tag for language in ("en", "ko") for tag in hashtags(seen, Choices(language=language)))
+    assert ("photo" in tags and "사진" in tags) == (medium == "a stock photo")
+    assert all(post.text for post in compose(seen, Choices()))

@@ -14,6 +14,7 @@ from img2prompt.labels.tables import read_labels
 from img2prompt.posts import Choices, ModelRewriter, Seen, compose, composing
 from img2prompt.posts.answers import LONGEST, objects_with
 from img2prompt.posts.model import BODIES, facts, question, schema
+from img2prompt.posts.numbers import numbers
 from img2prompt.posts.phrases import TONES, themes
 from img2prompt.posts.rules import Rules
 from img2prompt.results import Match
@@ -563,3 +564,8 @@ def test_a_model_can_be_evaluated(run, pipeline, monkeypatch, tmp_path):
     assert {scores["ko"][tone]["by_model"] for tone in TONES} == {0.0}  # it answered in English
     code, out, _ = run("evaluate", "posts", tmp_path, "--json")
     assert "by_model" not in records(out)[0]["en"]["plain"] and len(asked) == 12
+
+
+def test_numbers_in_words_are_numbers():
+    assert numbers("a hundred friends, sixes, all-round joy") == {100, 6}
+    assert numbers("백 명의 친구, 구박하지 마세요, 사박사박, 이박 삼일") == {100, 2}

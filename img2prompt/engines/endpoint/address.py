@@ -13,7 +13,9 @@ from img2prompt.errors import ConfigError
 EXAMPLE = "http://localhost:11434/v1"
 # Link-local addresses answer cloud machines with their own secrets, and so do these: Amazon's and Google's of IPv6,
 # Alibaba's and Oracle's.
-METADATA = tuple(map(ip_address, ("fd00:ec2::254", "fd20:ce::254", "100.100.100.200", "192.0.0.192")))
+METADATA = tuple(
+    map(ip_address, ("fd00:ec2::254", "fd20:ce::254", "100.100.100.200", "192.0.0.192", "168.63.129.16"))
+)
 _HOST = re.compile(r"[A-Za-z0-9._-]+|[0-9A-Fa-f:.]+")  # a name or an IPv4 address, or an IPv6 address
 
 

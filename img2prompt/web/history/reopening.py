@@ -60,7 +60,7 @@ def reopen(post: Post) -> None:
         chosen,
         edits={variant.text: variant.edited for variant in post.variants if variant.edited is not None},
         starred=[variant.text for variant in post.variants if variant.starred],
-        by_model=by_model,
+        by_model=by_model[-choices.variants :],  # those of before are in the history
         writers={variant.text: variant.writer for variant in by_model},
         reopened=[variant.text for variant in post.variants if variant.is_marked],
         seed=choices.seed,
