@@ -72,7 +72,7 @@ def choose() -> None:
 
 def choose_people() -> None:
     """Let the visitor choose how captions speak of people."""
-    st.session_state[session.PEOPLE_CHOICE] = st.segmented_control(
+    st.segmented_control(
         t("models.people"),
         PEOPLE,
         default=pipelines.settings().people,
@@ -80,25 +80,39 @@ def choose_people() -> None:
         format_func=lambda name: t(f"models.people.{name}"),
         help=t("models.people.help"),
         key="models-people",
+        on_change=_keep,
+        args=(session.PEOPLE_CHOICE, "models-people"),
     )
 
 
 def choose_text() -> None:
     """Let the visitor choose whether words in photos are read, where that is installed."""
     if ocr.is_installed():
-        st.session_state[session.TEXT_CHOICE] = st.toggle(
+        st.toggle(
             t("models.text"),
             value=pipelines.settings().read_text,
             help=t("models.text.help"),
             key="models-text",
+            on_change=_keep,
+            args=(session.TEXT_CHOICE, "models-text"),
         )
 
 
 def choose_stored() -> None:
     """Let the visitor choose whether the prompts that picture files hold are shown and exported."""
-    st.session_state[session.STORED_CHOICE] = st.toggle(
-        t("models.stored"), pipelines.gives_stored(), help=t("models.stored.help"), key="models-stored"
+    st.toggle(
+        t("models.stored"),
+        pipelines.gives_stored(),
+        help=t("models.stored.help"),
+        key="models-stored",
+        on_change=_keep,
+        args=(session.STORED_CHOICE, "models-stored"),
     )
+
+
+def _keep(choice: str, key: str) -> None:
+    """Keep what a widget says for the visit, at once: who leaves the page before it is drawn has chosen too."""
+    st.session_state[choice] = st.session_state[key]
 
 
 def show_machine() -> None:

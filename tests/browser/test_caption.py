@@ -347,6 +347,7 @@ def test_detail_platform_and_voice(server, browser, size):
             detail.fill("Jeju, with Mina")
             noted = changed(post, plain)
             assert noted.startswith("Jeju, with Mina\n") and "#Jeju #Mina" in noted, noted
+            settle(page)  # a page that is drawn anew closes the list
             choices.get_by_role("combobox", name="Platform").click()
             page.get_by_role("option", name="X", exact=True).click()
             short = changed(post, noted)
