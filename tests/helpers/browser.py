@@ -91,6 +91,9 @@ def clipboard(page: Page) -> str:
 
 
 def settle(page: Page) -> None:
-    """Wait until the server has nothing more to say."""
+    """Wait until the server has nothing more to say, and what was done last has reached it."""
     page.locator("h1").wait_for()
-    page.locator(".stApp[data-test-script-state=notRunning]").wait_for()
+    idle = page.locator(".stApp[data-test-script-state=notRunning]")
+    idle.wait_for()
+    page.wait_for_timeout(250)
+    idle.wait_for()
