@@ -27,6 +27,8 @@ with left:
     photos.sources(settings)
 with right:
     photos.samples()
+# Asked before the fold is drawn: what waits in there for the model must not lose its place, or the page goes white.
+is_ignored = instruction.is_ignored()
 fold = st.empty()
 with fold.container():
     st.session_state[session.TOLD] = instruction.ask("instruction", post_choices.note, reading.is_asked_for())
@@ -73,7 +75,7 @@ elif desk is None or desk.photos != chosen or not reading.is_up_to_date():
 else:
     reading.answered(chosen)  # a second click may come when the posts are being drawn
 
-if desk and instruction.is_ignored():
+if desk and is_ignored:
     fold.empty()  # so that posts come further up
 stored.show(chosen)
 if desk:
