@@ -267,9 +267,9 @@ class Journal:
         self._write("DELETE FROM results WHERE rowid = ?", dropped)
         return len(damaged) + len(dropped)
 
-    def will_write(self, paths: Iterable[str], digest: str) -> None:
-        """Note that this program writes files with this content (its SHA-256)."""
-        self._write("INSERT OR IGNORE INTO written VALUES (?, ?)", [(path, digest) for path in paths])
+    def will_write(self, path: str, *digests: str) -> None:
+        """Note that this program writes a file with this content, by one or more digests of it (SHA-256)."""
+        self._write("INSERT OR IGNORE INTO written VALUES (?, ?)", [(path, digest) for digest in digests])
 
     def wrote(self, path: str, digest: str) -> bool:
         """Whether this program wrote the file with this content (its SHA-256)."""

@@ -218,24 +218,24 @@ def _sidecar(row: Row, data: bytes, file: Path, journal: Journal, options: Photo
 def _embedded(
     row: Row, item: Item, data: bytes, journal: Journal, options: PhotoFiles
 ) -> tuple[bytes | None, str]:
-    """The content of a picture file with the texts in it, None if nothing changes; and a digest of all that
-    it is made of but the time, which is in its history.
+    """The content of a picture file with the texts in it, None if nothing changes; and all that is put into it
+    but the time, which is in its history.
     """
     found = packets(data)
     texts = _chosen(row, texts_in(data), _replaceable(item.file, journal, options))
     if not texts:
-        return None, sha256_of(data)
+        return None, ""
     apart = {name for packet in found[1:] for name in properties_of(packet)}
     if not apart.isdisjoint(texts):
         raise DataError(
             "The texts are in the part of the XMP that a JPEG keeps apart, which is not changed. Write a sidecar."
         )
     event = "" if HISTORY in apart else _event(row, texts)
-    made_of = "\0".join([sha256_of(data), event, *(value for name in texts for value in texts[name])])
+    put_in = "\0".join([event, *(value for name in texts for value in texts[name])])
     packet = with_texts(found[0] if found else None, texts, event, AGENT)
     if item.file and options.embed == ORIGINALS:
         _noted(packet, texts, item.file, journal)
-    return with_packet(data, packet), sha256_of(made_of.encode())
+    return with_packet(data, packet), put_in
 
 
 def _copy(
@@ -248,8 +248,9 @@ def _copy(
     DataError
         When another file is there, or somebody has changed the copy.
     """
-    embedded, made_of = _embedded(row, item, data, journal, options)
+    embedded, put_in = _embedded(row, item, data, journal, options)
     new = data if embedded is None else embedded
+    made_of = sha256_of(f"{sha256_of(data)}\0{put_in}".encode())
     path, digest = str(file.absolute()), sha256_of(new)
     if os.path.lexists(file):
         try:
@@ -262,8 +263,7 @@ def _copy(
             raise DataError(
                 f"{file} is there, and not as this program wrote it. Name another folder, or add --overwrite."
             )
-    journal.will_write([path], digest)
-    journal.will_write([path], _digest(made_of, [digest]))
+    journal.will_write(path, digest, _digest(made_of, [digest]))
     return new
 
 
@@ -313,7 +313,7 @@ def _noted(packet: bytes, texts: Iterable[str], file: Path, journal: Journal) ->
     """The same packet, once it is noted that its texts are written into the file by this program."""
     for name, values in texts_of(packet).items():
         if name in texts:
-            journal.will_write([str(file.absolute())], _digest(name, values))
+            journal.will_write(str(file.absolute()), _digest(name, values))
     return packet
 
 

@@ -107,7 +107,7 @@ def export_text(items: Sequence[Item], output: Path | None, journal: Journal, op
             continue
         file = files[row.name]
         text = f"{options.prepend}{row.caption}{options.append}\n".encode()
-        journal.will_write([str(file.absolute())], sha256_of(text))
+        journal.will_write(str(file.absolute()), sha256_of(text))
         try:
             file.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:

@@ -248,11 +248,9 @@ class LiteEngine:
 
     def _free(self, features: Features, row: int) -> list[Beginning]:
         """What any caption of a picture begins with: nobody, somebody, or both where it is open who is there."""
-        somebody = float(features.somebody[row])
-        starts = [NOBODY] * (somebody < self.config["surely"]) + [SOMEBODY] * (
-            somebody > self.config["hardly"]
-        )
-        return [Beginning(row, start) for start in starts]
+        somebody = features.somebody[row]
+        starts = ((NOBODY, somebody < self.config["surely"]), (SOMEBODY, somebody > self.config["hardly"]))
+        return [Beginning(row, start) for start, is_open in starts if is_open]
 
     def _named(self, features: Features, row: int, thing: imagenet.Thing | None) -> list[Beginning]:
         """The names of what a picture surely shows, as beginnings of captions."""

@@ -86,7 +86,7 @@ def journal_of(count: int, killed: bool = False) -> dict[str, bytes]:
             journal.add(pictures()[:count], earlier)
             journal.add(pictures()[:count], rows()[:count])  # described anew
             journal.edit("1.jpg", "a caption of my own")
-            journal.will_write(["run.csv"], "digest")
+            journal.will_write("run.csv", "digest")
             before = files_in(folder)
         return before if killed else files_in(folder)
 
