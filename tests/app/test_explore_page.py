@@ -19,7 +19,7 @@ VALID = [f"a {dish} on a wooden table, food photography" for dish in
 
 @pytest.fixture
 def page():
-    page = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60).run()
+    page = AppTest.from_file(str(ROOT / "app.py"), default_timeout=300).run()
     return page.switch_page("pages/explore.py").run()
 
 

@@ -16,7 +16,7 @@ from tests.helpers.hub import COMMIT, Hub, save_captioner, serve, use
 
 PART, OTHER = weights.part("blip-base"), weights.part("git-large-coco")  # neither has a hash in the table
 MEGABYTE = 1_000_000
-PATIENCE = 60  # seconds
+PATIENCE = 300  # seconds
 ISSUER = "https://login.example.org"
 SIGN_IN = {"auth": {"cookie_secret": "8OTtNLV5Vr0mmOFVOkwxJlLaUZL1P1sJ"}}
 ADA = {"is_logged_in": True, "iss": ISSUER, "sub": "ada", "email": "Ada@example.org"}

@@ -29,7 +29,7 @@ from tests.helpers.chatting import MODEL, as_json, in_pieces, with_answers
 
 WRITE = catalogue("en")["write"].format(model=MODEL)
 GOOD = ["fetch is a serious business", "one more round", "today counts double"]
-PATIENCE = 30  # seconds
+PATIENCE = 300  # seconds
 
 
 def posts_of(*hooks: str) -> list[dict[str, str]]:

@@ -14,7 +14,7 @@ from img2prompt.settings import Settings
 from img2prompt.web.caption import work
 from img2prompt.web.shared.photo import Photo
 
-PATIENCE = 30  # seconds
+PATIENCE = 300  # seconds
 
 
 class _Ended(Exception):

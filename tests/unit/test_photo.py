@@ -8,7 +8,7 @@ from img2prompt.web.shared.photo import Photo
 
 
 def test_two_photos_are_opened_at_the_same_time():
-    both = Barrier(2, timeout=60)  # breaks where one waits until the other is open
+    both = Barrier(2, timeout=300)  # breaks where one waits until the other is open
 
     def open_picture() -> Image.Image:
         both.wait()
