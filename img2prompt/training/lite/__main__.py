@@ -1,6 +1,7 @@
 """Train the bundled engine end to end: ``python -m img2prompt.training.lite ../shared/data``.
 
-Its stages are examples → pictures → joint (three times) → self-critical → readout → style → export.
+Its stages are examples → pictures → joint (three times) → self-critical → evidence → readout → trust →
+style → export.
 Each is cached or checkpointed under ``runs/lite``, so a stopped run goes on where it was.
 """
 
@@ -25,6 +26,7 @@ from img2prompt.files import replacing_path
 from img2prompt.minilm import SentenceEncoder
 from img2prompt.training.lite import (
     classes,
+    evidence,
     examples,
     export,
     generated,
@@ -33,6 +35,7 @@ from img2prompt.training.lite import (
     regression,
     selfcritical,
     style,
+    trust,
 )
 from img2prompt.training.lite.backbone import imagenet_backbone
 from img2prompt.training.lite.borrow import borrow
@@ -160,8 +163,12 @@ def main() -> None:
             data = joint.Data(learned, data.pictures, device)
         joint.train(model, data, stage, args.run / name)
     selfcritical.train(model, learned, data, judge, critical, args.run / "self-critical")
+    looked_for = evidence.EvidenceConfig()
+    words = learned.word_names.tolist()
+    evidence.train(model, data, [words.index(kind.word) for kind in examples.read_kinds()], looked_for)
     readout = regression.ReadoutConfig()
     regressor = regression.train(model, data, readout).cpu()
+    trusted = trust.fit(knowledge, data, learned, tokenizer, class_names, sentences)
     mean_embedding = torch.nn.functional.normalize(data.means[data.rows[0]].mean(0), dim=0).cpu()
 
     model.to("cpu")
@@ -180,11 +187,13 @@ def main() -> None:
         learned,
         args.run / "tokenizer.json",
         class_names,
+        trusted,
         mean_embedding,
         sentences,
         {
             "joint": [asdict(stage) for stage in stages],
             "self_critical": asdict(critical),
+            "evidence": asdict(looked_for),
             "readout": asdict(readout),
             "style_folds": folds,
             "generated": told,
