@@ -3,8 +3,9 @@ PYTHON ?= python3
 DATA ?= ../shared/data
 BIN := .venv/bin
 INSTALL := -m pip install --no-deps --no-compile
-# What pip would compile, but for the libraries' own tests, which are a third of it; what cannot be compiled is left.
-COMPILE := -m compileall -qq -j 0 -x '/tests?/'
+# What pip would compile, but for the libraries' own tests, which are a third of it, and scikit-learn, of which a plain
+# install uses two photos; what cannot be compiled is left.
+COMPILE := -m compileall -qq -j 0 -x '/tests?/|/sklearn/'
 # As many test processes as cores, each with models, apps and a browser of its own; WORKERS=0: one, as pytest alone.
 WORKERS ?= logical
 PARALLEL := --numprocesses $(WORKERS) --maxprocesses 4 --dist worksteal
@@ -30,6 +31,7 @@ setup: .venv/dev
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "img2prompt needs Python 3.10 or newer: make PYTHON=…")'
 	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip uninstall --quiet --yes setuptools 2>/dev/null || true  # where it is needed, it is locked
 
 # The app, on http://localhost:8501.
 run: install

@@ -120,7 +120,7 @@ def true_colours(written: Sequence[tuple[str, float]], vividness: float) -> list
 
 
 def compounds(more: str) -> bool:
-    """Whether what the captioner writes after a name makes another thing of it, as "loaf" of bread is no "loaf pie"."""
+    """Whether what the captioner writes after a name makes another thing of it: "an ocarina", and on " boy"."""
     word = more.split(maxsplit=1)[0] if more.strip() else ""
     return grammar.is_noun(word) and not grammar.caption_verb(word) and word not in SPARE
 

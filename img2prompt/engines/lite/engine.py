@@ -268,9 +268,10 @@ class LiteEngine:
         label = int(features.labels[row].argmax())
         if label < len(self.labels) and features.labels[row, label] >= self.config["named"]:
             names.append((self.labels[label], self.labels[label].lower()))
-        kind = max(self.kinds, key=lambda word: features.words[row, self.words[word]])
-        if not names and features.words[row, self.words[kind]] >= self.config["named"]:
-            names.append((self.kinds[kind], self.kinds[kind]))
+        if not names:  # what kind of thing it is may be sure all the same
+            kind = max(self.kinds, key=lambda word: features.words[row, self.words[word]])
+            if features.words[row, self.words[kind]] >= self.config["named"]:
+                names.append((self.kinds[kind], self.kinds[kind]))
         start = SOMEBODY if features.somebody[row] > 0.5 else NOBODY
         return [
             Beginning(row, start, shown, written, tuple(self.tokenizer.encode(written).ids), BEGUN)
