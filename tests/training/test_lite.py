@@ -203,6 +203,8 @@ def test_pictures_with_a_label_borrow_captions_of_the_same_thing(learned, monkey
     assert borrowed.first.tolist() == [0, 2, 4, 6, 8]
     assert borrowed.tokens[6:].tolist() == learned.tokens[4:6].tolist(), "both captions with a cup"
     assert not borrowed.open_end.any()
+    rare = replace(labelled, label=np.array([0, 0, 1, 1], np.int16))  # with a label that is none of those
+    assert borrow.borrow(rare, seen, tokenizer).tokens.tolist() == learned.tokens.tolist()
     far = borrow.borrow(labelled, -seen, tokenizer)
     assert far.tokens.tolist() == learned.tokens.tolist(), "nothing that looks alike"
     assert far.open_end[3]

@@ -73,6 +73,7 @@ def test_words_are_looked_for_in_their_base_form():
         ("a plate of food with a zeppelin", "a plate of food with a zeppelin"),  # not looked for
         ("a dog with a sandwich", "a dog with a sandwich"),  # "a dog" would be hardly a caption
         ("a small room filled with a sandwich", "a small room filled with a sandwich"),
+        ("a city street lined with a sandwich", "a city street lined with a sandwich"),
         ("a plate of food", "a plate of food"),
     ],
 )
@@ -84,7 +85,8 @@ def test_what_is_not_to_be_expected_is_left_out(text, kept):
 @pytest.mark.parametrize(
     ("more", "another"),
     [(" pie on a plate", True), (" skier in the air", True), (" on a table", False), ("", False)]
-    + [(" sitting on a bench", False), (" and a dog", False), (" view of a city", True)],
+    + [(" sitting on a bench", False), (" and a dog", False), (" view of a city", True)]
+    + [(" full of fruit", False), (" white and black", False)],
 )
 def test_a_name_that_goes_on_as_another_thing(more, another):
     assert choice.compounds(more) is another

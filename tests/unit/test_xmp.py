@@ -194,11 +194,11 @@ def test_hostile_packets_are_refused_at_once(kind):
 
 
 def assert_refused_at_once(packet: bytes, why: str) -> None:
-    start = time.process_time()
+    start = time.thread_time()
     for read in (texts_of, lambda packet: with_texts(packet, TEXTS)):
         with pytest.raises(DataError, match=why):
             read(packet)
-    assert time.process_time() - start < 30
+    assert time.thread_time() - start < 30
 
 
 def inside(content: bytes) -> bytes:
@@ -227,7 +227,7 @@ def test_as_many_places_and_values_as_there_may_be_take_a_moment():
     packet = inside(b"<dc:subject>a</dc:subject>" * 1000)
     assert texts_of(packet)["keywords"] == ("a",) * 1000
     assert texts_of(with_texts(packet, {"keywords": ["b"]})) == {"keywords": ("b",)}
-    start = time.process_time()
+    start = time.thread_time()
     assert texts_of(inside(b"<dc:subject>" + b"a<b/>" * 500_000 + b"</dc:subject>")) == {
         "keywords": ("a" * 500_000,)
     }
@@ -235,7 +235,7 @@ def test_as_many_places_and_values_as_there_may_be_take_a_moment():
         (b"<dc:subject><rdf:Bag>" + b"<rdf:li>a</rdf:li>" * 100 + b"</rdf:Bag></dc:subject>") * 1000
     )
     assert len(texts_of(many)["keywords"]) == 100_000
-    assert time.process_time() - start < 30  # with each copied for the next one, a minute
+    assert time.thread_time() - start < 30  # with each copied for the next one, a minute
 
 
 def test_a_tag_ends_where_it_ends():

@@ -122,6 +122,8 @@ def true_colours(written: Sequence[tuple[str, float]], vividness: float) -> list
 def compounds(more: str) -> bool:
     """Whether what the captioner writes after a name makes another thing of it: "an ocarina", and on " boy"."""
     word = more.split(maxsplit=1)[0] if more.strip() else ""
+    if word in grammar.COLOURS or "ADJ" in grammar.lemmas(word) and word not in data.things():
+        return False
     return grammar.is_noun(word) and not grammar.caption_verb(word) and word not in SPARE
 
 
@@ -135,7 +137,7 @@ def without_unseen(text: str, probabilities: np.ndarray, numbers: Mapping[str, i
     probabilities, numbers : see `said`
     """
     head, found, tail = text.rpartition(" with ")
-    if not found or len(head.split()) < SHORTENED or head.endswith((" filled", " topped", " covered")):
+    if not found or len(head.split()) < SHORTENED or head.endswith("ed"):  # lined, filled, covered
         return text
     things = [numbers.get(base(word)) for word in tail.split() if len(word) > 2 and grammar.is_noun(word)]
     if not things or any(number is None or probabilities[number] >= UNSEEN for number in things):

@@ -110,7 +110,7 @@ class LiteEngine:
             weights = packed.unpack(mapped(folder / "model.safetensors"))
             incidental = self.config["incidental"]
             trust = imagenet.Trust(**self.config["trust"])
-            self.kinds: dict[str, str] = self.config["kinds"]
+            self.kinds = {self.words[word]: str(shown) for word, shown in self.config["kinds"].items()}
             self.mean_embedding = weights["mean_embedding"]
             self.subject_mean = weights["subject_mean"]
         except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
@@ -269,8 +269,9 @@ class LiteEngine:
         if label < len(self.labels) and features.labels[row, label] >= self.config["named"]:
             names.append((self.labels[label], self.labels[label].lower()))
         if not names:  # what kind of thing it is may be sure all the same
-            kind = max(self.kinds, key=lambda word: features.words[row, self.words[word]])
-            if features.words[row, self.words[kind]] >= self.config["named"]:
+            sure = {word: features.words[row, word] for word in self.kinds}
+            kind = max(sure, key=sure.__getitem__, default=None)
+            if kind is not None and sure[kind] >= self.config["named"]:
                 names.append((self.kinds[kind], self.kinds[kind]))
         start = SOMEBODY if features.somebody[row] > 0.5 else NOBODY
         return [

@@ -134,6 +134,8 @@ def main() -> None:
 
     sentences = SentenceEncoder()
     learned, tokenizer = prepare(args.data, args.run, sentences)
+    words = learned.word_names.tolist()
+    wider = [words.index(kind.word) for kind in examples.read_kinds()]
     critical = selfcritical.SelfCriticalConfig(steps=args.critical_steps)
     judge = selfcritical.Judge(learned, selfcritical.learnable(learned, critical), os.cpu_count() or 1)
 
@@ -151,6 +153,7 @@ def main() -> None:
     new_evidence = partial(Evidence, pooled + GRID_WIDTH, len(learned.word_names), len(learned.label_names))
     model = joint.JointModel(tail, Captioner(config), Locator(pooled), new_evidence(), knowledge).to(device)
 
+    borrowed = learned
     stages = [replace(stage, steps=args.steps or stage.steps) for stage in (FIRST, APART, FULL)]
     for stage, name in zip(stages, ("joint", "apart", "full"), strict=True):
         if name == "apart":
@@ -159,13 +162,12 @@ def main() -> None:
             everything = torch.arange(len(learned), device=device)
             with torch.inference_mode():
                 seen = model.locator(joint.look_at_all(model, data, everything, augmented=False))
-            learned = borrow(learned, seen.cpu().numpy(), tokenizer)
-            data = joint.Data(learned, data.pictures, device)
+            borrowed = borrow(learned, seen.cpu().numpy(), tokenizer)
+            data = joint.Data(borrowed, data.pictures, device)
         joint.train(model, data, stage, args.run / name)
-    selfcritical.train(model, learned, data, judge, critical, args.run / "self-critical")
+    selfcritical.train(model, borrowed, data, judge, critical, args.run / "self-critical")
     looked_for = evidence.EvidenceConfig()
-    words = learned.word_names.tolist()
-    evidence.train(model, data, [words.index(kind.word) for kind in examples.read_kinds()], looked_for)
+    evidence.train(model, data, wider, looked_for)
     readout = regression.ReadoutConfig()
     regressor = regression.train(model, data, readout).cpu()
     trusted = trust.fit(knowledge, data, learned, tokenizer, class_names, sentences)

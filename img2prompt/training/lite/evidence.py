@@ -3,7 +3,7 @@
 Labelled photos also teach wider words here (``kinds.txt``): what a potato is called differs from one
 collection to the next, but that it is a vegetable holds in all of them. Old and new weights are averaged
 (Wortsman et al., *Robust fine-tuning of zero-shot models*, CVPR 2022), since new ones alone know less of
-pictures that are like none of these; only the wider words, which the old ones don't know, are all new.
+pictures that are like none of these; only the wider words, of which the old ones know less, are all new.
 """
 
 from __future__ import annotations

@@ -32,7 +32,7 @@ HELD_OUT = frozenset(("dcsan_models",))  # sources kept for choosing
 CAPTION_WORDS = 17  # longer captions, 3 in 100, are cut
 MISMATCH = 0.2  # a further caption whose cosine with the first is lower belongs to another photo
 COMMON = 40  # captions that a word must be in to be looked for
-LEARNABLE = 20  # photos with a label from which it is one; what is rarer has none of the labels
+LEARNABLE = 15  # photos with a label from which it is one; what is rarer has none of the labels
 UNKNOWN = -1
 KINDS = Path(__file__).with_name("kinds.txt")
 # A photo of one of these shows none of the others, unless one is of the other's kind.
@@ -203,12 +203,13 @@ def build(data: Path, sentences: TextEncoder) -> tuple[Examples, Tokenizer]:
         w for p, b in zip(pictures, bags, strict=True) if p.source < 2 for words in b for w in words
     )
     kinds = read_kinds()
+    wide = {kind.word for kind in kinds}
     photos = Counter(picture.label for picture in pictures if picture.label)
     labels = sorted(label for label, count in photos.items() if count >= LEARNABLE)
     named = {word for label in labels for word in content_words(clean(label))}
-    word_names = sorted({w for w, n in counts.items() if n >= COMMON} | named | {kind.word for kind in kinds})
+    word_names = sorted({w for w, n in counts.items() if n >= COMMON} | named | wide)
     number = {word: i for i, word in enumerate(word_names)}
-    of_labels = np.array([word in named for word in word_names])
+    of_labels = np.array([word in named - wide for word in word_names])
     words = np.zeros((len(pictures), len(word_names)), np.float16)
     label_of = np.full(len(pictures), UNKNOWN, np.int16)
     label_words = [content_words(clean(label)) for label in labels]
