@@ -25,8 +25,6 @@ FROM_INFOTEXT = Stored(
 )
 FROM_COMFYUI = Stored(DREAM, UGLY, "sdxl.safetensors", "euler", 20, 42, (512, 768), "ComfyUI")
 
-LONG = 60  # seconds of a processor; what grows with the square of a text's length takes hours
-
 
 def stored(data: bytes) -> Stored | None:
     """What a file holds: the same, whether the picture is decoded or not."""
@@ -341,7 +339,7 @@ def test_a_huge_graph_takes_a_moment():
     start = time.thread_time()
     assert comfyui.read(graph, graph) is None  # the samplers lie behind the last node that is looked at
     assert comfyui.read({"k": graph.pop("k5"), **graph}, None) == Stored(seed=5, tool="ComfyUI")
-    assert time.thread_time() - start < LONG
+    assert time.thread_time() - start < 4
 
 
 WRONG = [
@@ -599,7 +597,7 @@ def test_texts_of_ten_megabytes_are_left_alone():
         data = files.png({"parameters": text, "prompt": text, "Description": text, "Comment": text})
         start = time.thread_time()
         assert read_metadata(data, Limits(max_megabytes=100)) == metadata.NOTHING
-        assert time.thread_time() - start < LONG
+        assert time.thread_time() - start < 2
 
 
 def test_texts_as_large_as_they_may_be_take_a_moment():
@@ -620,7 +618,7 @@ def test_texts_as_large_as_they_may_be_take_a_moment():
         start = time.thread_time()
         found = tools.stored_in(fields.Fields(texts={"parameters": text, "prompt": text, "Comment": text}))
         tools.stored_in(fields.Fields(texts={"Description": f"{text[:15000]} {JOB}"}, comment=text))
-        assert time.thread_time() - start < LONG, text[:40]
+        assert time.thread_time() - start < 60, text[:40]  # 3 was too little in a large process
         assert found is None or len(found.prompt or "") <= MOST_CHARACTERS
 
 
@@ -672,7 +670,7 @@ def test_xmp_bombs():
         start = time.thread_time()
         found = xmp.read(bomb)
         assert sum(map(len, found.values())) <= xmp.MOST_VALUES and "title" not in found
-        assert time.thread_time() - start < LONG
+        assert time.thread_time() - start < 1
 
 
 def test_damage_to_metadata_is_no_damage_to_the_picture():

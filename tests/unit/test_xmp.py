@@ -198,7 +198,7 @@ def assert_refused_at_once(packet: bytes, why: str) -> None:
     for read in (texts_of, lambda packet: with_texts(packet, TEXTS)):
         with pytest.raises(DataError, match=why):
             read(packet)
-    assert time.thread_time() - start < 30
+    assert time.thread_time() - start < 2
 
 
 def inside(content: bytes) -> bytes:
@@ -235,7 +235,7 @@ def test_as_many_places_and_values_as_there_may_be_take_a_moment():
         (b"<dc:subject><rdf:Bag>" + b"<rdf:li>a</rdf:li>" * 100 + b"</rdf:Bag></dc:subject>") * 1000
     )
     assert len(texts_of(many)["keywords"]) == 100_000
-    assert time.thread_time() - start < 30  # with each copied for the next one, a minute
+    assert time.thread_time() - start < 5  # with each copied for the next one, a minute
 
 
 def test_a_tag_ends_where_it_ends():
