@@ -1,15 +1,29 @@
 """The training stages on small real data."""
 
 import copy
+import json
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
 from img2prompt.embeddings import WIDTH
+from img2prompt.engines.lite.imagenet import Trust
 from img2prompt.engines.lite.search import BOS, EOS, NOBODY, PAD, SOMEBODY
 from img2prompt.minilm import SentenceEncoder
-from img2prompt.training.lite import examples, joint, pictures, regression, selfcritical, style, vocabulary
+from img2prompt.training.lite import (
+    evidence,
+    examples,
+    joint,
+    pictures,
+    regression,
+    selfcritical,
+    style,
+    trust,
+    vocabulary,
+)
 from img2prompt.training.lite.backbone import imagenet_backbone
 from img2prompt.training.lite.cider import CiderD
 from img2prompt.training.lite.classes import class_forms
@@ -17,6 +31,7 @@ from img2prompt.training.lite.net.captioner import Captioner, CaptionerConfig
 from img2prompt.training.lite.net.heads import Evidence, Locator
 from img2prompt.training.lite.net.tower import GRID, GRID_WIDTH
 from img2prompt.training.schedule import Shuffle
+from tests.helpers import ROOT
 
 CAPTIONS = [
     ["A dog runs on the beach.", "A brown dog is running on the sand."],
@@ -171,8 +186,6 @@ def test_examples_come_back_from_their_file(learned, tmp_path):
 
 
 def test_pictures_with_a_label_borrow_captions_of_the_same_thing(learned, monkeypatch):
-    from dataclasses import replace
-
     from img2prompt.training.lite import borrow
 
     monkeypatch.setattr(borrow, "ENOUGH", 1)
@@ -190,6 +203,8 @@ def test_pictures_with_a_label_borrow_captions_of_the_same_thing(learned, monkey
     assert borrowed.first.tolist() == [0, 2, 4, 6, 8]
     assert borrowed.tokens[6:].tolist() == learned.tokens[4:6].tolist(), "both captions with a cup"
     assert not borrowed.open_end.any()
+    rare = replace(labelled, label=np.array([0, 0, 1, 1], np.int16))  # with a label that is none of those
+    assert borrow.borrow(rare, seen, tokenizer).tokens.tolist() == learned.tokens.tolist()
     far = borrow.borrow(labelled, -seen, tokenizer)
     assert far.tokens.tolist() == learned.tokens.tolist(), "nothing that looks alike"
     assert far.open_end[3]
@@ -231,8 +246,6 @@ def test_joint_stage_learns_and_resumes(data, tmp_path):
 
 
 def test_a_stage_for_the_decoder_leaves_the_rest(data, tmp_path):
-    from dataclasses import replace
-
     model = small_model(data)
     before = copy.deepcopy(model.state_dict())
     joint.train(model, data, replace(CONFIG, steps=2, decoder_only=True), tmp_path)
@@ -258,6 +271,77 @@ def test_people_in_one_cell_are_enough():
         alone = evidence(flat.view_as(grids), memory)[0].softmax(1)
     assert people.shape == (1, 3)
     assert alone[0, 0] < 1, "a cell with evidence is not outvoted by those without"
+
+
+def test_labels_tell_wider_words():
+    kinds = examples.read_kinds()
+    oranges = examples.wider("oranges", kinds)
+    assert oranges["fruit"] == 1 and oranges["vegetable"] == oranges["animal"] == 0
+    assert "food" not in oranges, "fruit is food, but a caption may call it either"
+    flamingo = examples.wider("a flamingo", kinds)
+    assert flamingo["bird"] == 1 and "animal" not in flamingo and flamingo["fruit"] == 0
+    assert examples.wider("a desert", kinds) == {}
+    labels = [label for kind in kinds for label in kind.labels]
+    assert len(labels) == len(set(labels)), "no label is of two kinds"
+
+
+def test_evidence_stage_learns_words_and_mixes_weights(data):
+    model = small_model(data)
+    before = copy.deepcopy(model.state_dict())
+    config = evidence.EvidenceConfig(
+        epochs=40, images=(4,), rate=3e-3, warmup=5, words=1.0, dropout=0.0, average=0.5, new=0.5
+    )
+    with torch.no_grad():
+        grids, memory = model.eval().look(pictures.plain(data.pictures))
+    known = data.words >= 0
+
+    def wrong() -> float:
+        with torch.no_grad():
+            seen = model.evidence(grids, memory)[1].sigmoid()
+        return float((seen - data.words.float())[known].abs().mean())
+
+    first = wrong()
+    evidence.train(model, data, [1], config)
+    assert wrong() < 0.8 * first
+    for name, value in model.state_dict().items():
+        assert name.startswith("evidence.layers.") or torch.equal(value, before[name]), name
+    halfway = copy.deepcopy(model.evidence.layers.state_dict())
+    model.load_state_dict(before)
+    evidence.train(model, data, [1], replace(config, new=1.0))
+    last = list(halfway)[-1]  # the bias of the last layer: of two words, one label and none
+    new, old = model.evidence.layers.state_dict()[last], before[f"evidence.layers.{last}"]
+    assert torch.allclose(halfway[last][0], (old[0] + new[0]) / 2, atol=1e-6)
+    assert torch.equal(halfway[last][1], new[1]), "a wider word is all new"
+
+
+def test_trust_follows_what_was_right():
+    generator = np.random.default_rng(0)
+    indices = np.repeat([5, 500, 501], 200)
+    right = generator.random(600) < np.where(indices == 500, 0.2, 0.8)
+    told = trust.regress(indices, np.full(600, 0.9), right, 502)
+    believe = Trust(**told)
+    assert believe(500, 0.9) < 0.35
+    assert believe(501, 0.9) > 0.65
+    assert believe(7, 0.9) == believe(5, 0.9), "animals share one"
+    assert believe(500, 0.9) < believe(499, 0.9) < believe(501, 0.9), "a class never seen lies between"
+
+
+@pytest.mark.slow
+def test_trust_is_fitted_on_pictures(learned, sample_photos):
+    names = json.loads((ROOT / "models" / "lite" / "config.json").read_text())["class_names"]
+    texts = ["a dog on a bed", "a honeycomb"]  # the second is what the classifier makes of a dahlia
+    tokenizer = vocabulary.build_tokenizer(texts, minimum=1)
+    two = replace(
+        learned,
+        **{name: getattr(learned, name)[:2] for name in ("source", "name", "sided", "mention", "vectors")},
+        **{name: getattr(learned, name)[:2] for name in ("people", "words", "label", "open_end")},
+        first=np.arange(3),
+        tokens=np.array([vocabulary.encode(tokenizer, text, 10) for text in texts], np.int16),
+    )
+    pixels = [torch.from_numpy(pictures.decode(Path(photo).read_bytes())) for photo in sample_photos]
+    data = joint.Data(two, torch.stack(pixels), torch.device("cpu"))
+    believe = Trust(**trust.fit(small_model(data).knowledge, data, two, tokenizer, names, SentenceEncoder()))
+    assert believe(names.index("honeycomb"), 0.85) > believe(names.index("palace"), 0.85)
 
 
 @pytest.mark.slow

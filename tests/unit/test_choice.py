@@ -64,6 +64,34 @@ def test_words_are_looked_for_in_their_base_form():
     assert choice.said("it is on", probabilities, numbers) == pytest.approx(math.log(choice.RARE))
 
 
+@pytest.mark.parametrize(
+    ("text", "kept"),
+    [
+        ("a plate of food with a sandwich", "a plate of food"),
+        ("a plate of food with a salad", "a plate of food with a salad"),
+        ("a plate of food with a sandwich and a salad", "a plate of food with a sandwich and a salad"),
+        ("a plate of food with a zeppelin", "a plate of food with a zeppelin"),  # not looked for
+        ("a dog with a sandwich", "a dog with a sandwich"),  # "a dog" would be hardly a caption
+        ("a small room filled with a sandwich", "a small room filled with a sandwich"),
+        ("a city street lined with a sandwich", "a city street lined with a sandwich"),
+        ("a plate of food", "a plate of food"),
+    ],
+)
+def test_what_is_not_to_be_expected_is_left_out(text, kept):
+    probabilities, numbers = np.array([0.01, 0.3]), {"sandwich": 0, "salad": 1}
+    assert choice.without_unseen(text, probabilities, numbers) == kept
+
+
+@pytest.mark.parametrize(
+    ("more", "another"),
+    [(" pie on a plate", True), (" skier in the air", True), (" on a table", False), ("", False)]
+    + [(" sitting on a bench", False), (" and a dog", False), (" view of a city", True)]
+    + [(" full of fruit", False), (" white and black", False)],
+)
+def test_a_name_that_goes_on_as_another_thing(more, another):
+    assert choice.compounds(more) is another
+
+
 def test_people_count_as_the_picture_shows_them():
     assert choice.people("a man in a kitchen", 0.1, 0.0) == pytest.approx(math.log(0.1))
     assert choice.people("a clean kitchen", 0.1, 0.0) == pytest.approx(math.log(0.9))

@@ -28,6 +28,7 @@ PADDING = 0.05  # difference of two cosines with the picture that means somethin
 UNEXPECTED = 1.0  # difference of two mean log probabilities that does
 COLOURED = 0.08  # vividness from which no picture is black and white
 SHORTENED = 4  # words that a shortened caption must have
+UNSEEN = 0.05  # probability below which nobody would mention a thing
 GREY = 0.01  # vividness below which no colour can be seen
 SPARE = (
     grammar.FUNCTION_WORDS
@@ -116,6 +117,32 @@ def true_colours(written: Sequence[tuple[str, float]], vividness: float) -> list
     if vividness < GREY:
         return [pair for pair in written if not _IS_COLOURED.search(pair[0])] or list(written)
     return list(written)
+
+
+def compounds(more: str) -> bool:
+    """Whether what the captioner writes after a name makes another thing of it: "an ocarina", and on " boy"."""
+    word = more.split(maxsplit=1)[0] if more.strip() else ""
+    if word in grammar.COLOURS or "ADJ" in grammar.lemmas(word) and word not in data.things():
+        return False
+    return grammar.is_noun(word) and not grammar.caption_verb(word) and word not in SPARE
+
+
+def without_unseen(text: str, probabilities: np.ndarray, numbers: Mapping[str, int]) -> str:
+    """A caption without what stands at its end, after "with", where none of it is to be expected.
+
+    "A plate of food with a sandwich" is a plate of food, unless there may be a sandwich.
+
+    Parameters
+    ----------
+    probabilities, numbers : see `said`
+    """
+    head, found, tail = text.rpartition(" with ")
+    if not found or len(head.split()) < SHORTENED or head.endswith("ed"):  # lined, filled, covered
+        return text
+    things = [numbers.get(base(word)) for word in tail.split() if len(word) > 2 and grammar.is_noun(word)]
+    if not things or any(number is None or probabilities[number] >= UNSEEN for number in things):
+        return text
+    return head
 
 
 def _padded(longer: Candidate, shorter: Candidate) -> bool:

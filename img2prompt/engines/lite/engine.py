@@ -109,6 +109,8 @@ class LiteEngine:
             self.tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
             weights = packed.unpack(mapped(folder / "model.safetensors"))
             incidental = self.config["incidental"]
+            trust = imagenet.Trust(**self.config["trust"])
+            self.kinds = {self.words[word]: str(shown) for word, shown in self.config["kinds"].items()}
             self.mean_embedding = weights["mean_embedding"]
             self.subject_mean = weights["subject_mean"]
         except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
@@ -122,7 +124,8 @@ class LiteEngine:
         self.class_vectors = label_vectors(self, "imagenet", names).astype(np.float32, copy=False)
         # Nothing in here refers to the engine, which would keep its weights when nobody needs them any more.
         word_vector = lru_cache(maxsize=20_000)(partial(_word_vector, sentences))
-        self.naming = imagenet.Naming(names, incidental, partial(_similar, word_vector, self.class_vectors))
+        similar = partial(_similar, word_vector, self.class_vectors)
+        self.naming = imagenet.Naming(names, incidental, similar, trust)
         weights["class_vectors"] = self.class_vectors
         self.networks: Networks = Graphs(folder, weights, self.layers, device)
 
@@ -217,9 +220,14 @@ class LiteEngine:
             begun += [name for name in named if UNK not in name.tokens]
         for beginning, found in zip(begun, self._search(features, begun, beams or BEAMS), strict=True):
             for tokens, score in found[: beginning.most]:
-                text = beginning.shown + self._text(tokens).removeprefix(beginning.written)
-                written[beginning.row].append((text, score))
+                more = self._text(tokens).removeprefix(beginning.written)
+                if not (beginning.shown and choice.compounds(more)):
+                    written[beginning.row].append((beginning.shown + more, score))
         written = list(map(choice.true_colours, written, features.vividness))
+        for row, words in enumerate(features.words):
+            written[row] = [
+                (choice.without_unseen(text, words, self.words), score) for text, score in written[row]
+            ]
 
         texts = [text for row in written for text, _ in row]
         vectors = iter(self.sentences.encode(texts))
@@ -260,6 +268,11 @@ class LiteEngine:
         label = int(features.labels[row].argmax())
         if label < len(self.labels) and features.labels[row, label] >= self.config["named"]:
             names.append((self.labels[label], self.labels[label].lower()))
+        if not names:  # what kind of thing it is may be sure all the same
+            sure = {word: features.words[row, word] for word in self.kinds}
+            kind = max(sure, key=sure.__getitem__, default=None)
+            if kind is not None and sure[kind] >= self.config["named"]:
+                names.append((self.kinds[kind], self.kinds[kind]))
         start = SOMEBODY if features.somebody[row] > 0.5 else NOBODY
         return [
             Beginning(row, start, shown, written, tuple(self.tokenizer.encode(written).ids), BEGUN)

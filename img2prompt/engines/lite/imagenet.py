@@ -6,11 +6,15 @@
 from __future__ import annotations
 
 import csv
+import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+
+KNOWN = 0.3  # probability from which a breed is named, and not just its animal
+SUREST = 0.999  # no class is more probable than this
 
 # First class, last class, what people call them. ImageNet keeps relatives together.
 EVERYDAY: tuple[tuple[int, int, str], ...] = (
@@ -79,8 +83,27 @@ class Thing:
     shown: str  # how a caption names it: "a tabby cat"; "a cat" when the breed is unsure
     written: str | None  # what the captioner can write in its place: "a cat"
     words: frozenset[str]  # words that mention it
-    probability: float
+    probability: float  # that captions of the picture name it
     index: int  # its most probable class
+
+
+@dataclass(frozen=True)
+class Trust:
+    """How likely captions name what the classifier sees; fitted on the training pictures.
+
+    The classifier knows no dish but those of its classes, so any stew is a hot pot to it, with a
+    probability of 0.9; of real photos that it calls so, one in twelve is. The scale is Platt's
+    (*Probabilistic Outputs for Support Vector Machines*, 1999), with an offset for each class.
+    """
+
+    slope: float
+    offsets: Sequence[float]  # (1000,)
+
+    def __call__(self, index: int, probability: float) -> float:
+        """The probability that captions name class `index`, to which the classifier gives `probability`."""
+        sure = min(max(probability, 1 - SUREST), SUREST)
+        odds = self.slope * math.log(sure / (1 - sure)) + self.offsets[index]
+        return 1 / (1 + math.exp(-odds))
 
 
 def read_phrases() -> dict[str, tuple[str, str]]:
@@ -97,12 +120,20 @@ class Naming:
     names : (1000,) what to call each class
     incidental : classes that are often in a picture but seldom what it shows
     similar : cosine of a word with a class name, from their MiniLM vectors
+    trust : a class, and its probability → that captions name it; as it is without one
     """
 
-    def __init__(self, names: Sequence[str], incidental: Iterable[int], similar: Callable[[str, int], float]):
+    def __init__(
+        self,
+        names: Sequence[str],
+        incidental: Iterable[int],
+        similar: Callable[[str, int], float],
+        trust: Callable[[int, float], float] = lambda index, probability: probability,
+    ):
         self.names = names
         self.incidental = frozenset(incidental)
         self.similar = similar
+        self.trust = trust
         self.phrases = read_phrases()
 
     def _group(self, index: int) -> str:
@@ -117,7 +148,7 @@ class Naming:
         Parameters
         ----------
         probabilities : (1000,)
-        sure : the least probability of a confident thing
+        sure : the least probability of a confident thing, that captions name it
         """
         order = [int(i) for i in np.argsort(-probabilities)[:20]]
         totals: dict[str, float] = {}
@@ -125,17 +156,18 @@ class Naming:
             totals[self._group(i)] = totals.get(self._group(i), 0.0) + float(probabilities[i])
         group, total = max(totals.items(), key=lambda item: item[1])
         best = next(i for i in order if self._group(i) == group)
-        if total < sure or best in self.incidental:
+        probability = self.trust(best, total)
+        if probability < sure or best in self.incidental:
             return None
         name, animal = self.names[best], everyday(best)
         shown, written = self.phrases.get(name, (with_article(name), None))
         if animal:
             written = with_article(animal)
-            if probabilities[best] < sure:
+            if probabilities[best] < KNOWN:
                 shown = written
         phrases = (shown, written or "", name.lower(), animal or "")
         words = frozenset(singular(phrase.split()[-1]) for phrase in phrases if phrase)
-        return Thing(shown, written, words, total, best)
+        return Thing(shown, written, words, probability, best)
 
     def mentioned(self, caption: str, thing: Thing, alike: float = 0.5) -> bool:
         """Whether a caption names the thing, a relative of it or something close in meaning."""

@@ -1,6 +1,7 @@
 """Train the bundled engine end to end: ``python -m img2prompt.training.lite ../shared/data``.
 
-Its stages are examples → pictures → joint (three times) → self-critical → readout → style → export.
+Its stages are examples → pictures → joint (three times) → self-critical → evidence → readout → trust →
+style → export.
 Each is cached or checkpointed under ``runs/lite``, so a stopped run goes on where it was.
 """
 
@@ -25,6 +26,7 @@ from img2prompt.files import replacing_path
 from img2prompt.minilm import SentenceEncoder
 from img2prompt.training.lite import (
     classes,
+    evidence,
     examples,
     export,
     generated,
@@ -33,6 +35,7 @@ from img2prompt.training.lite import (
     regression,
     selfcritical,
     style,
+    trust,
 )
 from img2prompt.training.lite.backbone import imagenet_backbone
 from img2prompt.training.lite.borrow import borrow
@@ -131,6 +134,8 @@ def main() -> None:
 
     sentences = SentenceEncoder()
     learned, tokenizer = prepare(args.data, args.run, sentences)
+    words = learned.word_names.tolist()
+    wider = [words.index(kind.word) for kind in examples.read_kinds()]
     critical = selfcritical.SelfCriticalConfig(steps=args.critical_steps)
     judge = selfcritical.Judge(learned, selfcritical.learnable(learned, critical), os.cpu_count() or 1)
 
@@ -148,6 +153,7 @@ def main() -> None:
     new_evidence = partial(Evidence, pooled + GRID_WIDTH, len(learned.word_names), len(learned.label_names))
     model = joint.JointModel(tail, Captioner(config), Locator(pooled), new_evidence(), knowledge).to(device)
 
+    borrowed = learned
     stages = [replace(stage, steps=args.steps or stage.steps) for stage in (FIRST, APART, FULL)]
     for stage, name in zip(stages, ("joint", "apart", "full"), strict=True):
         if name == "apart":
@@ -156,12 +162,15 @@ def main() -> None:
             everything = torch.arange(len(learned), device=device)
             with torch.inference_mode():
                 seen = model.locator(joint.look_at_all(model, data, everything, augmented=False))
-            learned = borrow(learned, seen.cpu().numpy(), tokenizer)
-            data = joint.Data(learned, data.pictures, device)
+            borrowed = borrow(learned, seen.cpu().numpy(), tokenizer)
+            data = joint.Data(borrowed, data.pictures, device)
         joint.train(model, data, stage, args.run / name)
-    selfcritical.train(model, learned, data, judge, critical, args.run / "self-critical")
+    selfcritical.train(model, borrowed, data, judge, critical, args.run / "self-critical")
+    looked_for = evidence.EvidenceConfig()
+    evidence.train(model, data, wider, looked_for)
     readout = regression.ReadoutConfig()
     regressor = regression.train(model, data, readout).cpu()
+    trusted = trust.fit(knowledge, data, learned, tokenizer, class_names, sentences)
     mean_embedding = torch.nn.functional.normalize(data.means[data.rows[0]].mean(0), dim=0).cpu()
 
     model.to("cpu")
@@ -180,11 +189,13 @@ def main() -> None:
         learned,
         args.run / "tokenizer.json",
         class_names,
+        trusted,
         mean_embedding,
         sentences,
         {
             "joint": [asdict(stage) for stage in stages],
             "self_critical": asdict(critical),
+            "evidence": asdict(looked_for),
             "readout": asdict(readout),
             "style_folds": folds,
             "generated": told,

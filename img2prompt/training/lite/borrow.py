@@ -48,7 +48,8 @@ def borrow(examples: Examples, seen: np.ndarray, tokenizer: Tokenizer) -> Exampl
     for picture in range(len(examples)):
         own = np.arange(examples.first[picture], examples.first[picture + 1])
         found = np.array([], int)
-        if examples.source[picture] == LABELLED and examples.people[picture, 0] > 0.5:
+        is_known = 0 <= examples.label[picture] < len(about)
+        if examples.source[picture] == LABELLED and is_known and examples.people[picture, 0] > 0.5:
             found = _nearest(about[examples.label[picture]], vectors, unit(seen[picture]), LOOKS_ALIKE)
         elif examples.source[picture] == GENERATED:
             found = _nearest(whole, vectors, vectors[own[0]], MEANS_THE_SAME)

@@ -27,11 +27,19 @@ from img2prompt.training.augment import SIDES
 from img2prompt.training.lite.vocabulary import build_tokenizer, clean, encode
 
 SOURCES = ("flickr8k", "coco40k", "gaps", "ai_pairs")
-HELD_OUT = frozenset(("houses", "fruitveg", "recipes", "dcsan_models"))  # sources kept for choosing
+PEOPLE_SOURCES = 2  # of these: the ones whose captions were written by people who saw the picture
+HELD_OUT = frozenset(("dcsan_models",))  # sources kept for choosing
 CAPTION_WORDS = 17  # longer captions, 3 in 100, are cut
 MISMATCH = 0.2  # a further caption whose cosine with the first is lower belongs to another photo
 COMMON = 40  # captions that a word must be in to be looked for
+LEARNABLE = 15  # photos with a label from which it is one; what is rarer has none of the labels
 UNKNOWN = -1
+KINDS = Path(__file__).with_name("kinds.txt")
+# A photo of one of these shows none of the others, unless one is of the other's kind.
+APART = frozenset(("fruit", "vegetable", "flower", "animal", "bird", "instrument"))
+ALIKE = frozenset(
+    (frozenset(("animal", "bird")), frozenset(("food", "fruit")), frozenset(("food", "vegetable")))
+)
 LABELLED_PEOPLE = {"no": 0, "yes": 1}
 MEDIUM = re.compile(
     r"^.*?\b(?:photo|photograph|photography|shot|painting|illustration|drawing|render|rendering|portrait|picture|"
@@ -102,6 +110,36 @@ def label_forms(label: str) -> tuple[str, ...]:
     return (label, f"a view of {label}") if label.startswith("the ") else (label, f"a close up of {label}")
 
 
+@dataclass(frozen=True)
+class Kind:
+    """A wider word for several labels, such as fruit for oranges."""
+
+    word: str
+    shown: str  # how a caption names one; empty where it does not by itself
+    labels: frozenset[str]  # without their articles
+
+
+def read_kinds() -> list[Kind]:
+    """The wider words in ``kinds.txt``."""
+    lines = KINDS.read_text(encoding="utf-8").splitlines()
+    rows = [[part.strip() for part in line.split("|")] for line in lines if not line.startswith("#")]
+    return [Kind(word, shown, frozenset(labels.split(", "))) for word, shown, labels in rows]
+
+
+def wider(label: str, kinds: Sequence[Kind]) -> dict[str, float]:
+    """Wider words → 1 where a label is of this kind, 0 where it is of another one that excludes it.
+
+    >>> wider("oranges", read_kinds())["fruit"], wider("oranges", read_kinds())["animal"]
+    (1.0, 0.0)
+    """
+    name = re.sub("^(an?|the) ", "", label)
+    own = {kind.word for kind in kinds if name in kind.labels}
+    if not own:
+        return {}
+    others = {word for word in APART - own if not any(frozenset((word, kind)) in ALIKE for kind in own)}
+    return dict.fromkeys(own, 1.0) | dict.fromkeys(others, 0.0)
+
+
 def read(data: Path, sentences: TextEncoder) -> list[_Picture]:
     """The training pictures of every source in `data`; captions of different photos are told by `sentences`."""
     folders = {source: PairsFolder(data / source) for source in SOURCES}
@@ -164,11 +202,14 @@ def build(data: Path, sentences: TextEncoder) -> tuple[Examples, Tokenizer]:
     counts = Counter(
         w for p, b in zip(pictures, bags, strict=True) if p.source < 2 for words in b for w in words
     )
-    labels = sorted({picture.label for picture in pictures if picture.label})
+    kinds = read_kinds()
+    wide = {kind.word for kind in kinds}
+    photos = Counter(picture.label for picture in pictures if picture.label)
+    labels = sorted(label for label, count in photos.items() if count >= LEARNABLE)
     named = {word for label in labels for word in content_words(clean(label))}
-    word_names = sorted({w for w, n in counts.items() if n >= COMMON} | named)
+    word_names = sorted({w for w, n in counts.items() if n >= COMMON} | named | wide)
     number = {word: i for i, word in enumerate(word_names)}
-    of_labels = np.array([word in named for word in word_names])
+    of_labels = np.array([word in named - wide for word in word_names])
     words = np.zeros((len(pictures), len(word_names)), np.float16)
     label_of = np.full(len(pictures), UNKNOWN, np.int16)
     label_words = [content_words(clean(label)) for label in labels]
@@ -182,7 +223,9 @@ def build(data: Path, sentences: TextEncoder) -> tuple[Examples, Tokenizer]:
                 share = 1.0 if picture.source >= 2 else 1.0 / len(captions)
                 words[i, number[word]] = max(words[i, number[word]], 0.0) + share
         if picture.label:
-            label_of[i] = labels.index(picture.label)
+            for word, there in wider(picture.label, kinds).items():
+                words[i, number[word]] = there
+            label_of[i] = labels.index(picture.label) if picture.label in labels else len(labels)
         elif picture.source < 2:
             everything = set().union(*captions)
             label_of[i] = UNKNOWN if any(own and own <= everything for own in label_words) else len(labels)

@@ -19,7 +19,7 @@ from img2prompt.labels.readable import readable_labels
 from img2prompt.minilm import SentenceEncoder
 from img2prompt.training.lite.classes import incidental
 from img2prompt.training.lite.deploy import write_graphs
-from img2prompt.training.lite.examples import Examples
+from img2prompt.training.lite.examples import Examples, read_kinds
 from img2prompt.training.lite.joint import JointModel
 from img2prompt.training.lite.net.generated import Generated
 from img2prompt.training.lite.net.heads import Regressor
@@ -27,7 +27,7 @@ from img2prompt.training.lite.style import SUBJECT_SHARE, StyleHead
 from img2prompt.vector_cache import digest, pack
 
 # Weights and thresholds of the engine, chosen on the dev sets; see MODEL_CARD.md.
-CHOICE = Weights(fit=2.75, said=0.45, people=0.25, sure=0.8, short=0.5)
+CHOICE = Weights(fit=3.3, said=0.45, people=0.25, sure=1.3, short=0.5)
 CHOICES = {
     "subject_share": SUBJECT_SHARE,  # weight, in the style vector, of what the picture shows
     "regressed_share": 0.5,  # weight of the regressed vector in the content vector; the located one has 1
@@ -35,8 +35,8 @@ CHOICES = {
     "hardly": 0.08,  # probability that captions mention people, below which none with people is tried
     "surely": 0.7,  # the same, above which all that are tried mention people
     "lean": 0.8,  # added to its log odds
-    "sure": 0.3,  # probability above which a class speaks for the captions that name it
-    "named": 0.5,  # the same, above which captions are made that begin with it
+    "sure": 0.2,  # probability, see `Trust`, from which a class speaks for the captions that name it
+    "named": 0.4,  # the same, also of a label or a wider word, from which captions are made that begin with it
     "choice": asdict(CHOICE),
 }
 
@@ -64,6 +64,7 @@ def export(
     examples: Examples,
     tokenizer_file: Path,
     class_names: list[str],
+    trust: dict[str, Any],
     mean_embedding: torch.Tensor,
     sentences: SentenceEncoder,
     training: dict[str, Any],
@@ -73,6 +74,7 @@ def export(
     Parameters
     ----------
     class_names : (1000,) see `img2prompt.training.lite.classes.name_classes`
+    trust : see `img2prompt.training.lite.trust.fit`
     examples : what the evidence was asked for
     mean_embedding : (384,) unit vector of the training captions
     training : settings of the stages, to be kept in the config
@@ -112,6 +114,8 @@ def export(
         "training": training,
         "class_names": class_names,
         "incidental": incidental(),
+        "trust": trust,
+        "kinds": {kind.word: kind.shown for kind in read_kinds() if kind.shown},
         "words": examples.word_names.tolist(),
         "labels": examples.label_names.tolist(),
     }

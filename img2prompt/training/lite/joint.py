@@ -11,6 +11,7 @@ are, as do the tail's depthwise filters, which are few and slow to train.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,7 +23,7 @@ from tqdm import tqdm
 
 from img2prompt.engines.lite.search import BOS, EOS, NOBODY, PAD, SOMEBODY, UNK
 from img2prompt.training import checkpoint
-from img2prompt.training.lite.examples import SOURCES, UNKNOWN, Examples
+from img2prompt.training.lite.examples import PEOPLE_SOURCES, SOURCES, UNKNOWN, Examples
 from img2prompt.training.lite.net.captioner import MEMORY_PARTS, Captioner, repeat
 from img2prompt.training.lite.net.heads import Evidence, Locator, pool
 from img2prompt.training.lite.net.tower import Tail, Trunk, blend_names
@@ -31,7 +32,6 @@ from img2prompt.training.schedule import Batches, warm_cosine
 
 # What the locator uses, which a stage that trains the decoder alone leaves as it is.
 FIXED = ("tail.", "scale", "locator.", *(f"captioner.{part}" for part in MEMORY_PARTS))
-PEOPLE_SOURCES = 2  # of SOURCES: those whose captions were written by people who saw the picture
 UNSAID = 0.05  # weight of a word that a label does not mention
 STARTS = (NOBODY, SOMEBODY, SOMEBODY, BOS)  # by mention: nobody, one, several, unknown
 
@@ -154,12 +154,19 @@ def mentions(
     weight = weight * known
     of_people = F.cross_entropy(logits[0], people.nan_to_num(1 / 3), reduction="none")
     of_people = (of_people * weight).sum() / weight.sum()
+    return [of_people, of_words(logits[1], words), of_labels(logits[2], labels)]
+
+
+def of_words(logits: Tensor, words: Tensor) -> Tensor:
+    """The loss of each word that is looked for, summed up, the mean over pictures."""
     looked_for = torch.where(words >= 0, 1.0, UNSAID)
-    of_words = F.binary_cross_entropy_with_logits(
-        logits[1], words.clamp(min=0.0), looked_for, reduction="sum"
-    )
-    of_labels = F.cross_entropy(logits[2], labels, ignore_index=UNKNOWN, label_smoothing=0.05)
-    return [of_people, of_words / len(words), of_labels]
+    loss = F.binary_cross_entropy_with_logits(logits, words.clamp(min=0.0), looked_for, reduction="sum")
+    return loss / len(words)
+
+
+def of_labels(logits: Tensor, labels: Tensor) -> Tensor:
+    """The loss of the labels, of the pictures of which one is known."""
+    return F.cross_entropy(logits, labels, ignore_index=UNKNOWN, label_smoothing=0.05)
 
 
 class Data:
@@ -299,12 +306,18 @@ def train(model: JointModel, data: Data, config: JointConfig, folder: Path) -> N
 
 
 @torch.inference_mode()
-def look_at_all(model: JointModel, data: Data, rows: Tensor, augmented: bool) -> Tensor:
-    """Pooled features, see `pool`, of these pictures: (len(rows), 2560 + width) float32."""
+def look_at_all(
+    model: JointModel,
+    data: Data,
+    rows: Tensor,
+    augmented: bool,
+    pooling: Callable[[Tensor, Tensor], Tensor] = pool,
+) -> Tensor:
+    """Pooled features of these pictures, by default those of `pool`: (len(rows), 2560 + width) float32."""
     pooled = []
     for part in rows.split(256):
         pixels = data.pictures[part]
         pixels = view(pixels, data.sided[part]) if augmented else plain(pixels)
         with torch.autocast(rows.device.type, dtype=torch.bfloat16):
-            pooled.append(pool(*model.look(pixels)))
+            pooled.append(pooling(*model.look(pixels)))
     return torch.cat(pooled)

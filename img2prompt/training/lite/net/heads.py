@@ -90,11 +90,20 @@ class Evidence(nn.Module):
         softmax), of each word (N, W; sigmoid), and of each label and of none of them (N, L + 1; softmax)."""
         cells = self.cells(grids.flatten(2).transpose(1, 2).float()).logsumexp(1) - math.log(GRID * GRID)
         people = torch.cat([torch.zeros_like(cells[:, :1]), cells], dim=1)
-        pooled = torch.cat([pool(grids, memory), grids[:, :GRID_WIDTH].amax((2, 3)).float()], dim=1)
-        words, labels = self.layers(pooled).split(self.sizes, dim=1)
+        words, labels = self.mentions(pool_more(grids, memory))
         return people, words, labels
+
+    def mentions(self, pooled: Tensor) -> tuple[Tensor, Tensor]:
+        """What `pool_more` gives → the logits of words and labels, as in `forward`."""
+        words, labels = self.layers(pooled).split(self.sizes, dim=1)
+        return words, labels
 
 
 def pool(grids: Tensor, memory: Tensor) -> Tensor:
     """Both grids (N, 2560, 7, 7), averaged, and cell 0 of memory (N, 50, width) → (N, 2560 + width) float32."""
     return torch.cat([grids.mean((2, 3)), memory[:, 0]], dim=1).float()
+
+
+def pool_more(grids: Tensor, memory: Tensor) -> Tensor:
+    """What `pool` gives, and the largest value of each channel of the untouched grid: (N, 3840 + width) float32."""
+    return torch.cat([pool(grids, memory), grids[:, :GRID_WIDTH].amax((2, 3)).float()], dim=1)
