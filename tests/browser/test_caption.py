@@ -14,6 +14,7 @@ from tests.helpers.browser import (
     PATIENCE,
     SIZES,
     assert_accessible,
+    choose,
     clipboard,
     open_page,
     screenshot,
@@ -347,9 +348,7 @@ def test_detail_platform_and_voice(server, browser, size):
             detail.fill("Jeju, with Mina")
             noted = changed(post, plain)
             assert noted.startswith("Jeju, with Mina\n") and "#Jeju #Mina" in noted, noted
-            settle(page)  # a page that is drawn anew closes the list
-            choices.get_by_role("combobox", name="Platform").click()
-            page.get_by_role("option", name="X", exact=True).click()
+            choose(page, "Platform", "X", exact=True)
             short = changed(post, noted)
             assert short.count("#") == 1
             expect(page.get_by_text("/ 280").first).to_be_visible() if size == "desktop" else None

@@ -4,7 +4,7 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.helpers import SMALL_BLIP, SMALL_CLIP
-from tests.helpers.browser import SIZES, assert_accessible, open_page, sidebar
+from tests.helpers.browser import SIZES, assert_accessible, choose, open_page, sidebar
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -19,8 +19,7 @@ def test_engine_is_switched(home, browser, size):
         expect(page.locator(".st-key-getting-missing").get_by_role("button", name="Get it")).to_be_enabled()
 
         for label, name in (("Caption model", SMALL_BLIP), ("CLIP model", SMALL_CLIP)):
-            page.get_by_role("combobox", name=label).click()
-            page.get_by_role("option", name=f"{name} ·").click()
+            choose(page, label, f"{name} ·")
         page.get_by_text("Full reads your photos from now on.").wait_for()
         expect(page.get_by_text("Not installed:")).to_have_count(0)
         with sidebar(page) as choices:

@@ -15,6 +15,7 @@ from tests.helpers.browser import (
     PATIENCE,
     SIZES,
     assert_accessible,
+    choose,
     launch,
     open_page,
     settle,
@@ -112,8 +113,7 @@ def test_a_model_is_fetched_and_chosen(app, hub, browser, size):
         expect(button(row(page, OTHER), "Get it")).to_be_enabled()
         page.get_by_role("radio", name="Full").click()
         for label, name in (("Caption model", SMALL_BLIP), ("CLIP model", SMALL_CLIP)):
-            page.get_by_role("combobox", name=label).click()
-            page.get_by_role("option", name=f"{name} ·").click()
+            choose(page, label, f"{name} ·")
         page.get_by_text("Full reads your photos from now on.").wait_for()
 
         with sidebar(page) as choices:

@@ -81,9 +81,27 @@ def sidebar(page: Page) -> Iterator[Locator]:
     phone = page.viewport_size["width"] < 768
     if phone:
         page.get_by_test_id("stExpandSidebarButton").click()
+        # Nobody aims at what still slides in and grows: a press there begins on one choice and ends on another.
+        page.wait_for_function(
+            """() => {
+                const sidebar = document.querySelector("[data-testid=stSidebar]");
+                const moves = sidebar.getAnimations({ subtree: true }).length > 0;
+                return sidebar.getBoundingClientRect().x === 0 && !moves;
+            }"""
+        )
     yield page.get_by_test_id("stSidebar")
     if phone:
         page.get_by_test_id("stSidebarCollapseButton").get_by_role("button").click()
+
+
+def choose(page: Page, label: str, option: str, exact: bool = False) -> None:
+    """Take an option of a drop-down list, which a page that is drawn anew or has just scrolled closes."""
+    settle(page)
+    box = page.get_by_role("combobox", name=label)
+    box.scroll_into_view_if_needed()
+    page.evaluate("new Promise((done) => requestAnimationFrame(() => setTimeout(done)))")  # it has scrolled
+    box.click()
+    page.get_by_role("option", name=option, exact=exact).click()
 
 
 def clipboard(page: Page) -> str:
