@@ -282,6 +282,26 @@ def test_posts_stay_when_photos_are_added_or_removed(server, browser, size):
 
 
 @pytest.mark.parametrize("size", SIZES)
+def test_a_photo_that_arrives_late_moves_nothing(server, browser, size):
+    held = []
+    with open_page(server, browser, size, locale="en-US") as page:
+        page.route("**/media/**", lambda route: held.append(route))
+        page.locator("input[type=file]").set_input_files(TOWERS)
+        start, photo = (
+            page.get_by_role("button", name="Start Captioning"),
+            page.locator(".st-key-picture img"),
+        )
+        start.wait_for()
+        settle(page)
+        assert not photo.evaluate("photo => photo.complete")
+        before = start.bounding_box()
+        for route in held:
+            route.continue_()
+        page.wait_for_function("document.querySelector('.st-key-picture img').naturalWidth > 0")
+        assert start.bounding_box() == before
+
+
+@pytest.mark.parametrize("size", SIZES)
 def test_posts_come_first(server, browser, size):
     with open_page(server, browser, size, locale="en-US") as page:
         page.get_by_role("button", name="Flower").click()

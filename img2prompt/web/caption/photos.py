@@ -11,6 +11,7 @@ a visit to another page does not.
 from __future__ import annotations
 
 from functools import partial
+from io import BytesIO
 
 import streamlit as st
 from PIL import Image
@@ -107,6 +108,8 @@ def show(photos: list[Photo], small: bool = False) -> None:
     alts = [t("photo.alt", number=number) for number, _ in enumerate(photos, 1)]
     small = small or len(photos) > 1
     with st.container(key="pictures" if small else "picture"):
+        if not small:
+            st.html(_place_style(photos[0]))
         st.image([photo.preview for photo in photos], width=104 if small else "content", alt=alts)
     if len(photos) > 1:
         st.caption(t("photo.carousel", count=len(photos)))
@@ -151,6 +154,15 @@ def _clear_widgets() -> None:
 
 def _widget_key(name: str) -> str:
     return f"{name}-{st.session_state.get(session.CLEARINGS, 0)}"
+
+
+def _place_style(photo: Photo) -> str:
+    """A style sheet that keeps the place of a large photo until it has arrived.
+
+    Otherwise it pushes *Start* away from under the finger that is about to press it.
+    """
+    width, height = Image.open(BytesIO(photo.preview)).size
+    return f"<style>.st-key-picture {{ --width: {width}px; --ratio: calc({width} / {height}); }}</style>"
 
 
 @st.cache_data(show_spinner=False, max_entries=len(SAMPLES))
