@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import NamedTuple
 
 import streamlit as st
@@ -23,6 +24,18 @@ EVERY = 1.0  # seconds between updates while something is fetched
 # Of all visitors of this server. What was loaded while the parts were missing may be another engine than the
 # same settings name now.
 downloads = Downloads(on_installed=pipelines.clear)
+
+
+@contextmanager
+def at_one_moment() -> Iterator[None]:
+    """Draw the page again if a download changed what is installed, or began or ended, while it was drawn.
+
+    Else one line of it says *Not installed*, the next one knows that the part is, and nothing draws them anew.
+    """
+    drawn = _stage(downloads.status())
+    yield
+    if _stage(downloads.status()) != drawn:
+        st.rerun()
 
 
 def facts(names: Iterable[str]) -> str:

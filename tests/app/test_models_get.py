@@ -104,6 +104,24 @@ def test_from_the_button_to_the_installed_part(hub):
     assert "Installed" in row and "Not installed" not in row
 
 
+def test_a_part_that_is_installed_while_the_page_is_drawn_is_shown_as_installed(hub, monkeypatch):
+    page = open_page()
+    hub.most = MEGABYTE
+    getting.downloads.start([PART])
+    wait_for_bytes(hub)
+
+    def meanwhile(places):  # after the page has looked at what is installed, before it offers the rest
+        hub.let_go()
+        getting.downloads.wait(PATIENCE)
+        show_elsewhere(places)
+
+    show_elsewhere = getting.show_elsewhere
+    monkeypatch.setattr(getting, "show_elsewhere", meanwhile)
+    run(page)
+    assert f"get-part-{PART.name}" not in keys(page)
+    assert "Not installed" not in next(text for text in texts(page).split("\n") if PART.name in text)
+
+
 def test_who_presses_while_another_download_runs_sees_that_one(hub):
     page = open_page()
     hub.most = MEGABYTE
