@@ -287,13 +287,10 @@ def test_a_photo_that_arrives_late_moves_nothing(server, browser, size):
     with open_page(server, browser, size, locale="en-US") as page:
         page.route("**/media/**", lambda route: held.append(route))
         page.locator("input[type=file]").set_input_files(TOWERS)
-        start, photo = (
-            page.get_by_role("button", name="Start Captioning"),
-            page.locator(".st-key-picture img"),
-        )
+        start = page.get_by_role("button", name="Start Captioning")
         start.wait_for()
         settle(page)
-        assert not photo.evaluate("photo => photo.complete")
+        assert not page.locator(".st-key-picture img").evaluate("photo => photo.complete")
         before = start.bounding_box()
         for route in held:
             route.continue_()
